@@ -1,0 +1,58 @@
+//! HTTP.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::model::{ByteSize, Span};
+
+/// `[server]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Where clients are listened to.
+    pub listen: Vec<SocketAddr>,
+    /// Where proxies are listened to that start each connection with a PROXY header (v1 or v2).
+    pub listen_proxy_protocol: Vec<SocketAddr>,
+    /// Where administrators and monitoring are listened to.
+    pub admin_listen: Option<SocketAddr>,
+    /// How this server is reached, for links to ourselves: scheme, host, port.
+    pub public_url: Option<String>,
+    /// Names that this instance answers to; none: any.
+    pub hosts: Vec<String>,
+    /// Whose word on a client's address and scheme is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many connections are served at once; more wait.
+    pub max_connections: usize,
+    /// How long a client may take to send the headers of a request.
+    pub header_timeout: Span,
+    /// How long a connection may be idle between requests.
+    pub idle_timeout: Span,
+    /// How long a client may read nothing of an answer.
+    pub write_timeout: Span,
+    /// The largest header section of a request.
+    pub max_header_size: ByteSize,
+    /// How long downloads under way may go on after SIGTERM.
+    pub drain_timeout: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let seconds = |n| Span(std::time::Duration::from_secs(n));
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            listen_proxy_protocol: Vec::new(),
+            admin_listen: None,
+            public_url: None,
+            hosts: Vec::new(),
+            trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")],
+            max_connections: 20_000,
+            header_timeout: seconds(10),
+            idle_timeout: seconds(60),
+            write_timeout: seconds(60),
+            max_header_size: ByteSize(16 * 1024),
+            drain_timeout: seconds(30),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The nouns of the domain, as plain values: paths, versions, mirrors, places, quantities.
+//!
+//! Nothing here reads a file, a clock or a socket. Whatever comes from outside is parsed into one of these types
+//! at the edge; a value that exists is valid and is not checked again.
+
+pub mod country;
+pub mod digest;
+pub mod mirror;
+pub mod network;
+pub mod path;
+pub mod place;
+pub mod quantity;
+pub mod version;
+
+pub use country::{Continent, Country};
+pub use digest::Sha256;
+pub use mirror::{BaseUrl, Health, Mirror, MirrorName, Only, Scheme};
+pub use network::ClientNetwork;
+pub use path::{Prefix, RequestPath, TreePath};
+pub use place::{Place, Point};
+pub use quantity::{ByteSize, Span};
+pub use version::{FileRecord, FileState, Fingerprint, VersionNumber};

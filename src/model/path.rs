@@ -1,0 +1,441 @@
+//! Paths: what a client asks for, and where that lies below a tree.
+//!
+//! A request's path is decoded once (RFC 3986 section 2.1) and normalised; the bytes that come out are the key of
+//! everything: index, holdings, holds, mirrors. They are never looked up in the file system first.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+/// The path of a file or directory below a tree's root: segments joined by `/`, without one at either end.
+///
+/// Invariant: at most [`MAX_PATH_BYTES`] bytes; no segment is empty, `.`, `..` or longer than [`MAX_SEGMENT_BYTES`];
+/// no control character and no backslash. It need not be UTF-8. The root itself is the empty path.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TreePath<'a>(Cow<'a, [u8]>);
+
+/// The longest path that is looked up, in bytes: Linux's `PATH_MAX`.
+pub const MAX_PATH_BYTES: usize = 4096;
+/// The longest segment, in bytes: Linux's `NAME_MAX`.
+pub const MAX_SEGMENT_BYTES: usize = 255;
+
+/// Why some bytes are no path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A `%` that two hexadecimal digits do not follow.
+    #[error("bad percent-escape")]
+    BadEscape,
+    /// `%2F`: a slash that is no separator.
+    #[error("encoded slash")]
+    EncodedSlash,
+    /// A segment `.` or `..`.
+    #[error("dot segment")]
+    DotSegment,
+    /// A byte below 0x20, or 0x7F.
+    #[error("control character")]
+    ControlCharacter,
+    /// A backslash: a separator to some servers, a letter to others.
+    #[error("backslash")]
+    Backslash,
+    /// An empty segment, in a path that is not from a request.
+    #[error("empty segment")]
+    EmptySegment,
+    /// Longer than [`MAX_PATH_BYTES`], or a segment longer than [`MAX_SEGMENT_BYTES`].
+    #[error("path too long")]
+    TooLong,
+    /// It does not start with a slash.
+    #[error("no slash at the start")]
+    NotAbsolute,
+}
+
+impl<'a> TreePath<'a> {
+    /// Takes bytes that are already decoded: a name from the file system, a listing or the store.
+    ///
+    /// # Errors
+    /// When the bytes break the type's invariant.
+    pub fn parse(bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self, Error> {
+        let bytes = bytes.into();
+        if bytes.len() > MAX_PATH_BYTES {
+            return Err(Error::TooLong);
+        }
+        if !bytes.is_empty() {
+            for segment in bytes.split(|&b| b == b'/') {
+                check_segment(segment)?;
+            }
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The root of the tree.
+    #[must_use]
+    pub const fn root() -> Self {
+        Self(Cow::Borrowed(&[]))
+    }
+
+    /// The bytes, decoded.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether this is the root.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same path, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> TreePath<'_> {
+        TreePath(Cow::Borrowed(&self.0))
+    }
+
+    /// The same path, owned.
+    #[must_use]
+    pub fn into_owned(self) -> TreePath<'static> {
+        TreePath(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// The last segment; empty for the root.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.0.rsplit(|&b| b == b'/').next().unwrap_or(&[])
+    }
+
+    /// The directory that holds it; `None` for the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<TreePath<'_>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let cut = self.0.iter().rposition(|&b| b == b'/').unwrap_or(0);
+        Some(TreePath(Cow::Borrowed(&self.0[..cut])))
+    }
+
+    /// The entry `name` of this directory.
+    ///
+    /// # Errors
+    /// When the name is no single segment, or the whole gets too long.
+    pub fn join(&self, name: &[u8]) -> Result<TreePath<'static>, Error> {
+        check_segment(name)?;
+        let mut bytes = Vec::with_capacity(self.0.len() + 1 + name.len());
+        if !self.0.is_empty() {
+            bytes.extend_from_slice(&self.0);
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+        if name.contains(&b'/') || bytes.len() > MAX_PATH_BYTES {
+            return Err(if name.contains(&b'/') { Error::EncodedSlash } else { Error::TooLong });
+        }
+        Ok(TreePath(Cow::Owned(bytes)))
+    }
+
+    /// The segments from the top.
+    pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|&b| b == b'/').filter(|s| !s.is_empty())
+    }
+
+    /// Whether it is `directory` or lies below it.
+    #[must_use]
+    pub fn is_within(&self, directory: &TreePath<'_>) -> bool {
+        directory.is_root()
+            || self.0.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+
+    /// Appends the path, percent-encoded for use in a URL (RFC 3986 section 3.3), to `out`.
+    ///
+    /// What a path segment may hold stays as it is (`+` is a plus, `!` an exclamation mark), but for `'`, `;` and `,`,
+    /// which HTML attributes, servlet containers and readers of `Link` headers take for something else.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        for part in percent_encode(&self.0, ENCODED) {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    /// The path, percent-encoded.
+    #[must_use]
+    pub fn encoded(&self) -> String {
+        percent_encode(&self.0, ENCODED).to_string()
+    }
+}
+
+impl fmt::Display for TreePath<'_> {
+    /// For people: UTF-8, with a replacement character for what is none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for TreePath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// What has to be escaped in a path within a URL.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'/');
+
+fn check_segment(segment: &[u8]) -> Result<(), Error> {
+    match segment {
+        b"" => return Err(Error::EmptySegment),
+        b"." | b".." => return Err(Error::DotSegment),
+        _ if segment.len() > MAX_SEGMENT_BYTES => return Err(Error::TooLong),
+        _ => {}
+    }
+    for &byte in segment {
+        match byte {
+            0..0x20 | 0x7f => return Err(Error::ControlCharacter),
+            b'\\' => return Err(Error::Backslash),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A request's whole path, decoded and normalised, before it is known which instance it is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestPath<'a> {
+    path: TreePath<'a>,
+    directory: bool,
+}
+
+impl<'a> RequestPath<'a> {
+    /// Decodes the path of a request target: without query, with its leading slash.
+    ///
+    /// Repeated slashes count as one. Dot segments are refused and not resolved: clients resolve them before they
+    /// ask (RFC 3986 section 5.2.4), so one that arrives is an attempt at something else.
+    ///
+    /// # Errors
+    /// When it is no path; to be answered with 400.
+    pub fn parse(raw: &'a str) -> Result<Self, Error> {
+        let raw = raw.strip_prefix('/').ok_or(Error::NotAbsolute)?;
+        if raw.len() > 3 * MAX_PATH_BYTES {
+            return Err(Error::TooLong);
+        }
+        let directory = raw.is_empty() || raw.ends_with('/');
+        let raw = raw.strip_suffix('/').unwrap_or(raw);
+        let decoded: Cow<'a, [u8]> = if raw.as_bytes().contains(&b'%') {
+            check_escapes(raw.as_bytes())?;
+            percent_decode_str(raw).into()
+        } else {
+            Cow::Borrowed(raw.as_bytes())
+        };
+        let decoded = if decoded.first() == Some(&b'/') || decoded.ends_with(b"/") || decoded.windows(2).any(|w| w == b"//") {
+            Cow::Owned(merge_slashes(&decoded))
+        } else {
+            decoded
+        };
+        Ok(Self { path: TreePath::parse(decoded)?, directory })
+    }
+
+    /// Whether the request ended with a slash, and so means a directory.
+    #[must_use]
+    pub const fn is_directory(&self) -> bool {
+        self.directory
+    }
+
+    /// The whole path, as if it lay below a tree at `/`.
+    #[must_use]
+    pub const fn whole(&self) -> &TreePath<'a> {
+        &self.path
+    }
+
+    /// The part below `prefix`, when this path is the prefix or lies below it.
+    #[must_use]
+    pub fn below(&self, prefix: &Prefix) -> Option<TreePath<'_>> {
+        let rest = self.path.as_bytes().strip_prefix(prefix.0.as_bytes())?;
+        match rest {
+            _ if prefix.0.is_root() => Some(TreePath(Cow::Borrowed(rest))),
+            [] => Some(TreePath(Cow::Borrowed(rest))),
+            [b'/', below @ ..] => Some(TreePath(Cow::Borrowed(below))),
+            _ => None,
+        }
+    }
+}
+
+fn check_escapes(raw: &[u8]) -> Result<(), Error> {
+    let mut rest = raw;
+    while let Some(at) = rest.iter().position(|&b| b == b'%') {
+        match rest.get(at + 1..at + 3) {
+            Some([b'2', b'f' | b'F']) => return Err(Error::EncodedSlash),
+            Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest = &rest[at + 3..],
+            _ => return Err(Error::BadEscape),
+        }
+    }
+    Ok(())
+}
+
+fn merge_slashes(path: &[u8]) -> Vec<u8> {
+    path.split(|&b| b == b'/').filter(|s| !s.is_empty()).collect::<Vec<_>>().join(&b'/')
+}
+
+/// The part of the URL space that an instance answers for: `/` or `/activities`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Prefix(TreePath<'static>);
+
+impl Prefix {
+    /// Takes a prefix as the configuration has it: with a leading slash, decoded, with or without one at the end.
+    ///
+    /// # Errors
+    /// When it is no absolute path.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let rest = text.strip_prefix('/').ok_or(Error::NotAbsolute)?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        Ok(Self(TreePath::parse(rest.as_bytes().to_vec())?))
+    }
+
+    /// The path as a client writes it, up to and including the slash before what is below: `/` or `/activities/`.
+    #[must_use]
+    pub fn encoded(&self) -> String {
+        if self.0.is_root() { "/".to_owned() } else { format!("/{}/", self.0.encoded()) }
+    }
+
+    /// How many bytes long it is: of several prefixes that match, the longest wins.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.as_bytes().len()
+    }
+
+    /// Whether it is `/`.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_root()
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}", self.0)
+    }
+}
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self(TreePath::root())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Prefix {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        Self::parse(&text)
+            .map_err(|error| serde::de::Error::custom(format!("{text:?} is no prefix ({error}); write it like \"/activities\"")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(raw: &str) -> Result<(String, bool), Error> {
+        RequestPath::parse(raw).map(|p| (p.whole().to_string(), p.is_directory()))
+    }
+
+    #[test]
+    fn a_request_path_is_decoded_once_and_normalised() {
+        for (raw, path, directory) in [
+            ("/4078/labyrinth-7.xo", "4078/labyrinth-7.xo", false),
+            ("/", "", true),
+            ("//", "", true),
+            ("/4078/", "4078", true),
+            ("//4078//labyrinth-7.xo", "4078/labyrinth-7.xo", false),
+            ("/%2Bciudadano-2.xo", "+ciudadano-2.xo", false),
+            ("/+ciudadano-2.xo", "+ciudadano-2.xo", false),
+            ("/colors%21-16.xo", "colors!-16.xo", false),
+            ("/a%20b", "a b", false),
+            ("/100%25", "100%", false),
+            ("/%2541", "%41", false),
+            ("/%C3%BC", "ü", false),
+        ] {
+            assert_eq!(parsed(raw), Ok((path.to_owned(), directory)), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused() {
+        for (raw, error) in [
+            ("/..", Error::DotSegment),
+            ("/a/../b", Error::DotSegment),
+            ("/a/%2e%2e/b", Error::DotSegment),
+            ("/./a", Error::DotSegment),
+            ("/a%2fb", Error::EncodedSlash),
+            ("/a%2Fb", Error::EncodedSlash),
+            ("/a%00b", Error::ControlCharacter),
+            ("/a%0d%0aX: y", Error::ControlCharacter),
+            ("/a%7f", Error::ControlCharacter),
+            ("/a%5cb", Error::Backslash),
+            ("/a%", Error::BadEscape),
+            ("/a%4", Error::BadEscape),
+            ("/a%zz", Error::BadEscape),
+            ("a", Error::NotAbsolute),
+            ("", Error::NotAbsolute),
+        ] {
+            assert_eq!(parsed(raw), Err(error), "{raw}");
+        }
+        assert_eq!(parsed(&format!("/{}", "a".repeat(256))), Err(Error::TooLong));
+        assert_eq!(parsed(&format!("/{}", "a/".repeat(3000))), Err(Error::TooLong));
+    }
+
+    #[test]
+    fn a_prefix_ends_at_a_segment_boundary() {
+        let prefix = Prefix::parse("/activities").expect("valid");
+        let below = |raw| RequestPath::parse(raw).expect("valid").below(&prefix).map(|p| p.to_string());
+        assert_eq!(below("/activities/4078/x.xo"), Some("4078/x.xo".to_owned()));
+        assert_eq!(below("/activities"), Some(String::new()));
+        assert_eq!(below("/activities/"), Some(String::new()));
+        assert_eq!(below("/activities-devel/4078/x.xo"), None);
+        assert_eq!(below("/activities%2ddevel/4078/x.xo"), None);
+        assert_eq!(below("//activities//4078/x.xo"), Some("4078/x.xo".to_owned()));
+        assert_eq!(below("/other"), None);
+        assert_eq!(Prefix::parse("/").expect("valid").encoded(), "/");
+        assert_eq!(prefix.encoded(), "/activities/");
+    }
+
+    #[test]
+    fn a_path_is_encoded_so_that_it_comes_back_the_same() {
+        for (path, encoded) in [
+            ("a b", "a%20b"),
+            ("100%", "100%25"),
+            ("a#b?c", "a%23b%3Fc"),
+            ("+ciudadano-2.xo", "+ciudadano-2.xo"),
+            ("colors!-16.xo", "colors!-16.xo"),
+            ("ü/\"<>'", "%C3%BC/%22%3C%3E%27"),
+            ("a;b,c", "a%3Bb%2Cc"),
+        ] {
+            let tree_path = TreePath::parse(path.as_bytes()).expect("valid");
+            assert_eq!(tree_path.encoded(), encoded);
+            let raw = format!("/{encoded}");
+            assert_eq!(RequestPath::parse(&raw).expect("valid").whole(), &tree_path);
+        }
+    }
+
+    #[test]
+    fn parents_names_and_joins_agree() {
+        let path = TreePath::parse(&b"4078/labyrinth-7.xo"[..]).expect("valid");
+        assert_eq!(path.name(), b"labyrinth-7.xo");
+        let parent = path.parent().expect("not the root");
+        assert_eq!(parent.as_bytes(), b"4078");
+        assert_eq!(parent.join(path.name()), Ok(path.clone()));
+        assert!(path.is_within(&parent) && path.is_within(&TreePath::root()) && path.is_within(&path));
+        assert!(!path.is_within(&TreePath::parse(&b"407"[..]).expect("valid")));
+        assert_eq!(parent.join(b"a/b"), Err(Error::EncodedSlash));
+        assert_eq!(parent.parent(), Some(TreePath::root()));
+        assert_eq!(TreePath::root().parent(), None);
+    }
+}

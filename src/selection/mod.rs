@@ -1,0 +1,1 @@
+//! Which mirrors can serve a request, and in which order: pure.
