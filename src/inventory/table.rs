@@ -123,12 +123,10 @@ struct Key {
 }
 
 impl Key {
-    #[expect(clippy::cast_possible_truncation, reason = "SHARD_BITS bits are left")]
     const fn shard(self) -> usize {
         (self.top >> (u64::BITS - SHARD_BITS)) as usize
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
     const fn rest(self) -> u32 {
         self.top as u32
     }
@@ -163,7 +161,6 @@ impl Shard {
     /// The first place whose tag is not below `tag`, looked for from where an even spread would put it.
     fn lower_bound(&self, tag: u64) -> Option<usize> {
         let last = self.tags.len().checked_sub(1)?;
-        #[expect(clippy::cast_possible_truncation, reason = "a fraction below one of a length")]
         let mut at = ((u128::from(tag) * self.tags.len() as u128) >> u64::BITS) as usize;
         while at < last && self.tags[at] < tag {
             at += 1;
@@ -238,14 +235,12 @@ impl Slot {
         ])
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
     const fn rest(&self) -> u32 {
         (self.0[0] >> 32) as u32
     }
 
     fn entry(&self) -> FileEntry {
         let [names, fingerprint, size, times] = self.0;
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
         let version = VersionNumber(names as u32);
         FileEntry {
             version,
