@@ -433,7 +433,7 @@ fn a_reader_that_is_too_far_behind_is_told_so(kit: &Kit) {
     let (mut writer, mut reader) = ((kit.open)(), (kit.open)());
     let start = loaded(&mut *reader).1.sequence;
     let long = "directory/".repeat(200);
-    for batch in 0..40_i64 {
+    for batch in 0..22_i64 {
         let batch: Vec<Observation> = (0..400).map(|file| seen(&format!("{long}{file}"), look(1, batch), batch)).collect();
         writer.observe(&batch).expect("is kept");
     }
@@ -670,10 +670,11 @@ async fn a_damaged_database_is_told_with_the_file_and_what_to_do() {
     let file = folder.path().join("test.sqlite");
     filled(&file).await;
     let whole = std::fs::read(&file).expect("is read");
+    let pages: Vec<usize> = (1..whole.len() / 4096).step_by(9).collect();
     let mut refused = 0;
-    for page in 1..whole.len() / 4096 {
+    for page in &pages {
         let mut damaged = whole.clone();
-        damaged[page * 4096..(page + 1) * 4096].fill(0x5a);
+        damaged[page * 4096..][..4096].fill(0x5a);
         redirector::durable::write(&file, &damaged).expect("is written");
         let settings = Settings { database: file.clone() };
         match Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await {
@@ -686,7 +687,7 @@ async fn a_damaged_database_is_told_with_the_file_and_what_to_do() {
             Ok(inventory) => inventory.close().await.expect("closes"),
         }
     }
-    assert!(refused > whole.len() / 4096 / 2, "{refused} of {}", whole.len() / 4096);
+    assert!(refused > pages.len() / 2, "{refused} of {}", pages.len());
 }
 
 #[tokio::test]
