@@ -64,7 +64,8 @@ impl Anchor {
     pub(super) fn new(path: &Path) -> Self {
         // An absolute path, so that the targets of links can be compared with it; this one can't fail but for an empty path.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let anchor = Self { path, state: ArcSwap::from_pointee(State::Away(Absence::Missing)), peopled: AtomicBool::new(false) };
+        let anchor =
+            Self { path, state: ArcSwap::from_pointee(State::Away(Absence::Missing)), peopled: AtomicBool::new(false) };
         anchor.refresh();
         anchor
     }

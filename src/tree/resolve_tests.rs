@@ -191,14 +191,8 @@ fn magic_links_are_only_text() {
 #[test]
 fn a_fifo_is_never_waited_for() {
     let world = World::new();
-    rustix::fs::mknodat(
-        CWD,
-        world.absolute("public/fifo"),
-        rustix::fs::FileType::Fifo,
-        Mode::from_raw_mode(0o666),
-        0,
-    )
-    .expect("a FIFO");
+    rustix::fs::mknodat(CWD, world.absolute("public/fifo"), rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o666), 0)
+        .expect("a FIFO");
     let bounds = world.bounds(INSIDE);
     let state = bounds.anchors[0].state();
     let State::Here(opened) = &**state else { panic!("the tree is there") };

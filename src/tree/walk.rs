@@ -90,7 +90,14 @@ pub fn walk(root: &Root, below: &TreePath<'_>, hidden: &Hidden, visitor: &mut im
     }
     let handle = root.open_directory(below)?;
     let identity = stat::of(&handle)?.identity;
-    let mut walk = Walk { root, hidden, visitor, stack: Vec::new(), path: Vec::new(), entries: vec![MaybeUninit::uninit(); DIRENTS_BYTES] };
+    let mut walk = Walk {
+        root,
+        hidden,
+        visitor,
+        stack: Vec::new(),
+        path: Vec::new(),
+        entries: vec![MaybeUninit::uninit(); DIRENTS_BYTES],
+    };
     let start = Frame { handle, identity, path: below.borrowed().into_owned(), directories: Vec::new(), links: 0 };
     Ok(match walk.run(start) {
         ControlFlow::Continue(()) => Outcome::Whole,

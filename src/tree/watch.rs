@@ -50,7 +50,9 @@ pub enum WatchError {
         watched: usize,
     },
     /// The kernel's limit on those who watch.
-    #[error("nothing can be watched: raise the limit with \"sysctl fs.inotify.max_user_instances=...\" (and in /etc/sysctl.d/ for good)")]
+    #[error(
+        "nothing can be watched: raise the limit with \"sysctl fs.inotify.max_user_instances=...\" (and in /etc/sysctl.d/ for good)"
+    )]
     Instances,
     /// Anything else, like a system without `/proc`.
     #[error("can't watch a directory")]
