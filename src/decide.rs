@@ -121,12 +121,7 @@ impl Why {
 /// Decides what is answered at `now` (seconds since 1970).
 ///
 /// `rank` is asked only where a mirror may be used; `None` means that no mirror can.
-pub fn decide<R>(
-    standing: Standing,
-    rules: Rules,
-    now: i64,
-    rank: impl FnOnce(&FileEntry) -> Option<R>,
-) -> Decision<R> {
+pub fn decide<R>(standing: Standing, rules: Rules, now: i64, rank: impl FnOnce(&FileEntry) -> Option<R>) -> Decision<R> {
     let (entry, as_recorded) = match standing {
         Standing::Held => return Decision::Gone,
         Standing::Hidden | Standing::Absent => return Decision::NotFound,

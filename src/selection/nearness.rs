@@ -99,9 +99,8 @@ pub(super) struct Distance {
 
 impl Origin {
     pub(super) fn of(place: &Place) -> Self {
-        let of_country = |country: Country| {
-            country.point().map(|point| Self::Country { country, point, radius_km: country.radius_km() })
-        };
+        let of_country =
+            |country: Country| country.point().map(|point| Self::Country { country, point, radius_km: country.radius_km() });
         match (place.point, place.country) {
             (Some(point), _) => Self::Client(point),
             (None, Some(country)) => of_country(country).unwrap_or(Self::Nowhere),
@@ -130,7 +129,11 @@ impl Origin {
 /// Near the client rungs are some tens of kilometres wide, far away they are a share of the distance.
 fn rung(km: f64, unit_km: f64) -> u16 {
     let rung = ((km / unit_km).ln_1p() / RATIO.ln()).floor();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a few dozen: km is at most half round the Earth")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and a few dozen: km is at most half round the Earth"
+    )]
     let rung = rung as u16;
     rung
 }
