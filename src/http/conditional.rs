@@ -144,7 +144,10 @@ mod tests {
     }
 
     fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
-        lines.iter().map(|(name, value)| (name.clone(), value.replace("TAG", &validators().etag).parse().expect("valid"))).collect()
+        lines
+            .iter()
+            .map(|(name, value)| (name.clone(), value.replace("TAG", &validators().etag).parse().expect("valid")))
+            .collect()
     }
 
     #[test]

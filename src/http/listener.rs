@@ -63,7 +63,7 @@ pub struct Limits {
     pub patience: Patience,
     /// How many connections are served at once; more wait in the kernel's queue.
     pub max_connections: usize,
-    /// The largest header section of a request, in bytes.
+    /// The largest header section of a request, in bytes: 8 KiB (what hyper needs) to 1 MiB (what 10,000 clients can take).
     pub max_header_bytes: usize,
     /// How long answers under way may go on after [`Server::stop`].
     pub drain: Duration,
@@ -80,7 +80,7 @@ impl Limits {
                 write: settings.write_timeout.0,
             },
             max_connections: settings.max_connections.max(1),
-            max_header_bytes: usize::try_from(settings.max_header_size.0).unwrap_or(usize::MAX),
+            max_header_bytes: usize::try_from(settings.max_header_size.0).unwrap_or(usize::MAX).clamp(8 * 1024, 1024 * 1024),
             drain: settings.drain_timeout.0,
         }
     }
@@ -256,7 +256,8 @@ impl<H: Handler> Door<H> {
         let progress = Arc::new(Progress::default());
         let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience);
         let this = Arc::clone(&self);
-        let service = hyper::service::service_fn(move |request| Arc::clone(&this).respond(request, origin, Arc::clone(&progress)));
+        let service =
+            hyper::service::service_fn(move |request| Arc::clone(&this).respond(request, origin, Arc::clone(&progress)));
         let builder = self.builder();
         let connection = builder.serve_connection(TokioIo::new(socket), service);
         let mut connection = std::pin::pin!(connection);
@@ -318,9 +319,9 @@ impl<H: Handler> Door<H> {
             .timer(TokioTimer::new())
             // `Socket` keeps time, and tells headers from idling.
             .header_read_timeout(None)
-            .max_header_size(header_bytes)
-            // What is buffered of an answer beside the piece that is being read; at least what hyper demands.
-            .max_buf_size(header_bytes.clamp(16 * 1024, 1024 * 1024))
+            .max_headers(MAX_HEADERS)
+            // Both what a request's headers and what is buffered of an answer may take.
+            .max_buf_size(header_bytes)
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)

@@ -74,8 +74,7 @@ impl Other {
     }
 }
 
-const CLASSES: [Class; 6] =
-    [Class::Network, Class::As, Class::Country, Class::AlsoCountry, Class::Continent, Class::World];
+const CLASSES: [Class; 6] = [Class::Network, Class::As, Class::Country, Class::AlsoCountry, Class::Continent, Class::World];
 
 impl Counts {
     /// Counts a redirect of `bytes` to a mirror.
@@ -181,9 +180,11 @@ impl Printer<'_, '_> {
 
     fn bytes_and_time(&mut self) -> std::fmt::Result {
         let counter = MetricType::Counter;
-        self.family(("redirector_redirected_bytes", "Bytes that clients were sent to mirrors for"), counter, |site, family| {
-            put(family, &[("instance", site.name())], &ConstCounter::new(site.counts().redirected_bytes.get()))
-        })?;
+        self.family(
+            ("redirector_redirected_bytes", "Bytes that clients were sent to mirrors for"),
+            counter,
+            |site, family| put(family, &[("instance", site.name())], &ConstCounter::new(site.counts().redirected_bytes.get())),
+        )?;
         self.family(("redirector_served_bytes", "Bytes of files that were served from here"), counter, |site, family| {
             put(family, &[("instance", site.name())], &ConstCounter::new(site.counts().served_bytes.get()))
         })?;
@@ -214,11 +215,8 @@ impl Printer<'_, '_> {
         self.family(bytes, counter, of_counts(|counts| counts.bytes.get()))?;
         self.family(("redirector_mirror_health", "1 for the state that the mirror is in"), gauge, |site, family| {
             site.snapshot().mirrors().members.iter().try_for_each(|state| {
-                let labels = [
-                    ("instance", site.name()),
-                    ("mirror", state.mirror.name.as_str()),
-                    ("health", state.health.as_str()),
-                ];
+                let labels =
+                    [("instance", site.name()), ("mirror", state.mirror.name.as_str()), ("health", state.health.as_str())];
                 put(family, &labels, &ConstGauge::new(1_i64))
             })
         })?;
@@ -232,7 +230,12 @@ impl Printer<'_, '_> {
 
     fn knowledge(&mut self) -> std::fmt::Result {
         self.family(("redirector_files", "Files of the public tree in the inventory"), MetricType::Gauge, |site, family| {
-            put(family, &[("instance", site.name())], &ConstGauge::new(site.snapshot().file_count() as u64))
+            put(family, &[("instance", site.name())], &ConstGauge::new(site.snapshot().file_count()))
+        })?;
+        let help = "How long ago the snapshot was last seen to agree with the database";
+        self.family(("redirector_snapshot_age_seconds", help), MetricType::Gauge, |site, family| {
+            let age = site.now().duration_since(site.snapshot().stats().synced_at).as_secs_f64();
+            put(family, &[("instance", site.name())], &ConstGauge::new(age.max(0.0)))
         })?;
         let help = "Mirrors in the configuration";
         self.family(("redirector_mirrors", help), MetricType::Gauge, |site, family| {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::accept::Form;
+use crate::model::ByteSize;
 
 /// The list of a directory.
 #[derive(Template, Serialize, Debug)]
@@ -46,6 +47,10 @@ pub struct Row {
 }
 
 impl Row {
+    fn size_for_people(&self) -> String {
+        self.size.map_or_else(String::new, |size| ByteSize(size).to_string())
+    }
+
     fn time_for_people(&self) -> String {
         self.modified.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string()
     }
@@ -95,7 +100,13 @@ mod tests {
             modified: Timestamp::UNIX_EPOCH,
         };
         let rows = vec![row("4078", None), row("a<b.xo", Some(676_401))];
-        Index { path: "/activities/".to_owned(), has_parent: true, rows, truncated: true, credit: Some("IP data & more".to_owned()) }
+        Index {
+            path: "/activities/".to_owned(),
+            has_parent: true,
+            rows,
+            truncated: true,
+            credit: Some("IP data & more".to_owned()),
+        }
     }
 
     #[test]

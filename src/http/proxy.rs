@@ -69,9 +69,10 @@ fn parse_v2(seen: &[u8]) -> Result<Option<(Header, usize)>, Error> {
 
 /// Https when the proxy ended TLS for this client (`PP2_TYPE_SSL` with `PP2_CLIENT_SSL`).
 fn scheme(header: &v2::Header<'_>) -> Scheme {
-    let over_tls = header.tlvs().map_while(Result::ok).any(|extra| {
-        extra.kind == v2::Type::SSL as u8 && extra.value.first().is_some_and(|client| client & 1 != 0)
-    });
+    let over_tls = header
+        .tlvs()
+        .map_while(Result::ok)
+        .any(|extra| extra.kind == v2::Type::SSL as u8 && extra.value.first().is_some_and(|client| client & 1 != 0));
     if over_tls { Scheme::Https } else { Scheme::Http }
 }
 

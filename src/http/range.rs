@@ -124,8 +124,18 @@ mod tests {
     #[test]
     fn what_is_no_range_of_bytes_gets_the_whole_file() {
         for range in [
-            "bytes", "bytes=", "bytes=,", "bytes=-", "bytes=a-b", "bytes=5-2", "bytes=+1-2", "bytes=1--2", "bytes=1 - 2",
-            "lines=1-2", "bytes=0-1;2-3", "bytes=0x1-0x2",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=5-2",
+            "bytes=+1-2",
+            "bytes=1--2",
+            "bytes=1 - 2",
+            "lines=1-2",
+            "bytes=0-1;2-3",
+            "bytes=0x1-0x2",
         ] {
             assert_eq!(asked(range, 1000), Wanted::Whole, "{range}");
         }

@@ -49,6 +49,7 @@ impl Router {
     }
 
     async fn route(&self, request: &Parts, from: Origin) -> Response<Body> {
+        let began = clock::instant();
         let host = match host(request) {
             Ok(host) => host,
             Err(detail) => return refuse(&self.unrouted, Other::BadRequest, detail, &request.headers),
@@ -73,7 +74,9 @@ impl Router {
             return refuse(site.counts(), Other::NotAllowed, READ_ONLY, &request.headers);
         }
         let client = site.client(from, request);
-        site.answer(Asked { request, path: &below, is_directory: path.is_directory(), client }).await
+        let response = site.answer(Asked { request, path: &below, is_directory: path.is_directory(), client }).await;
+        site.counts().took(began.elapsed());
+        response
     }
 }
 
@@ -82,12 +85,10 @@ const NOTHING_HERE: &str = "There is nothing here.";
 
 impl Handler for Router {
     async fn answer(&self, request: &Parts, from: Origin) -> Response<Body> {
-        let began = clock::instant();
         let mut response = self.route(request, from).await;
         if request.method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        self.unrouted.took(began.elapsed());
         response
     }
 

@@ -17,8 +17,8 @@ use super::client::{Client, Trust};
 use super::listener::Origin;
 use super::metrics::{Counts, Other};
 use super::page::{Index, Row};
-use super::ranker::{Ranked, Ranker};
 use super::range::{self, Wanted};
+use super::ranker::{Ranked, Ranker};
 use super::route::Route;
 use super::{local, response};
 use crate::clock::Clock;
@@ -122,6 +122,12 @@ impl Site {
         &self.makings.snapshot
     }
 
+    /// What time it is there.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.makings.clock.now()
+    }
+
     /// Whether a peer is one of its trusted proxies.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
@@ -162,7 +168,8 @@ impl Site {
     /// What the names alone say: whether nobody is shown this, or it is on hold.
     fn standing_by_name(&self, asked: Asked<'_>) -> Option<Standing> {
         let Makings { trees, snapshot, .. } = &self.makings;
-        let hidden = if asked.is_directory { trees.hidden.matches_directory(asked.path) } else { trees.hidden.matches(asked.path) };
+        let hidden =
+            if asked.is_directory { trees.hidden.matches_directory(asked.path) } else { trees.hidden.matches(asked.path) };
         match () {
             () if hidden => Some(Standing::Hidden),
             () if snapshot.is_held(asked.path) => Some(Standing::Held),
@@ -257,7 +264,9 @@ impl Site {
         }
         if !asked.is_directory {
             self.makings.counts.other(Other::Slash);
-            return response::slash(&format!("{}{}/", self.route().prefix().encoded(), asked.path.encoded()).replace("//", "/"));
+            return response::slash(
+                &format!("{}{}/", self.route().prefix().encoded(), asked.path.encoded()).replace("//", "/"),
+            );
         }
         let (public, path) = (self.makings.trees.public.clone(), asked.path.clone().into_owned());
         match wait(move || public.list(&path, MAX_ENTRIES + 1)).await {
