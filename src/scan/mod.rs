@@ -1,5 +1,7 @@
 //! Scanning: asking one mirror what it has.
 
+pub mod listing;
+
 use serde::Deserialize;
 
 use crate::model::Span;
@@ -25,6 +27,13 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let seconds = |n| Span(std::time::Duration::from_secs(n));
-        Self { interval: seconds(3600), parallel: 8, connections: 4, contact: None, timeout: seconds(60), allow_private_addresses: false }
+        Self {
+            interval: seconds(3600),
+            parallel: 8,
+            connections: 4,
+            contact: None,
+            timeout: seconds(60),
+            allow_private_addresses: false,
+        }
     }
 }
