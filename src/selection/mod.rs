@@ -16,3 +16,6 @@ pub use eligible::{Refusal, Request, refusal, refusal_of_place, refusal_of_reque
 pub use nearness::Class;
 pub use selector::{Nearness, PlaceKey, Selector};
 pub use tiers::{Drawn, Member, Tier, Tiers};
+
+#[cfg(test)]
+mod tests;

@@ -64,8 +64,9 @@ impl Class {
         }
     }
 
-    /// What a tier is sorted by first. Continent and world are one stage: with a distance known, it says more than the continent
-    /// (the mirrors nearest to Egypt are in Europe, not in South Africa), see [`FOREIGN_CONTINENT`].
+    /// What tiers are sorted by first. Continent and world are one stage: where a distance is known it says more than the
+    /// continent (Egypt's nearest mirrors are in Europe and Israel, not in South Africa), so the continent decides within a rung,
+    /// and where no distance is known.
     pub(super) const fn stage(self) -> u8 {
         match self {
             Self::Network => 0,
@@ -99,9 +100,8 @@ pub(super) struct Distance {
 
 impl Origin {
     pub(super) fn of(place: &Place) -> Self {
-        let of_country = |country: Country| {
-            country.point().map(|point| Self::Country { country, point, radius_km: country.radius_km() })
-        };
+        let of_country =
+            |country: Country| country.point().map(|point| Self::Country { country, point, radius_km: country.radius_km() });
         match (place.point, place.country) {
             (Some(point), _) => Self::Client(point),
             (None, Some(country)) => of_country(country).unwrap_or(Self::Nowhere),
@@ -110,42 +110,39 @@ impl Origin {
     }
 
     /// The distance of a mirror.
-    pub(super) fn distance(self, mirror: &Mirror, class: Class) -> Distance {
+    pub(super) fn distance(self, mirror: &Mirror) -> Distance {
         let (from, unit_km) = match self {
             Self::Nowhere => return Distance { km: None, rung: 0 },
             Self::Country { country, .. } if mirror.country == Some(country) => return Distance { km: None, rung: 0 },
-            Self::Country { point, radius_km, .. } => (point, UNIT_KM + COUNTRY_SOFTENING * radius_km),
+            Self::Country { point, radius_km, .. } => (point, UNIT_KM + COUNTRY_RADII * radius_km),
             Self::Client(point) => (point, UNIT_KM),
         };
         let Some(to) = mirror.point.or_else(|| mirror.country.and_then(Country::point)) else {
             return Distance { km: None, rung: u16::MAX };
         };
         let km = from.distance_km(to);
-        let factor = if class == Class::World { FOREIGN_CONTINENT } else { 1.0 };
-        Distance { km: Some(km), rung: rung(km * factor, unit_km) }
+        Distance { km: Some(km), rung: rung(km, unit_km) }
     }
 }
 
-/// The ladder: rung 0 ends at `unit * (RATIO - 1)` kilometres; from each end to the next, distance plus unit grows by [`RATIO`].
-/// Near the client rungs are some tens of kilometres wide, far away they are a share of the distance.
+/// The ladder. Rung 0 ends at `unit_km * (RATIO - 1)`; with each further rung, distance plus unit grows by [`RATIO`]. With the
+/// client's coordinates rungs end at 83, 194, 343, 540, 803, 1154, 1622 ... km: nearby they are about as wide as a region, far
+/// away a quarter of the distance.
 fn rung(km: f64, unit_km: f64) -> u16 {
     let rung = ((km / unit_km).ln_1p() / RATIO.ln()).floor();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a few dozen: km is at most half round the Earth")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a distance on Earth: between 0 and 20")]
     let rung = rung as u16;
     rung
 }
 
-/// How much farther than the nearest a mirror may be to share its clients. By `scripts/simulate`: a larger one spreads the load
-/// over more mirrors, a smaller one sends clients to nearer ones.
-const RATIO: f64 = 1.5;
+/// Wider rungs spread clients over more mirrors, narrower ones bring them to nearer ones. `scripts/simulate` shows what it costs:
+/// 1.10 times the distance to the nearest mirror on average, of which 0.08 come from putting the client's country first.
+const RATIO: f64 = 4.0 / 3.0;
 
-/// The scale below which distances matter less: about the error of a city database (half of it is off by more than 15 km, a
-/// tenth by more than 400 km), and less than a network takes for its detours.
-const UNIT_KM: f64 = 100.0;
+/// Below some hundred kilometres distances say little: cables don't follow great circles, and a quarter of what city databases
+/// say is off by more than 160 km.
+const UNIT_KM: f64 = 250.0;
 
-/// How much of its country's radius is added to the unit for a client that is somewhere in the country.
-const COUNTRY_SOFTENING: f64 = 1.0;
-
-/// A mirror on a foreign continent counts as this many times as far. Infinity would put every mirror of the client's continent
-/// first: that triples no distance within Europe, but sends North Africa to Johannesburg.
-const FOREIGN_CONTINENT: f64 = 1.5;
+/// How many radii of its country are added to the unit for a client that is somewhere in that country: so two mirrors of which
+/// one is nearer by less than the radius or so stand on one rung.
+const COUNTRY_RADII: f64 = 2.0;

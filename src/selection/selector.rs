@@ -117,7 +117,7 @@ impl Selector {
     fn nearness_by_key(&self, mirror: &Mirror, key: &PlaceKey, place: &Place, origin: Origin) -> (Class, Distance) {
         let client = key.network.and_then(|id| self.networks.get(id));
         let class = Class::between(mirror, place, |network| client.is_some_and(|client| canonical(network).contains(client)));
-        (class, origin.distance(mirror, class))
+        (class, origin.distance(mirror))
     }
 
     /// Of mirrors that name the client's network, those that name it most narrowly come first, however far they are.
