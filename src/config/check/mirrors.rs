@@ -43,7 +43,12 @@ impl One<'_> {
         for (key, base) in bases(self.mirror) {
             match ourselves(self.config, base) {
                 Some(true) => {
-                    self.tell(Severity::Error, key, &format!("{base} is this server"), "clients would be sent in a circle; remove it");
+                    self.tell(
+                        Severity::Error,
+                        key,
+                        &format!("{base} is this server"),
+                        "clients would be sent in a circle; remove it",
+                    );
                 }
                 Some(false) => self.tell(
                     Severity::Warning,
@@ -108,7 +113,12 @@ impl One<'_> {
         if let (Some(point), Some(main)) = (point, country.point())
             && point.distance_km(main) > FAR_RADII.mul_add(country.radius_km(), FAR_KM)
         {
-            let text = format!("{}, {} is {:.0} km from {country}'s main city", point.latitude, point.longitude, point.distance_km(main));
+            let text = format!(
+                "{}, {} is {:.0} km from {country}'s main city",
+                point.latitude,
+                point.longitude,
+                point.distance_km(main)
+            );
             self.tell(Severity::Warning, "latitude", &text, "are the two swapped, or is a sign missing?");
         }
     }
@@ -133,7 +143,10 @@ pub(super) fn together(configs: &[Config], findings: &mut Vec<Finding>) {
                 let (whose, advice) = if other.path == config.path {
                     (String::new(), "one server under two names gets two shares")
                 } else {
-                    (format!(" of instance `{}`", other.name), "one URL can't carry two trees; did you copy it and forget to change it?")
+                    (
+                        format!(" of instance `{}`", other.name),
+                        "one URL can't carry two trees; did you copy it and forget to change it?",
+                    )
                 };
                 let text = format!("{}: {base} is the URL of `{}`{whose} too", mirror.name, twin.name);
                 findings.push(Finding::new(Severity::Warning, config, &full, text, advice));
@@ -168,7 +181,8 @@ fn host_and_port(base: &BaseUrl) -> (String, u16) {
 fn ourselves(config: &Config, base: &BaseUrl) -> Option<bool> {
     let (name, port) = host_and_port(base);
     let server = &config.server;
-    let public = server.public_url.as_deref().and_then(|url| url.split_once("://")).map(|(_, rest)| host(rest.trim_end_matches('/')));
+    let public =
+        server.public_url.as_deref().and_then(|url| url.split_once("://")).map(|(_, rest)| host(rest.trim_end_matches('/')));
     let named = public.into_iter().chain(server.hosts.iter().map(String::as_str)).any(|ours| ours.eq_ignore_ascii_case(&name));
     let address: Option<IpAddr> = if name == "localhost" { Some([127, 0, 0, 1].into()) } else { name.parse().ok() };
     let listened = server.listen.iter().any(|listen| {

@@ -17,7 +17,12 @@ pub(super) fn alone(config: &Config, findings: &mut Vec<Finding>) {
         tell(Severity::Warning, "server.trusted-proxies", format!("{network} believes everybody"), advice);
     }
     for address in server.listen.iter().chain(&server.listen_proxy_protocol).filter(|address| address.port() == 0) {
-        tell(Severity::Warning, "server.listen", format!("{address}: the port will be another one at each start"), "choose a port");
+        tell(
+            Severity::Warning,
+            "server.listen",
+            format!("{address}: the port will be another one at each start"),
+            "choose a port",
+        );
     }
     if let (Some(url), false) = (&server.public_url, server.hosts.is_empty()) {
         let authority = url.split("://").nth(1).unwrap_or("").trim_end_matches('/');
@@ -28,7 +33,8 @@ pub(super) fn alone(config: &Config, findings: &mut Vec<Finding>) {
         }
     }
     if config.scan.contact.is_none() && server.public_url.is_none() && !config.mirrors.is_empty() {
-        let advice = "set `contact` to a page or address, so that mirrors' operators know whom to ask before they block the scanner";
+        let advice =
+            "set `contact` to a page or address, so that mirrors' operators know whom to ask before they block the scanner";
         tell(Severity::Hint, "scan.contact", "mirrors are not told who scans them".to_owned(), advice);
     }
     if config.probe.timeout >= config.probe.interval {
@@ -55,7 +61,9 @@ pub(super) fn together(configs: &[Config], findings: &mut Vec<Finding>) {
 fn shared_host<'a>(a: &'a Config, b: &Config) -> Option<&'a str> {
     match (a.server.hosts.as_slice(), b.server.hosts.as_slice()) {
         ([], []) => Some("any host, "),
-        (hosts, others) => hosts.iter().find(|host| others.iter().any(|other| other.eq_ignore_ascii_case(host))).map(String::as_str),
+        (hosts, others) => {
+            hosts.iter().find(|host| others.iter().any(|other| other.eq_ignore_ascii_case(host))).map(String::as_str)
+        }
     }
 }
 

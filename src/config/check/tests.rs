@@ -3,7 +3,8 @@ use super::*;
 /// Configurations from texts, in files `a.toml`, `b.toml` of a folder of their own.
 fn configs(texts: &[&str]) -> Vec<Config> {
     let name = |index: usize| PathBuf::from(format!("/etc/redirector/{}.toml", ["a", "b", "c"][index]));
-    let parse = |(index, text): (usize, &&str)| Config::parse(&name(index), (*text).to_owned()).unwrap_or_else(|e| panic!("{e}"));
+    let parse =
+        |(index, text): (usize, &&str)| Config::parse(&name(index), (*text).to_owned()).unwrap_or_else(|e| panic!("{e}"));
     texts.iter().enumerate().map(parse).collect()
 }
 
@@ -16,7 +17,10 @@ fn found(texts: &[&str]) -> Vec<String> {
 #[track_caller]
 fn assert_found(texts: &[&str], start: &str, part: &str) {
     let found = found(texts);
-    assert!(found.iter().any(|text| text.starts_with(start) && text.contains(part)), "no {start:?} with {part:?} in {found:#?}");
+    assert!(
+        found.iter().any(|text| text.starts_with(start) && text.contains(part)),
+        "no {start:?} with {part:?} in {found:#?}"
+    );
 }
 
 const MIRROR: &str = "\n[[mirror]]\nname = 'm'\nhttps = 'https://m.example/pub/'\n";
@@ -62,7 +66,12 @@ fn trees_overlap_by_where_links_lead_and_not_by_their_names() {
         Err(_) => path.to_owned(),
     };
     let findings = all(&configs(&[PRODUCTION]), &resolve);
-    assert!(findings.iter().any(|f| f.text.ends_with("is the same folder as tree.public (/srv/upload/activities, really /srv/www/activities/files)")), "{findings:#?}");
+    assert!(
+        findings.iter().any(|f| f
+            .text
+            .ends_with("is the same folder as tree.public (/srv/upload/activities, really /srv/www/activities/files)")),
+        "{findings:#?}"
+    );
 }
 
 #[test]
@@ -70,7 +79,8 @@ fn what_nobody_should_download_is_not_in_a_tree() {
     let text = "[tree]\npublic = '/srv/a'\n[inventory]\ndatabase = '/srv/a/.r.sqlite'";
     assert_found(&[text], "error a inventory.database", "lies inside tree.public");
     assert_found(&["[tree]\npublic = '/etc'"], "warning a tree.public", "this configuration lies inside tree.public");
-    let denied = "[tree]\npublic = '/srv/a'\napplication = '/srv/b'\napplication-access = 'deny'\n[inventory]\ndatabase = '/srv/b/x'";
+    let denied =
+        "[tree]\npublic = '/srv/a'\napplication = '/srv/b'\napplication-access = 'deny'\n[inventory]\ndatabase = '/srv/b/x'";
     assert_found(&[denied], "warning a inventory.database", "lies inside tree.application");
     let both = [PRODUCTION, &TESTING.replace("b.sqlite", "a.sqlite")];
     assert_found(&both, "error b inventory.database", "is the database of instance `a` too");
@@ -79,7 +89,8 @@ fn what_nobody_should_download_is_not_in_a_tree() {
 
 #[test]
 fn each_name_and_prefix_has_one_instance() {
-    let with = |hosts: &str| format!("[server]\nhosts = [{hosts}]\n{}", TESTING.split_once("[tree]").map_or("", |(_, rest)| rest));
+    let with =
+        |hosts: &str| format!("[server]\nhosts = [{hosts}]\n{}", TESTING.split_once("[tree]").map_or("", |(_, rest)| rest));
     let instance = |hosts: &str, prefix: &str| {
         with(hosts).replace("]\n\nprefix", "]\n[tree]\nprefix").replacen("/activities-testing'", &format!("{prefix}'"), 1)
     };
@@ -111,7 +122,11 @@ fn sockets_that_collide_are_found() {
     let fine = found(&[&server("listen = ['0.0.0.0:80', '[::]:80']\nadmin-listen = '127.0.0.1:81'")]);
     assert!(!fine.iter().any(|text| text.contains("taken")), "{fine:?}");
     let testing = TESTING.replace("[server]", "[server]\nlisten = ['127.0.0.1:8080']");
-    assert_found(&[&PRODUCTION.replace("[server]", "[server]\nlisten = ['0.0.0.0:8080']"), &testing], "error b server.listen", "of instance `a`");
+    assert_found(
+        &[&PRODUCTION.replace("[server]", "[server]\nlisten = ['0.0.0.0:8080']"), &testing],
+        "error b server.listen",
+        "of instance `a`",
+    );
 }
 
 #[test]
@@ -125,11 +140,17 @@ fn doors_that_are_open_to_everybody_are_found() {
     ] {
         assert_found(&[&server(keys)], &format!("warning a {key}"), part);
     }
-    let fine = found(&[&with_mirror(&server("admin-listen = '10.1.2.3:9'\npublic-url = 'https://a.example:8443'\nhosts = ['A.example']"))]);
+    let fine = found(&[&with_mirror(&server(
+        "admin-listen = '10.1.2.3:9'\npublic-url = 'https://a.example:8443'\nhosts = ['A.example']",
+    ))]);
     assert_eq!(fine, Vec::<String>::new());
     assert_found(&["[tree]\npublic = '/srv/a'\nmin-age = '0'\nlink-roots = ['/']"], "hint a tree.min-age", "not kept home");
     assert_found(&["[tree]\npublic = '/srv/a'\nlink-roots = ['/']"], "warning a tree.link-roots", "anywhere");
-    assert_found(&["[tree]\npublic = '/srv/a'\n[probe]\ninterval = '5s'"], "warning a probe.timeout", "longer than the interval");
+    assert_found(
+        &["[tree]\npublic = '/srv/a'\n[probe]\ninterval = '5s'"],
+        "warning a probe.timeout",
+        "longer than the interval",
+    );
     assert_found(&[&with_mirror("[tree]\npublic = '/srv/a'")], "hint a scan.contact", "not told");
 }
 
@@ -187,7 +208,8 @@ fn two_mirrors_at_one_url_are_found() {
 
 #[test]
 fn a_finding_says_where_it_stands_and_the_worst_comes_first() {
-    let findings = all(&configs(&["[tree]\npublic = '/srv/a'\nmin-age = '0'\napplication = '/srv/a'"]), &|path| path.to_owned());
+    let findings =
+        all(&configs(&["[tree]\npublic = '/srv/a'\nmin-age = '0'\napplication = '/srv/a'"]), &|path| path.to_owned());
     assert_eq!(findings[0].position, Some(Position { line: 4, column: 15 }));
     let order: Vec<Severity> = findings.iter().map(|finding| finding.severity).collect();
     assert!(order.is_sorted(), "{order:?}");

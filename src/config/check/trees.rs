@@ -38,7 +38,8 @@ pub(super) fn alone(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 pub(super) fn together(configs: &[Config], resolve: &dyn Fn(&Path) -> PathBuf, findings: &mut Vec<Finding>) {
-    let folders: Vec<Folder<'_>> = configs.iter().enumerate().flat_map(|(index, config)| folders(config, index, resolve)).collect();
+    let folders: Vec<Folder<'_>> =
+        configs.iter().enumerate().flat_map(|(index, config)| folders(config, index, resolve)).collect();
     pairs(&folders).filter_map(|(a, b)| overlap(a, b)).for_each(|finding| findings.push(finding));
     for config in configs {
         published(config, &folders, resolve, findings);
@@ -66,7 +67,9 @@ fn overlap(a: &Folder<'_>, b: &Folder<'_>) -> Option<Finding> {
     };
     let text = format!("{} {how} {}{whose}", shown(inner), shown(outer));
     let advice = match (inner.key, outer.key) {
-        _ if inner.index != outer.index => "instances share nothing: what is held, young or private in one is handed out by the other",
+        _ if inner.index != outer.index => {
+            "instances share nothing: what is held, young or private in one is handed out by the other"
+        }
         _ if inner.real == outer.real => "leave `application` out, or name the folder with the files that are not public yet",
         ("tree.application", "tree.public") => "files that are not public would be public, and sent to mirrors",
         _ => "public files would be found a second time, below another path; keep the two side by side",
@@ -81,12 +84,24 @@ fn published(config: &Config, folders: &[Folder<'_>], resolve: &dyn Fn(&Path) ->
         let open = folder.key == "tree.public" || folder.config.tree.application_access == ApplicationAccess::Open;
         let severity = if open { Severity::Error } else { Severity::Warning };
         let text = format!("the database {} lies inside {}", config.inventory.database.display(), folder.key);
-        findings.push(Finding::new(severity, config, "inventory.database", text, "it would be handed out, and indexed at every change of itself"));
+        findings.push(Finding::new(
+            severity,
+            config,
+            "inventory.database",
+            text,
+            "it would be handed out, and indexed at every change of itself",
+        ));
     }
     let file = resolve(&config.path);
     if let Some(folder) = folders.iter().find(|folder| file.starts_with(&folder.real)) {
         let text = format!("this configuration lies inside {} ({})", folder.key, folder.written.display());
-        findings.push(Finding::new(Severity::Warning, config, folder.key, text, "everybody can download it; keep it elsewhere"));
+        findings.push(Finding::new(
+            Severity::Warning,
+            config,
+            folder.key,
+            text,
+            "everybody can download it; keep it elsewhere",
+        ));
     }
 }
 
@@ -94,7 +109,13 @@ pub(super) fn shared_databases(configs: &[Config], resolve: &dyn Fn(&Path) -> Pa
     for (a, b) in pairs(configs) {
         if resolve(&a.inventory.database) == resolve(&b.inventory.database) {
             let text = format!("{} is the database of instance `{}` too", b.inventory.database.display(), a.name);
-            findings.push(Finding::new(Severity::Error, b, "inventory.database", text, "each instance needs a file of its own"));
+            findings.push(Finding::new(
+                Severity::Error,
+                b,
+                "inventory.database",
+                text,
+                "each instance needs a file of its own",
+            ));
         }
     }
 }
