@@ -131,7 +131,10 @@ mod tests {
         registry.register("request_duration_seconds", "help", Arc::clone(&latency));
         let mut text = String::new();
         encode(&mut text, &registry).expect("a string takes everything");
-        assert!(text.contains("request_duration_seconds_bucket{le=\"1e-5\"} 1") || text.contains("le=\"0.00001\"} 1"), "{text}");
+        assert!(
+            text.contains("request_duration_seconds_bucket{le=\"1e-5\"} 1") || text.contains("le=\"0.00001\"} 1"),
+            "{text}"
+        );
         assert!(text.contains("le=\"+Inf\"} 2"), "{text}");
     }
 }

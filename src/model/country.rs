@@ -20,7 +20,9 @@ impl FromStr for Country {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match *text.as_bytes() {
-            [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => Ok(Self([a.to_ascii_lowercase(), b.to_ascii_lowercase()])),
+            [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
+                Ok(Self([a.to_ascii_lowercase(), b.to_ascii_lowercase()]))
+            }
             _ => Err(Error::Country(text.to_owned())),
         }
     }

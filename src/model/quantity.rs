@@ -119,15 +119,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_binary_and_decimal_units() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("512", 512),
-            ("4KiB", 4096),
-            ("4 kib", 4096),
-            ("2GiB", 2 << 30),
-            ("1.5MB", 1_500_000),
-            ("1kB", 1000),
-        ] {
+        for (text, bytes) in
+            [("0", 0), ("512", 512), ("4KiB", 4096), ("4 kib", 4096), ("2GiB", 2 << 30), ("1.5MB", 1_500_000), ("1kB", 1000)]
+        {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "x", "-1", "1.5", "4 KiB extra", "99999999999999999999", "99999999TiB"] {
