@@ -29,7 +29,11 @@ impl Cursor {
     ///
     /// # Errors
     /// When the inventory can't be read.
-    pub(super) async fn choose(&mut self, inventory: &Inventory, holdings: &RoaringBitmap) -> Result<Vec<FileRecord>, inventory::Error> {
+    pub(super) async fn choose(
+        &mut self,
+        inventory: &Inventory,
+        holdings: &RoaringBitmap,
+    ) -> Result<Vec<FileRecord>, inventory::Error> {
         self.round += 1;
         let mut held: Vec<FileRecord> = Vec::new();
         for _ in 0..PAGES {

@@ -118,7 +118,6 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

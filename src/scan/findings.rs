@@ -163,7 +163,12 @@ mod tests {
     #[test]
     fn only_what_a_whole_listing_leaves_out_is_absent() {
         let mut coverage = Coverage::default();
-        for (directory, extent) in [("", Extent::Complete(Family::Nginx)), ("whole", Extent::Complete(Family::Nginx)), ("cut", Extent::Unknown), ("away", Extent::Absent)] {
+        for (directory, extent) in [
+            ("", Extent::Complete(Family::Nginx)),
+            ("whole", Extent::Complete(Family::Nginx)),
+            ("cut", Extent::Unknown),
+            ("away", Extent::Absent),
+        ] {
             coverage.set(&path(directory), extent);
         }
         for (file, absent) in [

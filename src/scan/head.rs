@@ -2,10 +2,8 @@
 
 use std::time::Instant;
 
-use futures_util::stream::{self, StreamExt};
-
 use super::findings::Findings;
-use super::ground::{Ground, Sought};
+use super::ground::{Answered, Ground, Questions, Sought};
 use super::plan::Pages;
 use super::progress::Step;
 use super::session::{Answer, Session};
@@ -25,7 +23,7 @@ pub(super) async fn list(
 ) -> Result<(), inventory::Error> {
     let mut pages = Pages::new(ground.plan.scope().clone());
     while let Some(page) = pages.next(inventory).await? {
-        let files = page.into_iter().filter_map(|record| Some((ground.sought(&record.path)?, record.path)));
+        let files = page.into_iter().filter_map(|record| Some((record.path.clone(), ground.sought(&record.path)?))).collect();
         if tokio::time::timeout_at(deadline.into(), ask_all(ground, session, files, findings)).await.is_err() {
             findings.troubles.add(|| "the scan took too long".to_owned());
             return Ok(());
@@ -42,17 +40,13 @@ pub(super) async fn list(
 pub(super) async fn ask_all(
     ground: &Ground<'_>,
     session: &Session,
-    files: impl Iterator<Item = (Sought, TreePath<'static>)>,
+    files: Vec<(TreePath<'static>, Sought)>,
     findings: &mut Findings,
 ) {
-    let questions = files.map(|(sought, path)| async move {
-        let answer = session.look(&path).await;
-        (sought, path, answer)
-    });
-    let mut answers = stream::iter(questions).buffer_unordered(session.connections());
-    while let Some((sought, path, answer)) = answers.next().await {
+    let mut questions = Questions::new(session, files);
+    while let Some(Answered { path, finding, answer }) = questions.next().await {
         findings.entries += 1;
-        findings.note(&sought.judge(&answer, session));
+        findings.note(&finding);
         ground.step(Step::Files(1));
         if let Answer::Unclear(failure) = answer {
             findings.troubles.add(|| format!("/{path}: {failure}"));

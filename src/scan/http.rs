@@ -10,7 +10,7 @@ use std::time::Instant;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::findings::{Extent, Finding, Findings, Word};
-use super::ground::{Ground, Sought, ask_each};
+use super::ground::{Answered, Ground, Questions, Sought};
 use super::listing::{self, Entry, Family, Kind, Listing, Zone};
 use super::matching::{Listed, Time, Verdict, ZoneLearner, judge_listed};
 use super::progress::Step;
@@ -18,7 +18,13 @@ use super::session::{Answer, Failure, Page, Session};
 use crate::model::TreePath;
 
 /// Lists the mirror below the plan's scope, until all is seen or `deadline` has come.
-pub(super) async fn list(ground: &Ground<'_>, session: &Session, query: Option<&str>, deadline: Instant, findings: &mut Findings) {
+pub(super) async fn list(
+    ground: &Ground<'_>,
+    session: &Session,
+    query: Option<&str>,
+    deadline: Instant,
+    findings: &mut Findings,
+) {
     let crawl = Crawl { ground, session, query, zone: Mutex::default() };
     let mut queue = VecDeque::from([ground.plan.scope().clone()]);
     findings.coverage.set(ground.plan.scope(), Extent::Unknown);
@@ -138,7 +144,9 @@ impl<'a> Crawl<'a> {
             let Ok(path) = directory.join(&entry.name) else { continue };
             match (self.ground.sought(&path), entry.kind) {
                 (Some(sought), Kind::Directory) => findings.push(sought.finding(Word::Listing(Verdict::Mismatched))),
-                (Some(sought), Kind::File | Kind::Unknown) => candidates.push(Candidate { path, sought, listed: self.listed(entry) }),
+                (Some(sought), Kind::File | Kind::Unknown) => {
+                    candidates.push(Candidate { path, sought, listed: self.listed(entry) })
+                }
                 (None, Kind::Directory | Kind::Unknown) if self.ground.plan.has_directory(&path) => below.push(path),
                 (None, _) => {}
             }
@@ -182,8 +190,8 @@ impl<'a> Crawl<'a> {
             times.insert(doubt.sought.version, doubt.listed.time);
             files.push((doubt.path, doubt.sought));
         }
-        let answers = ask_each(self.session, files).await;
-        for (finding, answer) in &answers {
+        let answers = Questions::new(self.session, files).all().await;
+        for Answered { finding, answer, .. } in &answers {
             let Answer::Copy(copy) = answer else { continue };
             if let (Some(Some(listed)), Some(exact)) = (times.get(&finding.version), copy.modified)
                 && listed.offset.is_none()
@@ -191,7 +199,7 @@ impl<'a> Crawl<'a> {
                 self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner).learn(listed, exact.as_second());
             }
         }
-        answers.into_iter().map(|(finding, _)| finding).collect()
+        answers.into_iter().map(|answered| answered.finding).collect()
     }
 
     /// What an entry says, as evidence. Times of a mirror whose clock is far off are none.

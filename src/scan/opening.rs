@@ -56,8 +56,12 @@ const IMPOSSIBLE: &[u8] = b"this-name-does-not-exist-redirector-asks-whether-you
 pub(super) async fn check_refusal(session: &Session) -> Result<(), String> {
     let Ok(path) = TreePath::parse(IMPOSSIBLE) else { return Ok(()) };
     match session.look(&path).await {
-        Answer::Copy(_) => Err("the server answers 200 for a file that can't exist, so that its answers prove nothing".to_owned()),
-        Answer::Unclear(failure @ (Failure::LeftAlone | Failure::GivenUp | Failure::Timeout | Failure::Connect(_))) => Err(failure.to_string()),
+        Answer::Copy(_) => {
+            Err("the server answers 200 for a file that can't exist, so that its answers prove nothing".to_owned())
+        }
+        Answer::Unclear(failure @ (Failure::LeftAlone | Failure::GivenUp | Failure::Timeout | Failure::Connect(_))) => {
+            Err(failure.to_string())
+        }
         Answer::Missing | Answer::Unclear(_) => Ok(()),
     }
 }
@@ -82,7 +86,8 @@ async fn better_form(session: &Session) -> Option<&'static str> {
     const FANCY: &str = "F=1";
     let page = session.page(&TreePath::root(), Some(FANCY)).await.ok()?;
     let listing = parse(page).await.ok()?;
-    let shows_times = listing.entries.iter().any(|entry| entry.time.is_some() || entry.kind == Kind::File && entry.size.is_some());
+    let shows_times =
+        listing.entries.iter().any(|entry| entry.time.is_some() || entry.kind == Kind::File && entry.size.is_some());
     (listing.complete && shows_times).then_some(FANCY)
 }
 

@@ -26,7 +26,11 @@ impl Plan {
     ///
     /// # Errors
     /// When the inventory can't be read.
-    pub async fn make(inventory: &Inventory, scope: TreePath<'static>, unlisted_limit: usize) -> Result<Self, inventory::Error> {
+    pub async fn make(
+        inventory: &Inventory,
+        scope: TreePath<'static>,
+        unlisted_limit: usize,
+    ) -> Result<Self, inventory::Error> {
         let mut plan = Self::empty(scope);
         let mut pages = Pages::new(plan.scope.clone());
         while let Some(page) = pages.next(inventory).await? {
@@ -38,7 +42,13 @@ impl Plan {
     }
 
     fn empty(scope: TreePath<'static>) -> Self {
-        Self { scope, hasher: RandomState::new(), directories: HashSet::new(), versions: RoaringBitmap::new(), unlisted: Vec::new() }
+        Self {
+            scope,
+            hasher: RandomState::new(),
+            directories: HashSet::new(),
+            versions: RoaringBitmap::new(),
+            unlisted: Vec::new(),
+        }
     }
 
     fn add(&mut self, path: &TreePath<'static>, version: VersionNumber, unlisted_limit: usize) {
@@ -128,7 +138,9 @@ mod tests {
         for (number, file) in (0..).zip(["4078/labyrinth-7.xo", "4078/labyrinth-8.xo", "a/b/c/d.xo", "a/.hidden/e.xo"]) {
             plan.add(&path(file), VersionNumber(number), 10);
         }
-        for (directory, ours) in [("", true), ("4078", true), ("a", true), ("a/b", true), ("a/b/c", true), ("a/b/c/d.xo", false), ("b", false)] {
+        for (directory, ours) in
+            [("", true), ("4078", true), ("a", true), ("a/b", true), ("a/b/c", true), ("a/b/c/d.xo", false), ("b", false)]
+        {
             assert_eq!(plan.has_directory(&path(directory)), ours, "{directory}");
         }
         assert_eq!(plan.files(), 4);

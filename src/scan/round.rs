@@ -163,7 +163,13 @@ impl Scanner {
     }
 
     /// Tries the mirror's URLs in order; the first that works counts.
-    async fn try_ways(&self, mirror: &Mirror, plan: &Plan, before: &RoaringBitmap, progress: &dyn Progress) -> Result<Outcome, String> {
+    async fn try_ways(
+        &self,
+        mirror: &Mirror,
+        plan: &Plan,
+        before: &RoaringBitmap,
+        progress: &dyn Progress,
+    ) -> Result<Outcome, String> {
         if plan.files() == 0 {
             return Err("the inventory has no file there to look for".to_owned());
         }
@@ -205,15 +211,22 @@ impl Scanner {
         let settlement = settle(ground, &session, &self.inventory, &findings).await.map_err(refused)?;
         notes.extend(settlement.objection.clone());
         let complete = findings.troubles.is_empty() && settlement.objection.is_none();
-        Ok(Outcome { protocol, counts: counts(&session, &findings, &settlement), holdings: settlement.holdings, notes, complete })
+        Ok(Outcome {
+            protocol,
+            counts: counts(&session, &findings, &settlement),
+            holdings: settlement.holdings,
+            notes,
+            complete,
+        })
     }
 
     /// Asks for the files that listings tend to leave out, if they were not listed after all.
     async fn ask_unlisted(&self, ground: &Ground<'_>, session: &Session, findings: &mut Findings) {
-        let sought = |path: &TreePath<'static>| Some((ground.sought(path)?, path.clone()));
-        let unseen = |(sought, _): &(Sought, TreePath<'_>)| !findings.seen.contains(sought.version.0) && !findings.mismatched.contains(sought.version.0);
+        let sought = |path: &TreePath<'static>| Some((path.clone(), ground.sought(path)?));
+        let listed = &findings.seen | &findings.mismatched;
+        let unseen = |(_, sought): &(TreePath<'_>, Sought)| !listed.contains(sought.version.0);
         let files: Vec<_> = ground.plan.unlisted().iter().filter_map(sought).filter(unseen).collect();
-        head::ask_all(ground, session, files.into_iter(), findings).await;
+        head::ask_all(ground, session, files, findings).await;
     }
 }
 

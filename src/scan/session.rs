@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
@@ -292,7 +294,8 @@ impl Session {
                 self.note_pause(&response);
             }
             let empty = question == Question::FirstByte && status == StatusCode::RANGE_NOT_SATISFIABLE;
-            let good = status == StatusCode::OK || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT || empty;
+            let good =
+                status == StatusCode::OK || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT || empty;
             return if good { Ok((response, url)) } else { Err(Failure::Status(status)) };
         }
         Err(Failure::Circles)
@@ -300,7 +303,11 @@ impl Session {
 
     async fn send(&self, question: Question, url: Url) -> Result<Response, Failure> {
         let request = match question {
-            Question::Page => self.clients.pages.get(url).header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"),
+            Question::Page => self
+                .clients
+                .pages
+                .get(url)
+                .header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"),
             Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, "identity"),
             Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, "bytes=0-0"),
         };

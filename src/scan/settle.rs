@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use roaring::RoaringBitmap;
 
 use super::findings::Findings;
-use super::ground::{Ground, Sought, ask_each};
+use super::ground::{Ground, Questions, Sought};
 use super::opening::{check_refusal, is_disproof};
 use super::plan::Pages;
 use super::progress::Step;
@@ -122,12 +122,12 @@ impl Suspects {
             return Ruling::All;
         }
         ground.step(Step::Verifying);
-        let answers = ask_each(session, self.sample.drawn()).await;
+        let answers = Questions::new(session, self.sample.drawn()).all().await;
         let asked = answers.len();
         let mut gone = self.certain.clone();
         let mut decided = 0;
-        for (finding, _) in answers.iter().filter(|(finding, _)| is_disproof(finding)) {
-            gone.insert(finding.version.0);
+        for answered in answers.iter().filter(|answered| is_disproof(&answered.finding)) {
+            gone.insert(answered.finding.version.0);
             decided += 1;
         }
         if let Err(reason) = check_refusal(session).await {
@@ -137,7 +137,9 @@ impl Suspects {
             return Ruling::All;
         }
         let suspected = self.lost.len() - self.certain.len();
-        let objection = format!("{suspected} files are not listed or look different, but of {asked} that were asked for only {decided} are; the others stay");
+        let objection = format!(
+            "{suspected} files are not listed or look different, but of {asked} that were asked for only {decided} are; the others stay"
+        );
         Ruling::Only(gone, objection)
     }
 }
