@@ -1,1 +1,5 @@
 //! command
+
+pub fn run() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}
