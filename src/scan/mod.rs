@@ -1,5 +1,7 @@
 //! Scanning: asking one mirror what it has.
 
+pub mod listing;
+
 use serde::Deserialize;
 
 use crate::model::Span;
