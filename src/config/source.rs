@@ -15,7 +15,7 @@ pub struct Position {
 }
 
 /// The text of a file, with the place of each key that was found in it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Source {
     text: String,
     /// By `section.key`, `mirror[2].key`, or the section alone.
