@@ -143,10 +143,7 @@ impl Site {
     /// Answers a request for a path of this instance.
     pub async fn answer(&self, asked: Asked<'_>) -> Response<Body> {
         let now = self.makings.clock.now();
-        let standing = match self.standing_by_a_glance(asked) {
-            Some(standing) => standing,
-            None => self.standing_by_a_look(asked).await,
-        };
+        let standing = self.standing(asked).await;
         let decision = decide::decide(standing, self.makings.rules, now.as_second(), |entry| self.rank(asked.client, entry));
         tracing::debug!(
             instance = self.makings.name,
@@ -162,6 +159,14 @@ impl Site {
             Decision::NotFound => self.not_found(asked),
             Decision::Gone => self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site."),
             Decision::Unavailable => self.unavailable(asked),
+        }
+    }
+
+    /// How the path stands: by its name, the snapshot and the trees.
+    pub async fn standing(&self, asked: Asked<'_>) -> Standing {
+        match self.standing_by_a_glance(asked) {
+            Some(standing) => standing,
+            None => self.standing_by_a_look(asked).await,
         }
     }
 

@@ -122,6 +122,26 @@ pub struct Settings {
     pub settle_shrunken: Span,
 }
 
+impl Settings {
+    /// A public tree, and every other key left out.
+    #[must_use]
+    pub fn of(public: impl Into<PathBuf>) -> Self {
+        Self {
+            prefix: Prefix::default(),
+            public: public.into(),
+            application: None,
+            min_age: default_min_age(),
+            min_size: ByteSize::default(),
+            symlinks: Symlinks::default(),
+            link_roots: Vec::new(),
+            hidden: default_hidden(),
+            application_access: ApplicationAccess::default(),
+            index: default_true(),
+            walk_interval: default_walk_interval(),
+        }
+    }
+}
+
 /// `tree.symlinks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,4 @@
+//! stub
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+pub(crate) async fn run(_: &[std::path::PathBuf], _: &Args) -> anyhow::Result<std::process::ExitCode> { Ok(std::process::ExitCode::SUCCESS) }
