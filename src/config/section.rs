@@ -48,12 +48,15 @@ impl Reading<'_> {
                 Ok(settings) => return Some(settings),
                 Err(error) => error,
             };
-            let at = error.span().unwrap_or_else(|| span.clone());
+            let at = narrow::<T>(&table, error.span().unwrap_or_else(|| span.clone()), error.message());
             match take(&mut table, &at) {
                 Some(key) => {
                     let (text, advice) = reword(error.message(), self.source.text().get(at.clone()).unwrap_or(""));
                     self.problem(at, format!("{}.{key}: {text}", section.name), advice);
                     taken.push(key);
+                    if taken.len() >= MAX_TOLD {
+                        return None;
+                    }
                 }
                 None => {
                     let missing = quoted(error.message()).next().unwrap_or("");
@@ -114,6 +117,27 @@ fn advice(section: Section<'_>, known: &[&'static str], name: &str) -> Option<St
 /// The name of a section as it is written.
 pub(super) fn bracketed(section: &str) -> String {
     if section == "mirror" { "[[mirror]]".to_owned() } else { format!("[{section}]") }
+}
+
+/// Nobody reads more problems of one section than this; each costs another reading of the section.
+const MAX_TOLD: usize = 50;
+
+/// Where in a list the entry stands that `message` is about, if `at` is that list: not every type tells.
+fn narrow<T: DeserializeOwned>(table: &DeTable<'_>, at: Range<usize>, message: &str) -> Range<usize> {
+    let list =
+        table.iter().find(|(_, value)| value.span() == at).and_then(|(key, value)| Some((key, value.get_ref().as_array()?)));
+    let Some((key, list)) = list else { return at };
+    let mut rest = table.clone();
+    rest.remove(key);
+    let is_wrong = |entry: &&Spanned<DeValue<'_>>| {
+        let mut alone = DeArray::new();
+        alone.push((*entry).clone());
+        let mut table = rest.clone();
+        table.insert(key.clone(), Spanned::new(at.clone(), DeValue::Array(alone)));
+        let result = T::deserialize(ValueDeserializer::from(Spanned::new(at.clone(), DeValue::Table(table))));
+        result.is_err_and(|error| error.message() == message)
+    };
+    list.iter().find(is_wrong).map_or(at.clone(), Spanned::span)
 }
 
 /// Takes the value that covers `at` out of the table: an entry of a list alone where it is one. Says which key it was.

@@ -105,7 +105,7 @@ mod tests {
             ("4078/labyrinth-7.xo", "application/vnd.olpc-sugar"),
             ("A.XO", "application/vnd.olpc-sugar"),
             ("wikipedia.xol", "application/vnd.olpc-content"),
-            ("a.iso", "application/x-iso9660-image"),
+            ("a.pdf", "application/pdf"),
             ("a.txt", "text/plain"),
             ("a.tar.gz", "application/gzip"),
             ("xo", "application/octet-stream"),

@@ -1,13 +1,34 @@
 //! The inventory: which versions there are and which mirrors hold them. A snapshot in memory answers requests; a store
 //! on disk keeps it; one owner thread writes both.
 
+mod condition;
+pub mod error;
+mod owner;
+pub mod record;
 pub mod snapshot;
+pub mod sqlite;
+pub mod store;
+mod table;
+pub mod versioning;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{JoinHandle, Thread};
 
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
 use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
 
-pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
+use crate::clock::Clock;
+use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
+use condition::Condition;
+use owner::{Owner, Work};
+use store::{MAX_PAGE, Page, Store, Which};
+
+pub use error::Error;
+pub use record::{Counts, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, ScanRecord, ScanSummary, Seen};
+pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
 
 /// `[inventory]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,5 +41,292 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self { database: PathBuf::from("redirector.sqlite") }
+    }
+}
+
+/// An instance's inventory. Cheap to clone; all clones speak to one owner thread.
+///
+/// The thread ends with [`Inventory::close`], or soon after the last clone is dropped. Every verb that writes returns once
+/// what it wrote is on the disk and in the snapshot. A verb whose future is dropped may still be carried out.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    snapshot: Arc<Snapshot>,
+    condition: Arc<Condition>,
+    queue: mpsc::Sender<Work>,
+    thread: Arc<OwnerThread>,
+}
+
+#[derive(Debug)]
+struct OwnerThread {
+    thread: Thread,
+    handle: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for OwnerThread {
+    /// Wakes the thread, so that it sees that nobody is left.
+    fn drop(&mut self) {
+        self.thread.unpark();
+    }
+}
+
+/// How many requests may wait for the owner: enough that it never idles while others prepare the next, and few enough that
+/// whoever writes too much is slowed down.
+const QUEUE: usize = 64;
+
+impl Inventory {
+    /// Opens the store, loads the snapshot and starts the owner thread.
+    ///
+    /// # Errors
+    /// When the database can't be opened, is none of ours, is damaged, or was written by a newer redirector.
+    pub async fn open(settings: &Settings, mirrors: Vec<Arc<Mirror>>, clock: Clock) -> Result<Self, Error> {
+        let path = settings.database.clone();
+        Self::start(move || Ok(Box::new(sqlite::Sqlite::open(&path)?) as Box<dyn Store>), mirrors, clock).await
+    }
+
+    /// An inventory that is kept in memory only and ends with its last handle.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub async fn temporary(mirrors: Vec<Arc<Mirror>>, clock: Clock) -> Result<Self, Error> {
+        Self::start(|| Ok(Box::new(sqlite::Sqlite::in_memory()?) as Box<dyn Store>), mirrors, clock).await
+    }
+
+    /// An inventory on any store, which is opened by its owner thread.
+    ///
+    /// # Errors
+    /// When the store can't be opened or read.
+    pub async fn start(
+        open: impl FnOnce() -> Result<Box<dyn Store>, Error> + Send + 'static,
+        mirrors: Vec<Arc<Mirror>>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let (queue, work) = mpsc::channel(QUEUE);
+        let (ready, started) = oneshot::channel();
+        let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock)) {
+            Ok(owner) => {
+                if ready.send(Ok((Arc::clone(owner.snapshot()), Arc::clone(owner.condition())))).is_ok() {
+                    owner.run(work);
+                }
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        };
+        let handle = std::thread::Builder::new().name("inventory".to_owned()).spawn(run).map_err(Error::Thread)?;
+        let thread = Arc::new(OwnerThread { thread: handle.thread().clone(), handle: Some(handle).into() });
+        let (snapshot, condition) = started.await.map_err(|_| Error::Internal)??;
+        Ok(Self { snapshot, condition, queue, thread })
+    }
+
+    /// What requests are answered from.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// What is wrong with the database, if something is: it could not be read, or not be written, when that was last tried.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.condition.problem()
+    }
+
+    /// Takes another list of mirrors. Holdings and health stay by name, but for mirrors that moved to other URLs altogether.
+    ///
+    /// # Errors
+    /// When the store fails; then the old list stays.
+    pub async fn set_mirrors(&self, mirrors: Vec<Arc<Mirror>>) -> Result<(), Error> {
+        self.ask(move |owner| owner.set_mirrors(&mirrors)).await
+    }
+
+    /// Keeps what was seen of files, and returns their records as they are afterwards, in the same order.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing of the batch is kept.
+    pub async fn observe(&self, batch: Vec<Observation>) -> Result<Vec<FileRecord>, Error> {
+        self.ask(move |owner| owner.observe(&batch)).await
+    }
+
+    /// Forgets files that are gone, and tells how many were known.
+    ///
+    /// # Errors
+    /// When the store fails; then none is forgotten.
+    pub async fn forget(&self, paths: Vec<TreePath<'static>>) -> Result<u64, Error> {
+        self.ask(move |owner| owner.forget(&paths)).await
+    }
+
+    /// After a complete walk below `below`: forgets every file there whose version is not in `seen` and that was recorded
+    /// before `began`, and tells how many.
+    ///
+    /// # Errors
+    /// When the store fails; then some may be forgotten already, and the rest at the next walk.
+    pub async fn finish_walk(&self, below: TreePath<'static>, seen: RoaringBitmap, began: Timestamp) -> Result<u64, Error> {
+        let seen = Arc::new(seen);
+        let mut page = Page { within: below, after: None, limit: MAX_PAGE };
+        let mut forgotten = 0;
+        loop {
+            let (this, seen) = (page.clone(), Arc::clone(&seen));
+            let swept = self.ask(move |owner| owner.sweep(&this, &seen, began)).await?;
+            forgotten += swept.forgotten.len() as u64;
+            match swept.last {
+                Some(last) => page.after = Some(last),
+                None => return Ok(forgotten),
+            }
+        }
+    }
+
+    /// Keeps the digest of a file that was read while it looked like `fingerprint`, and returns its record as it is
+    /// afterwards; `None` when the file has been seen otherwise since, or is gone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn record_digest(
+        &self,
+        path: TreePath<'static>,
+        fingerprint: Fingerprint,
+        digest: Sha256,
+    ) -> Result<Option<FileRecord>, Error> {
+        self.ask(move |owner| owner.record_digest(&path, &fingerprint, digest)).await
+    }
+
+    /// Files that need a digest, in path order after `after`: those that have none, and those that are unconfirmed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn unhashed(&self, after: Option<TreePath<'static>>, limit: usize) -> Result<Vec<FileRecord>, Error> {
+        let page = Page { within: TreePath::root(), after, limit };
+        self.ask(move |owner| owner.store.files(&page, Which::Unhashed)).await
+    }
+
+    /// What is known of a file.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn file(&self, path: TreePath<'static>) -> Result<Option<FileRecord>, Error> {
+        self.ask(move |owner| owner.store.file(&path)).await
+    }
+
+    /// The files below a directory (or one file), in the order of their paths' bytes after `after`; at most
+    /// [`store::MAX_PAGE`] at a time.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn files(
+        &self,
+        within: TreePath<'static>,
+        after: Option<TreePath<'static>>,
+        limit: usize,
+    ) -> Result<Vec<FileRecord>, Error> {
+        let page = Page { within, after, limit };
+        self.ask(move |owner| owner.store.files(&page, Which::All)).await
+    }
+
+    /// Whether the tree was walked whole once.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_indexed(&self) -> Result<bool, Error> {
+        self.ask(|owner| owner.store.is_indexed()).await
+    }
+
+    /// Notes that the tree was walked whole.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_indexed(&self) -> Result<(), Error> {
+        self.ask(|owner| owner.store.set_indexed()).await
+    }
+
+    /// Keeps a scan: a line in the mirror's history and, where it brings some, the mirror's holdings.
+    ///
+    /// # Errors
+    /// When the store fails; then what was known stays.
+    pub async fn record_scan(&self, record: ScanRecord) -> Result<(), Error> {
+        self.ask(move |owner| owner.record_scan(&record)).await
+    }
+
+    /// The newest scans of a mirror, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn scans(&self, mirror: MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
+        self.ask(move |owner| owner.store.scans(&mirror, limit)).await
+    }
+
+    /// Keeps a mirror's health, and a line in its history if it changed.
+    ///
+    /// # Errors
+    /// When the store fails; then the old one stays.
+    pub async fn record_health(
+        &self,
+        mirror: MirrorName,
+        health: Health,
+        at: Timestamp,
+        reason: Option<String>,
+    ) -> Result<(), Error> {
+        self.ask(move |owner| owner.record_health(&mirror, health, at, reason)).await
+    }
+
+    /// The newest changes of a mirror's health, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn health_history(&self, mirror: MirrorName, limit: usize) -> Result<Vec<HealthChange>, Error> {
+        self.ask(move |owner| owner.store.health_history(&mirror, limit)).await
+    }
+
+    /// Puts a file, or a directory with everything below it, on hold; a hold that stands gets the new reason.
+    ///
+    /// # Errors
+    /// When the store fails, or there are [`store::MAX_HOLDS`].
+    pub async fn hold(&self, hold: Hold) -> Result<(), Error> {
+        self.ask(move |owner| owner.hold(&hold)).await
+    }
+
+    /// Lifts the hold of exactly this path; false when there is none.
+    ///
+    /// # Errors
+    /// When the store fails; then the hold stands.
+    pub async fn release(&self, path: TreePath<'static>, because: String, at: Timestamp) -> Result<bool, Error> {
+        self.ask(move |owner| owner.release(&path, &because, at)).await
+    }
+
+    /// All holds, in the order of their paths.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn holds(&self) -> Result<Vec<Hold>, Error> {
+        self.ask(|owner| owner.store.holds()).await
+    }
+
+    /// The newest holds and releases, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn hold_history(&self, limit: usize) -> Result<Vec<HoldEvent>, Error> {
+        self.ask(move |owner| owner.store.hold_history(limit)).await
+    }
+
+    /// Ends the owner thread after what was asked before, for all clones. The snapshot can still be read.
+    ///
+    /// # Errors
+    /// When it was closed already.
+    pub async fn close(self) -> Result<(), Error> {
+        self.ask(|owner| {
+            owner.close();
+            Ok(())
+        })
+        .await?;
+        let handle = self.thread.handle.lock().ok().and_then(|mut handle| handle.take());
+        let Some(handle) = handle else { return Ok(()) };
+        tokio::task::spawn_blocking(move || handle.join()).await.map_err(|_| Error::Internal)?.map_err(|_| Error::Internal)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Owner) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let work: Work = Box::new(move |owner| drop(reply.send(work(owner))));
+        self.queue.send(work).await.map_err(|_| Error::Closed)?;
+        self.thread.thread.unpark();
+        answer.await.map_err(|_| if self.queue.is_closed() { Error::Closed } else { Error::Internal })?
     }
 }

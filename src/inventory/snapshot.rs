@@ -1,16 +1,30 @@
 //! The snapshot: the immutable values that requests are answered from, swapped piece by piece.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
+use jiff::Timestamp;
 use roaring::RoaringBitmap;
+use siphasher::sip::SipHasher13;
 
-use crate::model::{FileState, Fingerprint, Health, Mirror, TreePath, VersionNumber};
+use super::table::{Filling, MAX_SIZE, Table};
+use super::versioning::nanoseconds;
+use crate::model::{FileRecord, FileState, Fingerprint, Health, Mirror, TreePath, VersionNumber};
 
-/// What requests are answered from.
+/// What requests are answered from. Reading takes no lock, no allocation, and waits for nobody; only the inventory's owner
+/// thread writes.
+///
+/// Its pieces are swapped one by one, so two reads may see different states. That does no harm: a version's number is
+/// never used for anything else, so old holdings and new files (or the other way round) never make a match.
 #[derive(Debug)]
 pub struct Snapshot {
+    files: Table,
     mirrors: ArcSwap<MirrorSet>,
+    holds: ArcSwap<HashSet<Box<[u8]>>>,
+    /// Milliseconds since 1970.
+    synced_at: AtomicI64,
 }
 
 /// What is kept in memory of a file.
@@ -18,11 +32,11 @@ pub struct Snapshot {
 pub struct FileEntry {
     /// Its version.
     pub version: VersionNumber,
-    /// Bytes.
+    /// Bytes; at most 64 TiB.
     pub size: u64,
-    /// The mtime of the version's first fingerprint, in seconds since 1970.
+    /// The mtime of the version's first fingerprint, in seconds since 1970, rounded down.
     pub version_mtime: i64,
-    /// When the version became public, in seconds since 1970.
+    /// When the version became public, in seconds since 1970, rounded up.
     pub public_since: i64,
     /// Whether the entry can be relied on.
     pub state: FileState,
@@ -31,12 +45,49 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
+    /// What is kept of a file.
+    #[must_use]
+    pub fn new(
+        version: VersionNumber,
+        fingerprint: &Fingerprint,
+        version_mtime_ns: i64,
+        public_since_ns: i64,
+        state: FileState,
+    ) -> Self {
+        Self {
+            version,
+            size: fingerprint.size.min(MAX_SIZE),
+            version_mtime: version_mtime_ns.div_euclid(NANOSECONDS),
+            public_since: public_since_ns.div_euclid(NANOSECONDS) + i64::from(public_since_ns.rem_euclid(NANOSECONDS) != 0),
+            state,
+            fingerprint: digest(fingerprint),
+        }
+    }
+
     /// Whether the file that was just looked at is the one that the entry tells of.
     #[must_use]
     pub fn matches(&self, seen: &Fingerprint) -> bool {
-        let _ = (seen, self.fingerprint);
-        todo!()
+        self.size == seen.size.min(MAX_SIZE) && self.fingerprint == digest(seen)
     }
+}
+
+impl From<&FileRecord> for FileEntry {
+    fn from(record: &FileRecord) -> Self {
+        let since = nanoseconds(record.public_since);
+        Self::new(record.version, &record.fingerprint, record.version_mtime_ns, since, record.state)
+    }
+}
+
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// 64 bits that tell one look of a file from another.
+fn digest(fingerprint: &Fingerprint) -> u64 {
+    let Fingerprint { size, mtime_ns, ctime_ns, inode } = *fingerprint;
+    let mut bytes = [0; 32];
+    for (part, value) in bytes.chunks_exact_mut(8).zip([size, mtime_ns.cast_unsigned(), ctime_ns.cast_unsigned(), inode]) {
+        part.copy_from_slice(&value.to_le_bytes());
+    }
+    SipHasher13::new_with_keys(0x7265_6469, 0x7265_6374).hash(&bytes)
 }
 
 /// All mirrors of an instance, with what is known of each.
@@ -67,24 +118,106 @@ impl MirrorState {
     }
 }
 
+/// How large a snapshot is, and how fresh.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Stats {
+    /// Files.
+    pub files: u64,
+    /// Mirrors.
+    pub mirrors: u64,
+    /// Holds.
+    pub holds: u64,
+    /// About how many bytes the files take.
+    pub file_bytes: u64,
+    /// About how many bytes all holdings take.
+    pub holding_bytes: u64,
+    /// When the store was last seen to say what the snapshot says; 1970 when that never was.
+    pub synced_at: Timestamp,
+}
+
 impl Snapshot {
+    /// An empty snapshot. The key of the paths' hashes should be random.
+    pub(super) fn new(key: (u64, u64)) -> Self {
+        Self { files: Table::new(key), mirrors: ArcSwap::default(), holds: ArcSwap::default(), synced_at: AtomicI64::new(0) }
+    }
+
+    /// A snapshot of given values, for tests of what reads it.
+    #[must_use]
+    pub fn for_test(files: Vec<FileRecord>, mirrors: MirrorSet, holds: Vec<TreePath<'static>>) -> Self {
+        let snapshot = Self::new((0, 0));
+        snapshot.update_files(files.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
+        snapshot.set_mirrors(mirrors);
+        snapshot.set_holds(holds);
+        snapshot
+    }
+
     /// What is known of a path of the public tree.
     #[must_use]
     pub fn file(&self, path: &TreePath<'_>) -> Option<FileEntry> {
-        let _ = path;
-        todo!()
+        self.files.get(path)
     }
 
     /// Whether a path, or a directory above it, is on hold.
     #[must_use]
     pub fn is_held(&self, path: &TreePath<'_>) -> bool {
-        let _ = path;
-        todo!()
+        let holds = self.holds.load();
+        if holds.is_empty() {
+            return false;
+        }
+        let bytes = path.as_bytes();
+        let parents = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &bytes[..at]);
+        holds.contains(bytes) || holds.contains(&[][..]) || parents.into_iter().any(|parent| holds.contains(parent))
     }
 
     /// The mirrors.
     #[must_use]
     pub fn mirrors(&self) -> Guard<Arc<MirrorSet>> {
         self.mirrors.load()
+    }
+
+    /// How many files are known.
+    #[must_use]
+    pub fn file_count(&self) -> u64 {
+        self.files.len()
+    }
+
+    /// How large it is, and how fresh. Looks at every mirror's holdings: for metrics, not for requests.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mirrors = self.mirrors();
+        Stats {
+            files: self.file_count(),
+            mirrors: mirrors.members.len() as u64,
+            holds: self.holds.load().len() as u64,
+            file_bytes: self.files.bytes(),
+            holding_bytes: mirrors.members.iter().map(|member| member.holdings.serialized_size() as u64).sum(),
+            synced_at: Timestamp::from_millisecond(self.synced_at.load(Ordering::Relaxed)).unwrap_or(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    /// Puts in, replaces and takes out (`None`) files.
+    pub(super) fn update_files<'p>(&self, changes: impl IntoIterator<Item = (TreePath<'p>, Option<FileEntry>)>) {
+        self.files.apply(changes);
+    }
+
+    pub(super) fn filling(&self) -> Filling {
+        self.files.filling()
+    }
+
+    pub(super) fn replace_files(&self, filling: Filling) {
+        self.files.replace(filling);
+    }
+
+    pub(super) fn set_mirrors(&self, mirrors: MirrorSet) {
+        self.mirrors.store(Arc::new(mirrors));
+    }
+
+    pub(super) fn set_holds(&self, paths: impl IntoIterator<Item = TreePath<'static>>) {
+        let holds: HashSet<Box<[u8]>> = paths.into_iter().map(|path| path.as_bytes().into()).collect();
+        self.holds.store(Arc::new(holds));
+    }
+
+    pub(super) fn set_synced(&self, at: Timestamp) {
+        self.synced_at.store(at.as_millisecond(), Ordering::Relaxed);
     }
 }

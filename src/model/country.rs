@@ -150,6 +150,20 @@ impl Continent {
             Self::Sa => "sa",
         }
     }
+
+    /// The name in English.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Af => "Africa",
+            Self::An => "Antarctica",
+            Self::As => "Asia",
+            Self::Eu => "Europe",
+            Self::Na => "North America",
+            Self::Oc => "Oceania",
+            Self::Sa => "South America",
+        }
+    }
 }
 
 impl FromStr for Continent {

@@ -1,0 +1,304 @@
+//! The owner: one thread that alone uses the store, and alone writes the snapshot, after each commit.
+//!
+//! It serves one request after the other and, several times a second, looks for what other processes committed. Whatever
+//! goes wrong with the database is told to who asked; the thread goes on, and requests go on with the last snapshot.
+
+use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
+
+use super::condition::Condition;
+use super::error::Error;
+use super::record::{HealthChange, Hold, Observation, ScanRecord};
+use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
+use super::store::{Changes, Page, Sequence, Store, StoredMirror, Swept, Update, Written};
+use crate::clock::{self, Clock};
+use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
+
+/// Something for the owner to do.
+pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
+
+/// How often other processes' commits are looked for: orders given on the command line take effect within a second.
+const WAKE: Duration = Duration::from_millis(250);
+
+/// The store, the snapshot, and how far the one has got into the other.
+pub(super) struct Owner {
+    pub(super) store: Box<dyn Store>,
+    snapshot: Arc<Snapshot>,
+    clock: Clock,
+    /// What the snapshot contains.
+    at: Sequence,
+    /// The snapshot missed something: everything is loaded again as soon as that works.
+    behind: bool,
+    condition: Arc<Condition>,
+    closing: bool,
+}
+
+impl Owner {
+    /// Loads the snapshot.
+    pub(super) fn start(store: Box<dyn Store>, mirrors: &[Arc<Mirror>], clock: Clock) -> Result<Self, Error> {
+        let random = RandomState::new();
+        let snapshot = Arc::new(Snapshot::new((random.hash_one(0), random.hash_one(1))));
+        let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
+        snapshot.set_mirrors(MirrorSet { generation: 1, members });
+        let at = Sequence::default();
+        let mut owner = Self { store, snapshot, clock, at, condition: Arc::default(), behind: false, closing: false };
+        owner.reload()?;
+        Ok(owner)
+    }
+
+    pub(super) fn condition(&self) -> &Arc<Condition> {
+        &self.condition
+    }
+
+    pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Works until it is closed or nobody is left who could ask for anything.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Work>) {
+        let mut next_look = clock::instant() + WAKE;
+        while !self.closing {
+            match queue.try_recv() {
+                Ok(work) => self.guarded(work),
+                Err(TryRecvError::Empty) => wait_until(next_look),
+                Err(TryRecvError::Disconnected) => break,
+            }
+            if clock::instant() >= next_look {
+                self.guarded(Self::look);
+                next_look = clock::instant() + WAKE;
+            }
+        }
+        if let Err(error) = self.store.close() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the database could not be closed in good order");
+        }
+    }
+
+    /// Ends the thread after the present piece of work.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Runs something; a fault of our own in it doesn't end the thread.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            tracing::error!("a request to the inventory failed inside; the snapshot is loaded again");
+            self.behind = true;
+        }
+    }
+
+    /// Looks for other processes' commits.
+    fn look(&mut self) {
+        let result = self.catch_up();
+        self.condition.note_reading(result.as_ref().err());
+    }
+
+    /// Brings the snapshot to what the store has.
+    fn catch_up(&mut self) -> Result<(), Error> {
+        if self.behind {
+            return self.reload();
+        }
+        match self.store.changes(self.at)? {
+            Changes::Nothing => {}
+            Changes::These(update) => self.apply(*update),
+            Changes::Lost => self.reload()?,
+        }
+        self.snapshot.set_synced(self.clock.now());
+        Ok(())
+    }
+
+    fn apply(&mut self, update: Update) {
+        let files = update.files.iter().map(|(path, record)| (path.borrowed(), record.as_ref().map(FileEntry::from)));
+        self.snapshot.update_files(files);
+        if !update.mirrors.is_empty() {
+            self.learn(update.mirrors);
+        }
+        if let Some(holds) = update.holds {
+            self.snapshot.set_holds(holds.into_iter().map(|hold| hold.path));
+        }
+        self.at = update.sequence;
+    }
+
+    fn reload(&mut self) -> Result<(), Error> {
+        self.behind = true;
+        let mut filling = self.snapshot.filling();
+        let contents = self.store.load(&mut |path, entry| filling.add(path, &entry))?;
+        self.snapshot.replace_files(filling);
+        let (generation, mut members) = self.members();
+        for member in &mut members {
+            *member = MirrorState::unknown(Arc::clone(&member.mirror));
+        }
+        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, contents.mirrors) });
+        self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
+        self.at = contents.sequence;
+        self.behind = false;
+        self.snapshot.set_synced(self.clock.now());
+        Ok(())
+    }
+
+    /// After a try to write: shows what was committed in the snapshot, with what others committed just before it.
+    fn show<T>(&mut self, written: Result<Written<T>, Error>, change: impl FnOnce(&mut Self, &T)) -> Result<T, Error> {
+        self.condition.note_writing(written.as_ref().err().filter(|error| error.is_about_the_database()));
+        let written = written?;
+        match written.sequence {
+            None => {}
+            Some(sequence) if sequence.follows(self.at) && !self.behind => {
+                change(self, &written.value);
+                self.at = sequence;
+            }
+            Some(_) => self.look(),
+        }
+        Ok(written.value)
+    }
+
+    fn members(&self) -> (u64, Vec<MirrorState>) {
+        let set = self.snapshot.mirrors();
+        (set.generation, set.members.clone())
+    }
+
+    fn change_mirror(&self, name: &MirrorName, change: impl FnOnce(&mut MirrorState)) {
+        let (generation, mut members) = self.members();
+        if let Some(member) = members.iter_mut().find(|member| member.mirror.name == *name) {
+            change(member);
+            self.snapshot.set_mirrors(MirrorSet { generation, members });
+        }
+    }
+
+    fn learn(&self, stored: Vec<StoredMirror>) {
+        let (generation, members) = self.members();
+        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
+    }
+}
+
+/// What others ask of it.
+impl Owner {
+    pub(super) fn set_mirrors(&mut self, mirrors: &[Arc<Mirror>]) -> Result<(), Error> {
+        let names: Vec<MirrorName> = mirrors.iter().map(|mirror| mirror.name.clone()).collect();
+        let stored = self.store.mirrors(&names)?;
+        let generation = self.snapshot.mirrors().generation + 1;
+        let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
+        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
+        Ok(())
+    }
+
+    pub(super) fn observe(&mut self, batch: &[Observation]) -> Result<Vec<FileRecord>, Error> {
+        let written = self.store.observe(batch);
+        self.show(written, |owner, records| {
+            owner.snapshot.update_files(records.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
+        })
+    }
+
+    pub(super) fn record_digest(
+        &mut self,
+        path: &TreePath<'static>,
+        fingerprint: &Fingerprint,
+        digest: Sha256,
+    ) -> Result<Option<FileRecord>, Error> {
+        let written = self.store.record_digest(path, fingerprint, digest, self.clock.now());
+        self.show(written, |owner, record| {
+            owner.snapshot.update_files(record.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
+        })
+    }
+
+    pub(super) fn forget(&mut self, paths: &[TreePath<'static>]) -> Result<u64, Error> {
+        let written = self.store.forget(paths);
+        let forgotten = self.show(written, |owner, forgotten| owner.drop_files(forgotten))?;
+        Ok(forgotten.len() as u64)
+    }
+
+    pub(super) fn sweep(&mut self, page: &Page, seen: &RoaringBitmap, began: Timestamp) -> Result<Swept, Error> {
+        let written = self.store.sweep(page, seen, began);
+        self.show(written, |owner, swept| owner.drop_files(&swept.forgotten))
+    }
+
+    fn drop_files(&self, paths: &[TreePath<'static>]) {
+        self.snapshot.update_files(paths.iter().map(|path| (path.borrowed(), None)));
+    }
+
+    pub(super) fn record_scan(&mut self, record: &ScanRecord) -> Result<(), Error> {
+        let mirrors = self.snapshot.mirrors();
+        let bases = mirrors.members.iter().find(|member| member.mirror.name == record.mirror);
+        let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror));
+        drop(mirrors);
+        let written = self.store.record_scan(record, &bases);
+        self.show(written, |owner, holdings| {
+            if let Some(holdings) = holdings {
+                let holdings = Arc::new(holdings.clone());
+                owner.change_mirror(&record.mirror, |member| member.holdings = holdings);
+            }
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn record_health(
+        &mut self,
+        mirror: &MirrorName,
+        health: Health,
+        at: Timestamp,
+        reason: Option<String>,
+    ) -> Result<(), Error> {
+        let written = self.store.record_health(mirror, &HealthChange { health, at, reason });
+        self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.health = health))
+    }
+
+    pub(super) fn hold(&mut self, hold: &Hold) -> Result<(), Error> {
+        let written = self.store.hold(hold);
+        self.show_holds(written)
+    }
+
+    pub(super) fn release(&mut self, path: &TreePath<'static>, because: &str, at: Timestamp) -> Result<bool, Error> {
+        let written = self.store.release(path, because, at);
+        self.show_holds(written)
+    }
+
+    /// Holds are few: the whole list is read again.
+    fn show_holds<T>(&mut self, written: Result<Written<T>, Error>) -> Result<T, Error> {
+        let changed = written.as_ref().is_ok_and(|written| written.sequence.is_some());
+        let value = self.show(written, |_, _| {})?;
+        if changed {
+            let holds = self.store.holds().inspect_err(|_| self.behind = true)?;
+            self.snapshot.set_holds(holds.into_iter().map(|hold| hold.path));
+        }
+        Ok(value)
+    }
+}
+
+impl MirrorState {
+    /// A mirror of which nothing is known.
+    #[must_use]
+    pub fn unknown(mirror: Arc<Mirror>) -> Self {
+        Self { mirror, holdings: Arc::default(), health: Health::Unknown }
+    }
+}
+
+/// Adds to mirrors what the store knows of them.
+fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) -> Vec<MirrorState> {
+    for StoredMirror { name, holdings, bases, health } in stored {
+        let Some(member) = members.iter_mut().find(|member| member.mirror.name == name) else { continue };
+        member.health = health;
+        member.holdings = Arc::new(if is_seen_there(&member.mirror, &bases) { holdings } else { RoaringBitmap::new() });
+    }
+    members
+}
+
+/// The URLs to which clients are sent, joined by spaces.
+fn bases_of(mirror: &Mirror) -> String {
+    let bases: Vec<&str> = [&mirror.http, &mirror.https].into_iter().flatten().map(|base| base.as_str()).collect();
+    bases.join(" ")
+}
+
+/// Whether holdings that were seen at `bases` say something about the mirror as it is configured now. One that has moved
+/// altogether may have other contents, and is scanned anew.
+fn is_seen_there(mirror: &Mirror, bases: &str) -> bool {
+    bases.is_empty() || bases_of(mirror).split(' ').any(|base| bases.split(' ').any(|seen| seen == base))
+}
+
+fn wait_until(deadline: Instant) {
+    std::thread::park_timeout(deadline.saturating_duration_since(clock::instant()));
+}

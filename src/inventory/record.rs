@@ -1,0 +1,217 @@
+//! What goes into the inventory and comes out of it, besides files and mirrors: observations, scans, health, holds.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use serde::{Serialize, Serializer};
+
+use crate::model::{Fingerprint, Health, MirrorName, TreePath};
+
+/// A file of the public tree, as it was just seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Observation {
+    /// Where it is.
+    pub path: TreePath<'static>,
+    /// How it looks.
+    pub fingerprint: Fingerprint,
+    /// When it was seen.
+    pub at: Timestamp,
+    /// On what occasion.
+    pub kind: Seen,
+}
+
+/// On what occasion a file was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Seen {
+    /// At the first indexing of a tree: what is found was there before us, and is as old as its mtime says.
+    First,
+    /// Later: what is new has just been put there.
+    Later,
+    /// While it is being written.
+    Changing,
+}
+
+/// An administrator's order not to hand out a path: a file, or a directory with everything below it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// What is held.
+    pub path: TreePath<'static>,
+    /// Why.
+    pub because: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// A hold that was set or lifted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct HoldEvent {
+    /// What was held.
+    #[serde(serialize_with = "as_text")]
+    pub path: TreePath<'static>,
+    /// Set or lifted.
+    pub what: HoldAction,
+    /// Why.
+    pub because: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What was done about a path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HoldAction {
+    /// It was put on hold.
+    Held,
+    /// The hold was lifted.
+    Released,
+}
+
+impl HoldAction {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Released => "released",
+        }
+    }
+}
+
+impl fmt::Display for HoldAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a mirror was scanned.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// By its listings over HTTP.
+    Http,
+    /// By rsync.
+    Rsync,
+    /// By FTP.
+    Ftp,
+    /// File by file, by HEAD requests.
+    Head,
+}
+
+impl Protocol {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Rsync => "rsync",
+            Self::Ftp => "ftp",
+            Self::Head => "head",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a scan found.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
+pub struct Counts {
+    /// Versions that the mirror holds.
+    pub found: u64,
+    /// Versions that it held before and doesn't any more.
+    pub gone: u64,
+    /// Copies of our paths that are not our versions.
+    pub mismatched: u64,
+    /// Copies that could not be told.
+    pub doubtful: u64,
+    /// Bytes that were read from the mirror.
+    pub bytes: u64,
+    /// Entries that the mirror listed.
+    pub entries: u64,
+}
+
+/// A scan that ended, well or not.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ScanRecord {
+    /// Which mirror was scanned.
+    pub mirror: MirrorName,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How it was done.
+    pub protocol: Protocol,
+    /// What was found, or why it failed.
+    pub outcome: Result<Counts, String>,
+    /// Whether the whole mirror was seen.
+    pub complete: bool,
+    /// The numbers of all versions that the mirror now is known to hold. `None`: what was known stays.
+    pub holdings: Option<RoaringBitmap>,
+}
+
+/// A line in a mirror's history of scans.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ScanSummary {
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How it was done.
+    pub protocol: Protocol,
+    /// What was found, or why it failed.
+    #[serde(flatten, serialize_with = "counts_or_failure")]
+    pub outcome: Result<Counts, String>,
+    /// Whether the whole mirror was seen.
+    pub complete: bool,
+}
+
+/// A line in a mirror's history of health.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct HealthChange {
+    /// What it became.
+    pub health: Health,
+    /// When.
+    pub at: Timestamp,
+    /// Why, where there is something to say.
+    pub reason: Option<String>,
+}
+
+fn as_text<S: Serializer>(path: &TreePath<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(path)
+}
+
+/// The counts, or the key `failure`.
+fn counts_or_failure<S: Serializer>(outcome: &Result<Counts, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Shown<'a> {
+        Counts(&'a Counts),
+        Failure { failure: &'a str },
+    }
+    let shown = outcome.as_ref().map_or_else(|reason| Shown::Failure { failure: reason }, Shown::Counts);
+    shown.serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_is_shown_to_programs_as_its_counts_or_its_failure() {
+        let scan = |outcome| ScanSummary {
+            began: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            protocol: Protocol::Head,
+            outcome,
+            complete: false,
+        };
+        let good = serde_json::to_value(scan(Ok(Counts { found: 3, ..Counts::default() }))).expect("is JSON");
+        assert_eq!((&good["found"], &good["protocol"], good.get("failure")), (&3.into(), &"head".into(), None));
+        let bad = serde_json::to_value(scan(Err("timed out".into()))).expect("is JSON");
+        assert_eq!((&bad["failure"], bad.get("found")), (&"timed out".into(), None));
+    }
+}

@@ -1,0 +1,58 @@
+//! What goes wrong inside a transaction, and the error that it becomes once the file's name is known.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::inventory::error::Error;
+use crate::inventory::store::MAX_HOLDS;
+
+/// Why a transaction failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sqlite(rusqlite::Error),
+    /// A value in the database is none that we write.
+    Damaged(String),
+    VersionsUsedUp,
+    TooManyHolds,
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::FromSqlConversionFailure(column, kind, _) => {
+                Self::Damaged(format!("a value of type {kind} in column {column}"))
+            }
+            rusqlite::Error::InvalidColumnType(_, name, kind) => {
+                Self::Damaged(format!("a value of type {kind} in column {name}"))
+            }
+            rusqlite::Error::IntegralValueOutOfRange(column, value) => {
+                Self::Damaged(format!("the value {value} in column {column}"))
+            }
+            error => Self::Sqlite(error),
+        }
+    }
+}
+
+impl Fault {
+    /// The error, with the file that it is about.
+    pub(super) fn at(self, path: &Path) -> Error {
+        let path = path.to_owned();
+        match self {
+            Self::Damaged(what) => Error::Damaged { path, what },
+            Self::VersionsUsedUp => Error::VersionsUsedUp { path },
+            Self::TooManyHolds => Error::TooManyHolds(MAX_HOLDS),
+            Self::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt) => Error::Damaged { path, what: error.to_string() },
+                Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
+                Some(ErrorCode::DiskFull) => Error::Full { path },
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+                    Error::Busy { path }
+                }
+                Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::ReadOnly { path },
+                Some(ErrorCode::CannotOpen) => Error::Open { path, source: error },
+                _ => Error::Database { path, source: error },
+            },
+        }
+    }
+}

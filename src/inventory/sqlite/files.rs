@@ -1,0 +1,318 @@
+//! The files: rows to records and back, observations, digests, and what is gone.
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use rusqlite::{OptionalExtension, Row, Statement, Transaction, params};
+
+use super::changes::Change;
+use super::fault::Fault;
+use crate::inventory::record::Observation;
+use crate::inventory::snapshot::FileEntry;
+use crate::inventory::store::{MAX_PAGE, Page, Swept, Which};
+use crate::inventory::versioning::{DigestVerdict, Verdict, judge, judge_digest, nanoseconds};
+use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
+
+/// The columns of a record, in the order of [`record`].
+macro_rules! columns {
+    () => {
+        "path, version, size, mtime_ns, ctime_ns, inode, version_mtime_ns, public_since_ns, state, sha256"
+    };
+}
+
+/// Gives every file to `visit`.
+pub(super) fn load(transaction: &Transaction<'_>, visit: &mut dyn FnMut(&TreePath<'_>, FileEntry)) -> Result<(), Fault> {
+    let next = next_version(transaction)?;
+    let mut statement = transaction.prepare(concat!("SELECT ", columns!(), " FROM file"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (path, facts) = (path(row)?, Facts::of(row)?);
+        if i64::from(facts.version.0) >= next {
+            return Err(Fault::Damaged(format!("a version number that was never given out, of {path}")));
+        }
+        visit(&path, facts.entry());
+    }
+    Ok(())
+}
+
+/// A row, but for its path and digest.
+struct Facts {
+    version: VersionNumber,
+    fingerprint: Fingerprint,
+    version_mtime_ns: i64,
+    public_since_ns: i64,
+    state: FileState,
+}
+
+impl Facts {
+    fn of(row: &Row<'_>) -> Result<Self, Fault> {
+        let fingerprint = Fingerprint {
+            size: row.get::<_, i64>(2)?.cast_unsigned(),
+            mtime_ns: row.get(3)?,
+            ctime_ns: row.get(4)?,
+            inode: row.get::<_, i64>(5)?.cast_unsigned(),
+        };
+        Ok(Self {
+            version: VersionNumber(row.get(1)?),
+            fingerprint,
+            version_mtime_ns: row.get::<_, Option<i64>>(6)?.unwrap_or(fingerprint.mtime_ns),
+            public_since_ns: row.get::<_, Option<i64>>(7)?.unwrap_or(fingerprint.mtime_ns),
+            state: match row.get(8)? {
+                0 => FileState::Settled,
+                1 => FileState::Unconfirmed,
+                2 => FileState::Changing,
+                other => return Err(Fault::Damaged(format!("the state {other} of a file"))),
+            },
+        })
+    }
+
+    fn entry(&self) -> FileEntry {
+        FileEntry::new(self.version, &self.fingerprint, self.version_mtime_ns, self.public_since_ns, self.state)
+    }
+}
+
+fn path<'r>(row: &'r Row<'_>) -> Result<TreePath<'r>, Fault> {
+    let bytes = row.get_ref(0)?.as_blob().map_err(|_| Fault::Damaged("a path that is no blob".to_owned()))?;
+    TreePath::parse(bytes).map_err(|error| Fault::Damaged(format!("a path that is none: {error}")))
+}
+
+fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {
+    let facts = Facts::of(row)?;
+    let sha256: Option<[u8; 32]> = row.get(9)?;
+    let since = Timestamp::from_nanosecond(i128::from(facts.public_since_ns));
+    Ok(FileRecord {
+        path: path(row)?.into_owned(),
+        version: facts.version,
+        fingerprint: facts.fingerprint,
+        sha256: sha256.map(Sha256),
+        version_mtime_ns: facts.version_mtime_ns,
+        public_since: since.map_err(|error| Fault::Damaged(format!("a time that is none: {error}")))?,
+        state: facts.state,
+    })
+}
+
+/// What is known of a path.
+pub(super) fn one(transaction: &Transaction<'_>, path: &TreePath<'_>) -> Result<Option<FileRecord>, Fault> {
+    let mut statement = transaction.prepare_cached(concat!("SELECT ", columns!(), " FROM file WHERE path = ?"))?;
+    let mut rows = statement.query([path.as_bytes()])?;
+    rows.next()?.map(record).transpose()
+}
+
+fn put(transaction: &Transaction<'_>, record: &FileRecord, recorded: Timestamp) -> Result<(), Fault> {
+    let Fingerprint { size, mtime_ns, ctime_ns, inode } = record.fingerprint;
+    let unless_mtime = |value: i64| (value != mtime_ns).then_some(value);
+    let state = match record.state {
+        FileState::Settled => 0,
+        FileState::Unconfirmed => 1,
+        FileState::Changing => 2,
+    };
+    transaction
+        .prepare_cached(concat!("INSERT OR REPLACE INTO file (", columns!(), ", recorded_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)"))?
+        .execute(params![
+            record.path.as_bytes(),
+            record.version.0,
+            size.cast_signed(),
+            mtime_ns,
+            ctime_ns,
+            inode.cast_signed(),
+            unless_mtime(record.version_mtime_ns),
+            unless_mtime(nanoseconds(record.public_since)),
+            state,
+            record.sha256.map(|Sha256(bytes)| bytes),
+            recorded.as_millisecond(),
+        ])?;
+    Ok(())
+}
+
+/// The next version number that was never given out.
+pub(super) fn next_version(transaction: &Transaction<'_>) -> Result<i64, Fault> {
+    let next = transaction
+        .prepare_cached("SELECT value FROM fact WHERE name = 'next_version'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    next.filter(|next| *next > 0).ok_or_else(|| Fault::Damaged("no next version number".to_owned()))
+}
+
+/// Numbers for new versions. What was taken is written down in the same transaction as its use.
+struct Numbers {
+    first: i64,
+    next: i64,
+}
+
+impl Numbers {
+    fn read(transaction: &Transaction<'_>) -> Result<Self, Fault> {
+        let next = next_version(transaction)?;
+        Ok(Self { first: next, next })
+    }
+
+    fn take(&mut self) -> Result<VersionNumber, Fault> {
+        let number = u32::try_from(self.next).map_err(|_| Fault::VersionsUsedUp)?;
+        self.next += 1;
+        Ok(VersionNumber(number))
+    }
+
+    fn keep(self, transaction: &Transaction<'_>) -> Result<(), Fault> {
+        if self.next != self.first {
+            transaction.prepare_cached("UPDATE fact SET value = ? WHERE name = 'next_version'")?.execute([self.next])?;
+        }
+        Ok(())
+    }
+}
+
+type Changed<T> = (T, Option<Change>);
+
+fn changed(paths: Vec<TreePath<'static>>) -> Option<Change> {
+    (!paths.is_empty()).then_some(Change::Files(paths))
+}
+
+pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> Result<Changed<Vec<FileRecord>>, Fault> {
+    let mut numbers = Numbers::read(transaction)?;
+    let mut records = Vec::with_capacity(batch.len());
+    let mut touched = Vec::new();
+    for seen in batch {
+        let existing = one(transaction, &seen.path)?;
+        let verdict = judge(existing.as_ref(), seen);
+        let record = verdict.record(existing, seen, || numbers.take())?;
+        if verdict != Verdict::Unchanged {
+            put(transaction, &record, seen.at)?;
+            touched.push(seen.path.clone());
+        }
+        records.push(record);
+    }
+    numbers.keep(transaction)?;
+    Ok((records, changed(touched)))
+}
+
+pub(super) fn record_digest(
+    transaction: &Transaction<'_>,
+    path: &TreePath<'static>,
+    fingerprint: &Fingerprint,
+    digest: Sha256,
+    now: Timestamp,
+) -> Result<Changed<Option<FileRecord>>, Fault> {
+    let Some(known) = one(transaction, path)? else { return Ok((None, None)) };
+    let confirmed = FileRecord { sha256: Some(digest), state: FileState::Settled, ..known.clone() };
+    let record = match judge_digest(&known, fingerprint, &digest, now) {
+        DigestVerdict::Outdated => return Ok((None, None)),
+        DigestVerdict::Unchanged => return Ok((Some(known), None)),
+        DigestVerdict::Confirmed => confirmed,
+        DigestVerdict::New { public_since, version_mtime_ns } => {
+            let mut numbers = Numbers::read(transaction)?;
+            let version = numbers.take()?;
+            numbers.keep(transaction)?;
+            FileRecord { version, public_since, version_mtime_ns, ..confirmed }
+        }
+    };
+    put(transaction, &record, now)?;
+    Ok((Some(record), changed(vec![path.clone()])))
+}
+
+pub(super) fn forget(
+    transaction: &Transaction<'_>,
+    paths: &[TreePath<'static>],
+) -> Result<Changed<Vec<TreePath<'static>>>, Fault> {
+    let mut delete = transaction.prepare_cached("DELETE FROM file WHERE path = ?")?;
+    let mut forgotten = Vec::new();
+    for path in paths {
+        if delete.execute([path.as_bytes()])? > 0 {
+            forgotten.push(path.clone());
+        }
+    }
+    Ok((forgotten.clone(), changed(forgotten)))
+}
+
+pub(super) fn sweep(
+    transaction: &Transaction<'_>,
+    page: &Page,
+    seen: &RoaringBitmap,
+    began: Timestamp,
+) -> Result<Changed<Swept>, Fault> {
+    let mut last = None;
+    let mut gone = Vec::new();
+    visit(transaction, "path, version, recorded_ms", "", page, &mut |row| {
+        let path = path(row)?.into_owned();
+        if !seen.contains(row.get(1)?) && row.get::<_, i64>(2)? < began.as_millisecond() {
+            gone.push(path.clone());
+        }
+        last = Some(path);
+        Ok(())
+    })?;
+    let (forgotten, change) = forget(transaction, &gone)?;
+    Ok((Swept { forgotten, last }, change))
+}
+
+pub(super) fn page(transaction: &Transaction<'_>, page: &Page, which: Which) -> Result<Vec<FileRecord>, Fault> {
+    let condition = match which {
+        Which::All => "",
+        Which::Unhashed => "AND (state = 1 OR (state = 0 AND sha256 IS NULL))",
+    };
+    let mut records = Vec::new();
+    visit(transaction, columns!(), condition, page, &mut |row| {
+        records.push(record(row)?);
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// Visits the rows of a page in the order of their paths' bytes.
+///
+/// The directory's own path (then a file) comes first; between it and what lies below it, paths like `dir-2` may lie.
+fn visit(
+    transaction: &Transaction<'_>,
+    columns: &str,
+    condition: &str,
+    page: &Page,
+    each: &mut dyn FnMut(&Row<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let limit = page.limit.min(MAX_PAGE);
+    let within = page.within.as_bytes();
+    let after = page.after.as_ref().map(TreePath::as_bytes);
+    let mut count = 0;
+    if limit > 0 && !within.is_empty() && after.is_none_or(|after| after < within) {
+        let sql = format!("SELECT {columns} FROM file WHERE path = ?1 {condition}");
+        count += each_row(&mut *transaction.prepare_cached(&sql)?, [within], each)?;
+    }
+    let (mut from, to) = match within {
+        [] => (Vec::new(), None),
+        _ => ([within, b"/"].concat(), Some([within, b"0"].concat())), // '0' is the byte after '/'
+    };
+    if let Some(after) = after.filter(|after| *after > from.as_slice()) {
+        from = after.to_vec();
+    }
+    let left = i64::try_from(limit - count).unwrap_or(0);
+    match to {
+        Some(to) => {
+            let sql = format!("SELECT {columns} FROM file WHERE path > ?1 AND path < ?2 {condition} ORDER BY path LIMIT ?3");
+            each_row(&mut *transaction.prepare_cached(&sql)?, params![from, to, left], each)?;
+        }
+        None => {
+            let sql = format!("SELECT {columns} FROM file WHERE path > ?1 {condition} ORDER BY path LIMIT ?2");
+            each_row(&mut *transaction.prepare_cached(&sql)?, params![from, left], each)?;
+        }
+    }
+    Ok(())
+}
+
+fn each_row(
+    statement: &mut Statement<'_>,
+    parameters: impl rusqlite::Params,
+    each: &mut dyn FnMut(&Row<'_>) -> Result<(), Fault>,
+) -> Result<usize, Fault> {
+    let mut rows = statement.query(parameters)?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        each(row)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+pub(super) fn is_indexed(transaction: &Transaction<'_>) -> Result<bool, Fault> {
+    let value: Option<i64> =
+        transaction.query_row("SELECT value FROM fact WHERE name = 'indexed'", [], |row| row.get(0)).optional()?;
+    Ok(value == Some(1))
+}
+
+pub(super) fn set_indexed(transaction: &Transaction<'_>) -> Result<(), Fault> {
+    transaction.execute("UPDATE fact SET value = 1 WHERE name = 'indexed' AND value <> 1", [])?;
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! What is known of mirrors: holdings, health, and the history of both.
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::changes::Change;
+use super::fault::Fault;
+use super::files::next_version;
+use crate::inventory::record::{Counts, HealthChange, Protocol, ScanRecord, ScanSummary};
+use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror};
+use crate::model::{Health, MirrorName};
+
+/// All mirrors of which something is known.
+pub(super) fn all(transaction: &Transaction<'_>) -> Result<Vec<StoredMirror>, Fault> {
+    let next = next_version(transaction)?;
+    let mut statement = transaction.prepare_cached("SELECT name, holdings, bases, health FROM mirror ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut mirrors = Vec::new();
+    while let Some(row) = rows.next()? {
+        mirrors.push(stored(row, next)?);
+    }
+    Ok(mirrors)
+}
+
+/// What is known of a mirror, if something is.
+pub(super) fn one(transaction: &Transaction<'_>, name: &MirrorName) -> Result<Option<StoredMirror>, Fault> {
+    let next = next_version(transaction)?;
+    let mut statement = transaction.prepare_cached("SELECT name, holdings, bases, health FROM mirror WHERE name = ?")?;
+    let mut rows = statement.query([name.as_str()])?;
+    rows.next()?.map(|row| stored(row, next)).transpose()
+}
+
+fn stored(row: &Row<'_>, next: i64) -> Result<StoredMirror, Fault> {
+    let name: String = row.get(0)?;
+    let bytes = row.get_ref(1)?.as_blob().map_err(|_| Fault::Damaged(format!("holdings of {name:?} that are no blob")))?;
+    Ok(StoredMirror {
+        holdings: holdings(bytes, next).map_err(|error| Fault::Damaged(format!("holdings of {name:?}: {error}")))?,
+        name: MirrorName::parse(&name).map_err(|error| Fault::Damaged(error.to_string()))?,
+        bases: row.get(2)?,
+        health: health(row.get_ref(3)?.as_str().unwrap_or_default())?,
+    })
+}
+
+fn holdings(bytes: &[u8], next: i64) -> std::io::Result<RoaringBitmap> {
+    if bytes.is_empty() {
+        return Ok(RoaringBitmap::new());
+    }
+    let mut holdings = RoaringBitmap::deserialize_from(bytes)?;
+    given_out_only(&mut holdings, next);
+    Ok(holdings)
+}
+
+/// A number that was not given out yet can be no holding: it will be some other content's.
+fn given_out_only(holdings: &mut RoaringBitmap, next: i64) {
+    if let Ok(next) = u32::try_from(next) {
+        holdings.remove_range(next..);
+    }
+}
+
+fn health(word: &str) -> Result<Health, Fault> {
+    [Health::Unknown, Health::Up, Health::Failing, Health::Down]
+        .into_iter()
+        .find(|health| health.as_str() == word)
+        .ok_or_else(|| Fault::Damaged(format!("the health {word:?} of a mirror")))
+}
+
+/// The row of a mirror, made where there is none.
+fn id(transaction: &Transaction<'_>, name: &MirrorName) -> Result<i64, Fault> {
+    let known = find(transaction, name)?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    transaction.prepare_cached("INSERT INTO mirror (name) VALUES (?)")?.execute([name.as_str()])?;
+    Ok(transaction.last_insert_rowid())
+}
+
+fn find(transaction: &Transaction<'_>, name: &MirrorName) -> Result<Option<i64>, Fault> {
+    let mut statement = transaction.prepare_cached("SELECT id FROM mirror WHERE name = ?")?;
+    Ok(statement.query_row([name.as_str()], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn record_scan(
+    transaction: &Transaction<'_>,
+    record: &ScanRecord,
+    bases: &str,
+) -> Result<(Option<RoaringBitmap>, Option<Change>), Fault> {
+    let id = id(transaction, &record.mirror)?;
+    let counts = record.outcome.as_ref().ok().copied().unwrap_or_default();
+    let failure = record.outcome.as_ref().err().map(|reason| cut(reason));
+    transaction
+        .prepare_cached(
+            "INSERT INTO scan (mirror, began_ms, ended_ms, protocol, complete, failure, found, gone, mismatched, doubtful, bytes, \
+             entries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            id,
+            record.began.as_millisecond(),
+            record.ended.as_millisecond(),
+            record.protocol.as_str(),
+            record.complete,
+            failure,
+            counts.found.cast_signed(),
+            counts.gone.cast_signed(),
+            counts.mismatched.cast_signed(),
+            counts.doubtful.cast_signed(),
+            counts.bytes.cast_signed(),
+            counts.entries.cast_signed(),
+        ])?;
+    trim(transaction, "scan", id, MAX_SCANS)?;
+    let Some(holdings) = &record.holdings else { return Ok((None, None)) };
+    keep_holdings(transaction, &record.mirror, id, holdings.clone(), bases)
+}
+
+/// Writes holdings if they, or the URLs where they were seen, are not those that stand there.
+fn keep_holdings(
+    transaction: &Transaction<'_>,
+    name: &MirrorName,
+    id: i64,
+    mut holdings: RoaringBitmap,
+    bases: &str,
+) -> Result<(Option<RoaringBitmap>, Option<Change>), Fault> {
+    given_out_only(&mut holdings, next_version(transaction)?);
+    holdings.optimize();
+    let known = one(transaction, name)?;
+    if known.is_some_and(|known| known.holdings == holdings && known.bases == bases) {
+        return Ok((None, None));
+    }
+    let mut bytes = Vec::with_capacity(holdings.serialized_size());
+    holdings.serialize_into(&mut bytes).map_err(|error| Fault::Damaged(format!("holdings that can't be written: {error}")))?;
+    transaction.prepare_cached("UPDATE mirror SET holdings = ?, bases = ? WHERE id = ?")?.execute(params![bytes, bases, id])?;
+    Ok((Some(holdings), Some(Change::Mirror(name.clone()))))
+}
+
+/// Takes away all but the newest `keep` lines of a mirror's history.
+fn trim(transaction: &Transaction<'_>, table: &'static str, mirror: i64, keep: usize) -> Result<(), Fault> {
+    transaction
+        .prepare_cached(&format!(
+            "DELETE FROM {table} WHERE mirror = ?1 AND id <= (SELECT id FROM {table} WHERE mirror = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"
+        ))?
+        .execute(params![mirror, i64::try_from(keep).unwrap_or(i64::MAX)])?;
+    Ok(())
+}
+
+/// The beginning of a reason.
+fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+pub(super) fn scans(transaction: &Transaction<'_>, name: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Fault> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT began_ms, ended_ms, protocol, complete, failure, found, gone, mismatched, doubtful, bytes, entries \
+         FROM scan WHERE mirror = (SELECT id FROM mirror WHERE name = ?) ORDER BY id DESC LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![name.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut scans = Vec::new();
+    while let Some(row) = rows.next()? {
+        scans.push(summary(row)?);
+    }
+    Ok(scans)
+}
+
+fn summary(row: &Row<'_>) -> Result<ScanSummary, Fault> {
+    let count = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let counts = Counts {
+        found: count(5)?,
+        gone: count(6)?,
+        mismatched: count(7)?,
+        doubtful: count(8)?,
+        bytes: count(9)?,
+        entries: count(10)?,
+    };
+    let word: String = row.get(2)?;
+    let protocol = [Protocol::Http, Protocol::Rsync, Protocol::Ftp, Protocol::Head]
+        .into_iter()
+        .find(|protocol| protocol.as_str() == word)
+        .ok_or_else(|| Fault::Damaged(format!("the protocol {word:?} of a scan")))?;
+    Ok(ScanSummary {
+        began: time(row.get(0)?)?,
+        ended: time(row.get(1)?)?,
+        protocol,
+        outcome: row.get::<_, Option<String>>(4)?.map_or(Ok(counts), Err),
+        complete: row.get(3)?,
+    })
+}
+
+/// A time of which milliseconds are kept.
+pub(super) fn time(milliseconds: i64) -> Result<Timestamp, Fault> {
+    Timestamp::from_millisecond(milliseconds).map_err(|error| Fault::Damaged(format!("a time that is none: {error}")))
+}
+
+pub(super) fn record_health(
+    transaction: &Transaction<'_>,
+    name: &MirrorName,
+    change: &HealthChange,
+) -> Result<((), Option<Change>), Fault> {
+    let id = id(transaction, name)?;
+    let word = change.health.as_str();
+    let updated = transaction
+        .prepare_cached("UPDATE mirror SET health = ?1 WHERE id = ?2 AND health <> ?1")?
+        .execute(params![word, id])?;
+    if updated == 0 {
+        return Ok(((), None));
+    }
+    transaction
+        .prepare_cached("INSERT INTO health_change (mirror, at_ms, health, reason) VALUES (?, ?, ?, ?)")?
+        .execute(params![id, change.at.as_millisecond(), word, change.reason.as_deref().map(cut)])?;
+    trim(transaction, "health_change", id, MAX_HEALTH_CHANGES)?;
+    Ok(((), Some(Change::Mirror(name.clone()))))
+}
+
+pub(super) fn health_history(
+    transaction: &Transaction<'_>,
+    name: &MirrorName,
+    limit: usize,
+) -> Result<Vec<HealthChange>, Fault> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT at_ms, health, reason FROM health_change WHERE mirror = (SELECT id FROM mirror WHERE name = ?) \
+         ORDER BY id DESC LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![name.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut changes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let word: String = row.get(1)?;
+        changes.push(HealthChange { at: time(row.get(0)?)?, health: health(&word)?, reason: row.get(2)? });
+    }
+    Ok(changes)
+}

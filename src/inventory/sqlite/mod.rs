@@ -1,0 +1,224 @@
+//! The store on SQLite: one file, a write-ahead log, every commit synced to the disk.
+
+mod changes;
+mod fault;
+mod files;
+mod holds;
+mod mirrors;
+mod open;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use self::changes::Change;
+use self::fault::Fault;
+use self::open::Identity;
+use super::error::Error;
+use super::record::{HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::snapshot::FileEntry;
+use super::store::{Changes, Contents, Page, Sequence, Store, StoredMirror, Swept, Which, Written};
+use crate::model::{FileRecord, Fingerprint, MirrorName, Sha256, TreePath};
+
+/// A store in an SQLite database.
+#[derive(Debug)]
+pub struct Sqlite {
+    place: Place,
+    connection: Connection,
+    /// How often a database was opened so far.
+    opened: u32,
+}
+
+#[derive(Debug)]
+enum Place {
+    File { path: PathBuf, identity: Identity },
+    Memory,
+}
+
+impl Sqlite {
+    /// Opens the database, and creates it or brings it to the newest schema where that is needed.
+    ///
+    /// # Errors
+    /// When it can't be opened, is none of ours, is damaged, or was written by a newer redirector.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let (connection, identity) = open::file(path, open::Missing::Create)?;
+        Ok(Self { place: Place::File { path: path.to_owned(), identity }, connection, opened: 1 })
+    }
+
+    /// A database in memory, which ends with the value.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn in_memory() -> Result<Self, Error> {
+        Ok(Self { place: Place::Memory, connection: open::memory()?, opened: 1 })
+    }
+
+    /// Looks whether `path` could be opened, without creating or changing anything.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn inspect(path: &Path) -> Result<Inspection, Error> {
+        open::inspect(path)
+    }
+
+    fn path(&self) -> &Path {
+        match &self.place {
+            Place::File { path, .. } => path,
+            Place::Memory => Path::new(":memory:"),
+        }
+    }
+
+    /// Opens the file again if it was replaced: what is written to a deleted file is lost.
+    fn stay_with_the_file(&mut self) -> Result<(), Error> {
+        let Place::File { path, identity } = &mut self.place else { return Ok(()) };
+        if Identity::of(path).is_some_and(|now| now == *identity) {
+            return Ok(());
+        }
+        let (connection, now) = open::file(path, open::Missing::Refuse)?;
+        tracing::warn!(path = %path.display(), "the database was replaced by another file, which is used from now on");
+        self.connection = connection;
+        *identity = now;
+        self.opened += 1;
+        Ok(())
+    }
+
+    /// Runs a transaction that only reads.
+    fn read<T>(&mut self, work: impl FnOnce(&Transaction<'_>, u32) -> Result<T, Fault>) -> Result<T, Error> {
+        self.stay_with_the_file()?;
+        let opened = self.opened;
+        let result = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Deferred)
+            .map_err(Fault::from)
+            .and_then(|transaction| work(&transaction, opened));
+        result.map_err(|fault| fault.at(self.path()))
+    }
+
+    /// Runs a transaction that writes. It holds the database's one lock for writers from its beginning, so what it reads
+    /// stays true until it commits.
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(T, Option<Change>), Fault>,
+    ) -> Result<Written<T>, Error> {
+        self.stay_with_the_file()?;
+        let opened = self.opened;
+        let result = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Fault::from).and_then(
+            |transaction| {
+                let (value, change) = work(&transaction)?;
+                let number = change.map(|change| changes::note(&transaction, &change)).transpose()?;
+                transaction.commit()?;
+                Ok(Written { value, sequence: number.map(|number| Sequence { opened, number }) })
+            },
+        );
+        result.map_err(|fault| fault.at(self.path()))
+    }
+}
+
+impl Store for Sqlite {
+    fn load(&mut self, visit: &mut dyn FnMut(&TreePath<'_>, FileEntry)) -> Result<Contents, Error> {
+        self.read(|transaction, opened| {
+            files::load(transaction, visit)?;
+            Ok(Contents {
+                mirrors: mirrors::all(transaction)?,
+                holds: holds::all(transaction)?,
+                sequence: Sequence { opened, number: changes::latest(transaction)? },
+            })
+        })
+    }
+
+    fn changes(&mut self, after: Sequence) -> Result<Changes, Error> {
+        self.read(|transaction, opened| changes::after(transaction, after, opened))
+    }
+
+    fn observe(&mut self, batch: &[Observation]) -> Result<Written<Vec<FileRecord>>, Error> {
+        self.write(|transaction| files::observe(transaction, batch))
+    }
+
+    fn record_digest(
+        &mut self,
+        path: &TreePath<'static>,
+        fingerprint: &Fingerprint,
+        digest: Sha256,
+        now: Timestamp,
+    ) -> Result<Written<Option<FileRecord>>, Error> {
+        self.write(|transaction| files::record_digest(transaction, path, fingerprint, digest, now))
+    }
+
+    fn forget(&mut self, paths: &[TreePath<'static>]) -> Result<Written<Vec<TreePath<'static>>>, Error> {
+        self.write(|transaction| files::forget(transaction, paths))
+    }
+
+    fn sweep(&mut self, page: &Page, seen: &RoaringBitmap, began: Timestamp) -> Result<Written<Swept>, Error> {
+        self.write(|transaction| files::sweep(transaction, page, seen, began))
+    }
+
+    fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error> {
+        self.read(|transaction, _| files::page(transaction, page, which))
+    }
+
+    fn file(&mut self, path: &TreePath<'_>) -> Result<Option<FileRecord>, Error> {
+        self.read(|transaction, _| files::one(transaction, path))
+    }
+
+    fn is_indexed(&mut self) -> Result<bool, Error> {
+        self.read(|transaction, _| files::is_indexed(transaction))
+    }
+
+    fn set_indexed(&mut self) -> Result<(), Error> {
+        self.write(|transaction| Ok((files::set_indexed(transaction)?, None))).map(|written| written.value)
+    }
+
+    fn mirrors(&mut self, names: &[MirrorName]) -> Result<Vec<StoredMirror>, Error> {
+        self.read(|transaction, _| names.iter().filter_map(|name| mirrors::one(transaction, name).transpose()).collect())
+    }
+
+    fn record_scan(&mut self, record: &ScanRecord, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error> {
+        self.write(|transaction| mirrors::record_scan(transaction, record, bases))
+    }
+
+    fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
+        self.read(|transaction, _| mirrors::scans(transaction, mirror, limit))
+    }
+
+    fn record_health(&mut self, mirror: &MirrorName, change: &HealthChange) -> Result<Written<()>, Error> {
+        self.write(|transaction| mirrors::record_health(transaction, mirror, change))
+    }
+
+    fn health_history(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<HealthChange>, Error> {
+        self.read(|transaction, _| mirrors::health_history(transaction, mirror, limit))
+    }
+
+    fn hold(&mut self, hold: &Hold) -> Result<Written<()>, Error> {
+        self.write(|transaction| holds::hold(transaction, hold))
+    }
+
+    fn release(&mut self, path: &TreePath<'static>, because: &str, at: Timestamp) -> Result<Written<bool>, Error> {
+        self.write(|transaction| holds::release(transaction, path, because, at))
+    }
+
+    fn holds(&mut self) -> Result<Vec<Hold>, Error> {
+        self.read(|transaction, _| holds::all(transaction))
+    }
+
+    fn hold_history(&mut self, limit: usize) -> Result<Vec<HoldEvent>, Error> {
+        self.read(|transaction, _| holds::history(transaction, limit))
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let closed = open::memory().map(|memory| std::mem::replace(&mut self.connection, memory))?;
+        let path = self.path().to_owned();
+        self.place = Place::Memory;
+        closed.close().map_err(|(_, error)| Fault::from(error).at(&path))
+    }
+}
+
+/// What lies at a database's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inspection {
+    /// Nothing yet; it will be created.
+    Absent,
+    /// One of ours, with this schema.
+    Schema(i64),
+}

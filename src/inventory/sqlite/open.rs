@@ -1,0 +1,176 @@
+//! Opening a database: whose it is, which schema it has, and how it is set.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::Inspection;
+use super::fault::Fault;
+use crate::inventory::error::Error;
+
+/// The file behind a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// The file that the path names now, if there is one.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// What to do where there is no file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Create,
+    Refuse,
+}
+
+/// Opens a file, ready for use.
+pub(super) fn file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Error> {
+    let gone = || Error::Gone { path: path.to_owned() };
+    if missing == Missing::Refuse && Identity::of(path).is_none() {
+        return Err(gone());
+    }
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    if missing == Missing::Create {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let open = || -> Result<Connection, Fault> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        prepare(&connection)?;
+        Ok(connection)
+    };
+    let mut connection = open().map_err(|fault| fault.at(path))?;
+    match ownership(&connection).map_err(|fault| fault.at(path))? {
+        Ownership::Foreign => return Err(Error::Foreign { path: path.to_owned() }),
+        Ownership::Empty if missing == Missing::Refuse => return Err(gone()),
+        Ownership::Ours | Ownership::Empty => {}
+    }
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+        .map_err(|error| Fault::from(error).at(path))?;
+    if mode != "wal" {
+        return Err(Error::NoWriteAheadLog { path: path.to_owned() });
+    }
+    migrate(&mut connection, MIGRATIONS, path)?;
+    let identity = Identity::of(path).ok_or_else(gone)?;
+    Ok((connection, identity))
+}
+
+/// A database in memory, ready for use.
+pub(super) fn memory() -> Result<Connection, Error> {
+    let path = Path::new(":memory:");
+    let open = || -> Result<Connection, Fault> {
+        let connection = Connection::open_in_memory()?;
+        prepare(&connection)?;
+        Ok(connection)
+    };
+    let mut connection = open().map_err(|fault| fault.at(path))?;
+    migrate(&mut connection, MIGRATIONS, path)?;
+    Ok(connection)
+}
+
+/// Looks at a file without changing it.
+pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
+    if !path.exists() {
+        return Ok(Inspection::Absent);
+    }
+    let look = || -> Result<(Ownership, i64), Fault> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        prepare(&connection)?;
+        Ok((ownership(&connection)?, schema(&connection)?))
+    };
+    match look().map_err(|fault| fault.at(path))? {
+        (Ownership::Foreign, _) => Err(Error::Foreign { path: path.to_owned() }),
+        (Ownership::Empty, _) => Ok(Inspection::Absent),
+        (Ownership::Ours, found) => {
+            known(path, found, MIGRATIONS)?;
+            Ok(Inspection::Schema(found))
+        }
+    }
+}
+
+/// How long a writer waits for another process's transaction. Ours are short; this is for slow disks.
+const BUSY: Duration = Duration::from_secs(5);
+/// Memory for pages, in KiB: enough for the inner pages of an index of ten million paths.
+const CACHE_KIB: i64 = 16 * 1024;
+/// What a write-ahead log may keep on the disk after a checkpoint, in bytes.
+const LOG_BYTES: i64 = 64 * 1024 * 1024;
+/// Prepared statements that are kept: all that there are.
+const STATEMENTS: usize = 64;
+
+fn prepare(connection: &Connection) -> Result<(), Fault> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // The file may have been made by someone else: nothing in its schema is run, and bad cells are noticed.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    // A commit that was acknowledged stands after a power cut too: a sync for each.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    Ok(())
+}
+
+/// "rdir", in the header of every database of ours.
+const APPLICATION_ID: i64 = 0x7264_6972;
+
+enum Ownership {
+    Ours,
+    Empty,
+    Foreign,
+}
+
+fn ownership(connection: &Connection) -> Result<Ownership, Fault> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    Ok(match (application, tables) {
+        (APPLICATION_ID, _) => Ownership::Ours,
+        (0, 0) if schema(connection)? == 0 => Ownership::Empty,
+        _ => Ownership::Foreign,
+    })
+}
+
+fn schema(connection: &Connection) -> Result<i64, Fault> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// What brings a database from one schema to the next: the first makes schema 1 from nothing. Never changed once released.
+const MIGRATIONS: &[&str] = &[include_str!("../schema/0001-initial.sqlite.sql")];
+
+fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
+    match usize::try_from(found) {
+        Ok(number) if number <= migrations.len() => Ok(number),
+        _ => Err(Error::Newer { path: path.to_owned(), found, known: count(migrations) }),
+    }
+}
+
+fn count(migrations: &[&str]) -> i64 {
+    i64::try_from(migrations.len()).unwrap_or(i64::MAX)
+}
+
+/// Brings the schema up to date in one transaction; what another process does at the same time is waited for.
+fn migrate(connection: &mut Connection, migrations: &[&str], path: &Path) -> Result<(), Error> {
+    let at = |error: rusqlite::Error| Fault::from(error).at(path);
+    let found = schema(connection).map_err(|fault| fault.at(path))?;
+    if known(path, found, migrations)? == migrations.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
+    let found = known(path, schema(&transaction).map_err(|fault| fault.at(path))?, migrations)?;
+    for migration in &migrations[found..] {
+        transaction.execute_batch(migration).map_err(at)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(at)?;
+    transaction.pragma_update(None, "user_version", count(migrations)).map_err(at)?;
+    transaction.commit().map_err(at)
+}

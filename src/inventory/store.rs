@@ -1,0 +1,260 @@
+//! The store: the durable copy of the inventory, as verbs of the domain. Blocking; only the owner thread calls it.
+//!
+//! Every verb that writes is one transaction that reads again what it changes, and may be repeated without harm:
+//! several processes may use one store at a time. `tests/store.rs` holds the suite that every store must pass.
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
+
+use super::error::Error;
+use super::record::{HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::snapshot::FileEntry;
+use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
+
+/// What keeps the inventory.
+pub trait Store: Send {
+    /// Reads everything that a snapshot needs, in one consistent view; files go to `visit`, in no particular order.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    fn load(&mut self, visit: &mut dyn FnMut(&TreePath<'_>, FileEntry)) -> Result<Contents, Error>;
+
+    /// What was committed after `after`, by whomever.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    fn changes(&mut self, after: Sequence) -> Result<Changes, Error>;
+
+    /// Judges observations (see [`super::versioning`]) and keeps what they say.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing of the batch is kept.
+    fn observe(&mut self, batch: &[Observation]) -> Result<Written<Vec<FileRecord>>, Error>;
+
+    /// Keeps a digest that was made while the file looked like `fingerprint`. `None` when it does not any more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn record_digest(
+        &mut self,
+        path: &TreePath<'static>,
+        fingerprint: &Fingerprint,
+        digest: Sha256,
+        now: Timestamp,
+    ) -> Result<Written<Option<FileRecord>>, Error>;
+
+    /// Forgets files, and returns those that were known.
+    ///
+    /// # Errors
+    /// When the store fails; then none is forgotten.
+    fn forget(&mut self, paths: &[TreePath<'static>]) -> Result<Written<Vec<TreePath<'static>>>, Error>;
+
+    /// Forgets, among the next `limit` files of `below`, those whose version is not `seen` and that were recorded before
+    /// `began`.
+    ///
+    /// # Errors
+    /// When the store fails; then none is forgotten.
+    fn sweep(&mut self, page: &Page, seen: &RoaringBitmap, began: Timestamp) -> Result<Written<Swept>, Error>;
+
+    /// A page of the files below a directory, in the order of their paths' bytes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error>;
+
+    /// What is known of a file.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn file(&mut self, path: &TreePath<'_>) -> Result<Option<FileRecord>, Error>;
+
+    /// Whether the tree was walked whole once.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn is_indexed(&mut self) -> Result<bool, Error>;
+
+    /// Notes that the tree was walked whole.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn set_indexed(&mut self) -> Result<(), Error>;
+
+    /// What is known of mirrors, by name; mirrors of which nothing is known are left out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn mirrors(&mut self, names: &[MirrorName]) -> Result<Vec<StoredMirror>, Error>;
+
+    /// Keeps a scan: its line in the history and, where it brings some, the mirror's holdings, seen at the URLs `bases`.
+    /// The value is what the mirror's holdings became, if they changed.
+    ///
+    /// # Errors
+    /// When the store fails; then what was known stays.
+    fn record_scan(&mut self, record: &ScanRecord, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error>;
+
+    /// The newest scans of a mirror, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error>;
+
+    /// Keeps a mirror's health, and a line in its history if it changed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn record_health(&mut self, mirror: &MirrorName, change: &HealthChange) -> Result<Written<()>, Error>;
+
+    /// The newest changes of a mirror's health, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn health_history(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<HealthChange>, Error>;
+
+    /// Puts a path on hold; one that is on hold already gets the new reason.
+    ///
+    /// # Errors
+    /// When the store fails, or there are [`MAX_HOLDS`].
+    fn hold(&mut self, hold: &Hold) -> Result<Written<()>, Error>;
+
+    /// Lifts the hold of exactly this path; false when there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn release(&mut self, path: &TreePath<'static>, because: &str, at: Timestamp) -> Result<Written<bool>, Error>;
+
+    /// All holds, in the order of their paths.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn holds(&mut self) -> Result<Vec<Hold>, Error>;
+
+    /// The newest holds and releases, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn hold_history(&mut self, limit: usize) -> Result<Vec<HoldEvent>, Error>;
+
+    /// Ends the store in good order. What was committed stands without it too.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn close(&mut self) -> Result<(), Error>;
+}
+
+/// The most holds that may stand at a time: each request is compared with them, and an administrator who needs more wants
+/// a directory.
+pub const MAX_HOLDS: usize = 1000;
+/// The most records in one page, so that no caller makes the owner thread busy for long.
+pub const MAX_PAGE: usize = 20_000;
+/// The newest lines that are kept of each mirror's scans: eight days of hourly scans.
+pub const MAX_SCANS: usize = 200;
+/// The newest lines that are kept of each mirror's health.
+pub const MAX_HEALTH_CHANGES: usize = 200;
+/// The newest holds and releases that are kept.
+pub const MAX_HOLD_EVENTS: usize = 10_000;
+/// How much of a reason is kept, in bytes: reasons may quote what a mirror sent.
+pub const MAX_REASON_BYTES: usize = 1000;
+
+/// A place in the order of all commits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sequence {
+    /// Which database it was: grows when the store had to open another one.
+    pub opened: u32,
+    /// The number of the commit.
+    pub number: i64,
+}
+
+impl Sequence {
+    /// Whether nothing was committed between the two.
+    #[must_use]
+    pub fn follows(self, earlier: Self) -> bool {
+        self.opened == earlier.opened && Some(self.number) == earlier.number.checked_add(1)
+    }
+}
+
+/// The result of a verb that writes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Written<T> {
+    /// What it returns.
+    pub value: T,
+    /// Its place in the order of commits; `None` when it changed nothing that a snapshot shows.
+    pub sequence: Option<Sequence>,
+}
+
+/// A page of files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// A directory, or a single file.
+    pub within: TreePath<'static>,
+    /// The path before the first.
+    pub after: Option<TreePath<'static>>,
+    /// At most so many, and at most [`MAX_PAGE`].
+    pub limit: usize,
+}
+
+/// Which files of a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those that need a digest: they have none, or are to be confirmed by one.
+    Unhashed,
+}
+
+/// What a sweep did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Swept {
+    /// The files that were forgotten.
+    pub forgotten: Vec<TreePath<'static>>,
+    /// The last path that was looked at; `None` when there are no more.
+    pub last: Option<TreePath<'static>>,
+}
+
+/// What a store has besides files.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Contents {
+    /// All mirrors of which something is known, configured or not.
+    pub mirrors: Vec<StoredMirror>,
+    /// All holds.
+    pub holds: Vec<Hold>,
+    /// The last commit that is contained.
+    pub sequence: Sequence,
+}
+
+/// What is known of a mirror.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StoredMirror {
+    /// Its name.
+    pub name: MirrorName,
+    /// The numbers of the versions that it holds.
+    pub holdings: RoaringBitmap,
+    /// The URLs at which it was seen to hold them, as `record_scan` was told.
+    pub bases: String,
+    /// Whether it works.
+    pub health: Health,
+}
+
+/// What was committed since.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Changes {
+    /// Nothing.
+    Nothing,
+    /// This much.
+    These(Box<Update>),
+    /// It can't be told any more: everything has to be loaded again.
+    Lost,
+}
+
+/// What changed, as it is now.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Update {
+    /// Files; `None`: gone.
+    pub files: Vec<(TreePath<'static>, Option<FileRecord>)>,
+    /// Mirrors.
+    pub mirrors: Vec<StoredMirror>,
+    /// All holds, if any hold changed.
+    pub holds: Option<Vec<Hold>>,
+    /// The last commit that is contained.
+    pub sequence: Sequence,
+}

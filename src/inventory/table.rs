@@ -1,0 +1,366 @@
+//! A map from paths to file entries for ten million files: 40 bytes a file, no lock and no allocation for readers,
+//! and a change copies one shard of some thousands.
+//!
+//! A path is known by a keyed 110-bit hash only (a part of a 128-bit SipHash), so no path is kept, and nobody outside can
+//! make two paths meet. Each shard is an immutable sorted list; hashes being spread evenly, the place of one in the list
+//! can be reckoned, and is off by the square root of the list's length at most or so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use siphasher::sip128::SipHasher13;
+
+use super::snapshot::FileEntry;
+use crate::model::{FileState, TreePath, VersionNumber};
+
+/// The files of a snapshot.
+#[derive(Debug)]
+pub(super) struct Table {
+    hasher: SipHasher13,
+    shards: Box<[ArcSwap<Shard>]>,
+    count: AtomicU64,
+}
+
+/// The number of shards, as a power of two. At ten million files a shard has 600 of them in 25 KB: a batch of thousand
+/// changes copies 25 MB then, and an empty table takes 128 KB.
+const SHARD_BITS: u32 = 14;
+
+impl Table {
+    /// An empty table. The key should be random, so that nobody can tell which paths meet.
+    pub(super) fn new(key: (u64, u64)) -> Self {
+        let empty = Arc::new(Shard::default());
+        let shards = (0..1 << SHARD_BITS).map(|_| ArcSwap::new(Arc::clone(&empty))).collect();
+        Self { hasher: SipHasher13::new_with_keys(key.0, key.1), shards, count: AtomicU64::new(0) }
+    }
+
+    pub(super) fn get(&self, path: &TreePath<'_>) -> Option<FileEntry> {
+        let key = self.key(path);
+        let shard = self.shards[key.shard()].load();
+        shard.find(key).map(|at| shard.slots[at].entry())
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// About how many bytes of memory the table takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let fixed = self.shards.len() * size_of::<ArcSwap<Shard>>();
+        let filled = self.shards.len().min(usize::try_from(self.len()).unwrap_or(usize::MAX));
+        let overhead = filled * (size_of::<Shard>() + SHARD_OVERHEAD_BYTES);
+        (fixed + overhead) as u64 + self.len() * (size_of::<u64>() + size_of::<Slot>()) as u64
+    }
+
+    /// Puts in, replaces and takes out (`None`). Each shard that is touched is swapped once. One thread at a time.
+    pub(super) fn apply<'p>(&self, changes: impl IntoIterator<Item = (TreePath<'p>, Option<FileEntry>)>) {
+        let mut changes: Vec<(Key, Option<Slot>)> = changes
+            .into_iter()
+            .map(|(path, entry)| {
+                let key = self.key(&path);
+                (key, entry.map(|entry| Slot::new(key, &entry)))
+            })
+            .collect();
+        changes.sort_by_key(|(key, _)| *key); // stable: of several changes of one path the last stays the last
+        for group in changes.chunk_by(|(a, _), (b, _)| a.shard() == b.shard()) {
+            let place = &self.shards[group[0].0.shard()];
+            let old = place.load();
+            let new = old.merged(group);
+            self.count.fetch_add(new.tags.len() as u64, Ordering::Relaxed);
+            self.count.fetch_sub(old.tags.len() as u64, Ordering::Relaxed);
+            place.store(Arc::new(new));
+        }
+    }
+
+    /// Replaces everything. One thread at a time.
+    pub(super) fn replace(&self, filling: Filling) {
+        for (place, rows) in self.shards.iter().zip(filling.shards) {
+            let new = Shard::from_rows(rows);
+            let added = new.tags.len() as u64;
+            let old = place.swap(Arc::new(new));
+            self.count.fetch_add(added, Ordering::Relaxed);
+            self.count.fetch_sub(old.tags.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins a replacement.
+    pub(super) fn filling(&self) -> Filling {
+        Filling { hasher: self.hasher, shards: vec![Vec::new(); self.shards.len()].into_boxed_slice() }
+    }
+
+    fn key(&self, path: &TreePath<'_>) -> Key {
+        key(&self.hasher, path)
+    }
+}
+
+/// What the allocator and two reference counts add to a shard, in bytes.
+const SHARD_OVERHEAD_BYTES: usize = 64;
+
+/// A table's next content, while it is being read from the store.
+pub(super) struct Filling {
+    hasher: SipHasher13,
+    shards: Box<[Vec<(Key, Slot)>]>,
+}
+
+impl Filling {
+    /// Adds a file.
+    pub(super) fn add(&mut self, path: &TreePath<'_>, entry: &FileEntry) {
+        let key = key(&self.hasher, path);
+        self.shards[key.shard()].push((key, Slot::new(key, entry)));
+    }
+}
+
+fn key(hasher: &SipHasher13, path: &TreePath<'_>) -> Key {
+    let hash = hasher.hash(path.as_bytes());
+    Key { top: hash.h1, tag: hash.h2 }
+}
+
+/// A path's hash. Its highest bits tell the shard, its tag the place in it, and the lowest half of `top` is compared too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Key {
+    top: u64,
+    tag: u64,
+}
+
+impl Key {
+    const fn shard(self) -> usize {
+        (self.top >> (u64::BITS - SHARD_BITS)) as usize
+    }
+
+    const fn rest(self) -> u32 {
+        self.top as u32
+    }
+
+    /// The order within a shard.
+    const fn order(self) -> (u64, u32) {
+        (self.tag, self.rest())
+    }
+}
+
+/// An immutable part of the table.
+///
+/// Invariant: `tags` and `slots` have the same length and are sorted by tag and then by the slot's rest, without doubles.
+#[derive(Debug, Default)]
+struct Shard {
+    tags: Box<[u64]>,
+    slots: Box<[Slot]>,
+}
+
+impl Shard {
+    fn find(&self, key: Key) -> Option<usize> {
+        let mut at = self.lower_bound(key.tag)?;
+        while self.tags.get(at) == Some(&key.tag) {
+            if self.slots[at].rest() == key.rest() {
+                return Some(at);
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// The first place whose tag is not below `tag`, looked for from where an even spread would put it.
+    fn lower_bound(&self, tag: u64) -> Option<usize> {
+        let last = self.tags.len().checked_sub(1)?;
+        let mut at = ((u128::from(tag) * self.tags.len() as u128) >> u64::BITS) as usize;
+        while at < last && self.tags[at] < tag {
+            at += 1;
+        }
+        while at > 0 && self.tags[at - 1] >= tag {
+            at -= 1;
+        }
+        Some(at)
+    }
+
+    fn from_rows(mut rows: Vec<(Key, Slot)>) -> Self {
+        rows.sort_unstable_by_key(|(key, _)| key.order());
+        rows.dedup_by_key(|(key, _)| *key);
+        Self { tags: rows.iter().map(|(key, _)| key.tag).collect(), slots: rows.iter().map(|(_, slot)| *slot).collect() }
+    }
+
+    fn merged(&self, changes: &[(Key, Option<Slot>)]) -> Self {
+        let mut changes = changes.to_vec();
+        changes.sort_by_key(|(key, _)| key.order());
+        let room = self.tags.len() + changes.len();
+        let (mut tags, mut slots) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        let mut from = 0;
+        for same in changes.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some((key, new)) = same.last() else { continue };
+            let order = |at: usize| (self.tags[at], self.slots[at].rest());
+            let start = from;
+            while from < self.tags.len() && order(from) < key.order() {
+                from += 1;
+            }
+            tags.extend_from_slice(&self.tags[start..from]);
+            slots.extend_from_slice(&self.slots[start..from]);
+            if from < self.tags.len() && order(from) == key.order() {
+                from += 1;
+            }
+            if let Some(slot) = new {
+                tags.push(key.tag);
+                slots.push(*slot);
+            }
+        }
+        tags.extend_from_slice(&self.tags[from..]);
+        slots.extend_from_slice(&self.slots[from..]);
+        Self { tags: tags.into_boxed_slice(), slots: slots.into_boxed_slice() }
+    }
+}
+
+/// A file entry in 32 bytes, with the rest of its key:
+/// rest 32, version 32 | fingerprint 64 | mtime's low part 16, state 2, size 46 | public since 40, mtime's high part 24.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Slot([u64; 4]);
+
+const SIZE_BITS: u32 = 46;
+/// The largest size that is kept: 64 TiB. A larger file never matches a mirror's copy and is served from the tree.
+pub(super) const MAX_SIZE: u64 = (1 << SIZE_BITS) - 1;
+const TIME_BITS: u32 = 40;
+/// The latest second that is kept, in the year 19391, past what a time stamp can say.
+const MAX_TIME: i64 = (1 << (TIME_BITS - 1)) - 1;
+
+impl Slot {
+    fn new(key: Key, entry: &FileEntry) -> Self {
+        let state = match entry.state {
+            FileState::Settled => 0,
+            FileState::Unconfirmed => 1,
+            FileState::Changing => 2_u64,
+        };
+        let mtime = pack_time(entry.version_mtime);
+        Self([
+            u64::from(key.rest()) << 32 | u64::from(entry.version.0),
+            entry.fingerprint,
+            (mtime & 0xffff) << 48 | state << SIZE_BITS | entry.size.min(MAX_SIZE),
+            pack_time(entry.public_since) << 24 | mtime >> 16,
+        ])
+    }
+
+    const fn rest(&self) -> u32 {
+        (self.0[0] >> 32) as u32
+    }
+
+    fn entry(&self) -> FileEntry {
+        let [names, fingerprint, size, times] = self.0;
+        let version = VersionNumber(names as u32);
+        FileEntry {
+            version,
+            size: size & MAX_SIZE,
+            version_mtime: unpack_time((times & 0xff_ffff) << 16 | size >> 48),
+            public_since: unpack_time(times >> 24),
+            state: match size >> SIZE_BITS & 0b11 {
+                0 => FileState::Settled,
+                1 => FileState::Unconfirmed,
+                _ => FileState::Changing,
+            },
+            fingerprint,
+        }
+    }
+}
+
+const fn pack_time(seconds: i64) -> u64 {
+    let seconds = if seconds > MAX_TIME {
+        MAX_TIME
+    } else if seconds < -MAX_TIME {
+        -MAX_TIME
+    } else {
+        seconds
+    };
+    seconds.cast_unsigned() & ((1 << TIME_BITS) - 1)
+}
+
+const fn unpack_time(bits: u64) -> i64 {
+    (bits << (u64::BITS - TIME_BITS)).cast_signed() >> (u64::BITS - TIME_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(version: u32) -> FileEntry {
+        FileEntry {
+            version: VersionNumber(version),
+            size: u64::from(version) * 1000,
+            version_mtime: 1_700_000_000 + i64::from(version),
+            public_since: 1_700_000_100 + i64::from(version),
+            state: FileState::Settled,
+            fingerprint: u64::from(version).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        }
+    }
+
+    fn path(number: u32) -> TreePath<'static> {
+        TreePath::parse(format!("dir/{number}").into_bytes()).expect("valid")
+    }
+
+    #[test]
+    fn a_packed_entry_comes_back_the_same() {
+        for (size, time, state) in [
+            (0, 0, FileState::Settled),
+            (MAX_SIZE, MAX_TIME, FileState::Changing),
+            (1, -1, FileState::Unconfirmed),
+            (676_401, -9_223_372_036, FileState::Settled),
+            (12_345_678_901_234, 9_223_372_036, FileState::Unconfirmed),
+        ] {
+            for (version_mtime, public_since) in [(time, 5), (7, time), (time, time)] {
+                let entry =
+                    FileEntry { version: VersionNumber(u32::MAX), size, version_mtime, public_since, state, fingerprint: !1 };
+                let key = Key { top: 0xdead_beef_1234_5678, tag: 9 };
+                assert_eq!(Slot::new(key, &entry).entry(), entry);
+                assert_eq!(Slot::new(key, &entry).rest(), 0x1234_5678);
+            }
+        }
+    }
+
+    #[test]
+    fn many_files_are_found_and_others_are_not() {
+        let table = Table::new((1, 2));
+        let mut filling = table.filling();
+        (0..100_000).for_each(|n| filling.add(&path(n), &entry(n)));
+        table.replace(filling);
+        assert_eq!(table.len(), 100_000);
+        for n in 0..100_000 {
+            assert_eq!(table.get(&path(n)), Some(entry(n)));
+        }
+        assert_eq!((100_000..200_000).find(|&n| table.get(&path(n)).is_some()), None);
+        table.replace(table.filling());
+        assert_eq!((table.len(), table.get(&path(1))), (0, None));
+    }
+
+    #[test]
+    fn a_full_shard_finds_what_it_has_at_both_ends() {
+        let rows =
+            |tags: &[u64]| tags.iter().map(|&tag| (Key { top: 7, tag }, Slot::new(Key { top: 7, tag }, &entry(1)))).collect();
+        let shard = Shard::from_rows(rows(&[0, 1, 2, u64::MAX - 1, u64::MAX]));
+        for (tag, found) in
+            [(0, Some(0)), (2, Some(2)), (3, None), (u64::MAX, Some(4)), (u64::MAX - 1, Some(3)), (1 << 63, None)]
+        {
+            assert_eq!(shard.find(Key { top: 7, tag }), found, "{tag}");
+            assert_eq!(shard.find(Key { top: 8, tag }), None, "{tag}");
+        }
+        assert_eq!(Shard::default().find(Key { top: 7, tag: 0 }), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_is_a_map(batches in prop::collection::vec(prop::collection::vec((0_u32..60, prop::option::of(0_u32..1000)), 0..40), 0..8)) {
+            let table = Table::new((3, 4));
+            let mut map = BTreeMap::new();
+            for batch in batches {
+                table.apply(batch.iter().map(|&(n, version)| (path(n), version.map(entry))));
+                for (n, version) in batch {
+                    match version {
+                        Some(version) => map.insert(n, version),
+                        None => map.remove(&n),
+                    };
+                }
+                for n in 0..60 {
+                    prop_assert_eq!(table.get(&path(n)), map.get(&n).copied().map(entry));
+                }
+                prop_assert_eq!(table.len(), map.len() as u64);
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The lister for mirrors that show no listing: asks for each file of the tree, one question each, over few connections.
+
+use std::time::Instant;
+
+use super::findings::Findings;
+use super::ground::{Answered, Ground, Questions, Sought};
+use super::plan::Pages;
+use super::progress::Step;
+use super::session::{Answer, Session};
+use crate::inventory::{self, Inventory};
+use crate::model::TreePath;
+
+/// Asks for every file below the plan's scope, until all are asked for, the mirror went away, or `deadline` has come.
+///
+/// # Errors
+/// When the inventory can't be read.
+pub(super) async fn list(
+    ground: &Ground<'_>,
+    session: &Session,
+    inventory: &Inventory,
+    deadline: Instant,
+    findings: &mut Findings,
+) -> Result<(), inventory::Error> {
+    let mut pages = Pages::new(ground.plan.scope().clone());
+    while let Some(page) = pages.next(inventory).await? {
+        let files = page.into_iter().filter_map(|record| Some((record.path.clone(), ground.sought(&record.path)?))).collect();
+        if tokio::time::timeout_at(deadline.into(), ask_all(ground, session, files, findings)).await.is_err() {
+            findings.troubles.add(|| "the scan took too long".to_owned());
+            return Ok(());
+        }
+        if session.is_given_up() {
+            findings.troubles.add(|| "too many questions in a row had no answer".to_owned());
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Asks for some files, and takes in each answer as it comes.
+pub(super) async fn ask_all(
+    ground: &Ground<'_>,
+    session: &Session,
+    files: Vec<(TreePath<'static>, Sought)>,
+    findings: &mut Findings,
+) {
+    let mut questions = Questions::new(session, files);
+    while let Some(Answered { path, finding, answer }) = questions.next().await {
+        findings.entries += 1;
+        findings.note(&finding);
+        ground.step(Step::Files(1));
+        if let Answer::Unclear(failure) = answer {
+            findings.troubles.add(|| format!("/{path}: {failure}"));
+        }
+        if session.is_given_up() {
+            return;
+        }
+    }
+}

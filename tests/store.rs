@@ -1,0 +1,558 @@
+//! One suite over every store: what the inventory relies on, whichever database keeps it. And the inventory on top of it:
+//! two processes on one database, migrations, damage.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use redirector::clock::{self, Clock};
+use redirector::inventory::sqlite::Sqlite;
+use redirector::inventory::store::{
+    Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Store, Update, Which, Written,
+};
+use redirector::inventory::{
+    Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, ScanRecord, Seen, Settings,
+};
+use redirector::model::{
+    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,
+};
+use roaring::RoaringBitmap;
+
+/// A store under test: how to open it, as often as one likes.
+struct Kit {
+    open: Box<dyn Fn() -> Box<dyn Store>>,
+    _folder: tempfile::TempDir,
+}
+
+fn sqlite() -> Kit {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    Kit { open: Box::new(move || Box::new(Sqlite::open(&file).expect("opens"))), _folder: folder }
+}
+
+/// Runs every case on every store.
+macro_rules! suite {
+    ($($store:ident),* => $cases:tt) => { $( suite!(@one $store $cases); )* };
+    (@one $store:ident [$($case:ident,)*]) => {
+        mod $store {
+            $( #[test] fn $case() { super::$case(&super::$store()); } )*
+        }
+    };
+}
+
+suite!(sqlite => [
+    a_new_store_is_empty,
+    an_observed_file_is_known,
+    a_batch_may_have_one_path_twice,
+    what_was_written_is_there_after_opening_again,
+    a_version_number_is_never_used_again,
+    a_digest_settles_what_is_unconfirmed,
+    a_digest_for_another_look_is_refused,
+    files_come_in_pages_in_the_order_of_their_bytes,
+    only_unhashed_files_are_listed_as_such,
+    a_sweep_forgets_what_a_walk_did_not_see,
+    holdings_are_replaced_whole_and_never_hold_the_future,
+    a_failed_scan_keeps_the_holdings,
+    the_history_of_scans_is_bounded,
+    health_changes_are_written_down_once,
+    holds_are_set_renewed_and_lifted,
+    there_is_a_limit_to_holds,
+    awkward_paths_and_numbers_come_back_the_same,
+    what_one_handle_writes_another_can_follow,
+    a_reader_that_is_too_far_behind_is_told_so,
+    writing_the_same_again_changes_nothing,
+    the_tree_is_indexed_once,
+]);
+
+fn path(text: &str) -> TreePath<'static> {
+    TreePath::parse(text.as_bytes().to_vec()).expect("a good path")
+}
+
+fn name(text: &str) -> MirrorName {
+    MirrorName::parse(text).expect("a good name")
+}
+
+/// A moment, in seconds after some start.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_750_000_000 + seconds).expect("in range")
+}
+
+fn look(size: u64, seconds: i64) -> Fingerprint {
+    let time = (1_750_000_000 + seconds) * 1_000_000_000;
+    Fingerprint { size, mtime_ns: time, ctime_ns: time + 5, inode: 77 }
+}
+
+fn seen(text: &str, fingerprint: Fingerprint, seconds: i64) -> Observation {
+    Observation { path: path(text), fingerprint, at: at(seconds), kind: Seen::Later }
+}
+
+fn observe(store: &mut dyn Store, text: &str, fingerprint: Fingerprint, seconds: i64) -> FileRecord {
+    store.observe(&[seen(text, fingerprint, seconds)]).expect("is kept").value.remove(0)
+}
+
+fn root(limit: usize) -> Page {
+    Page { within: TreePath::root(), after: None, limit }
+}
+
+fn all(store: &mut dyn Store) -> Vec<FileRecord> {
+    store.files(&root(1000), Which::All).expect("is read")
+}
+
+fn bitmap(versions: impl IntoIterator<Item = VersionNumber>) -> RoaringBitmap {
+    versions.into_iter().map(|version| version.0).collect()
+}
+
+fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanRecord {
+    let counts = Counts { found: holdings.as_ref().map_or(0, RoaringBitmap::len), gone: 1, ..Counts::default() };
+    ScanRecord {
+        mirror: name(mirror),
+        began: at(seconds),
+        ended: at(seconds + 1),
+        protocol: Protocol::Http,
+        outcome: Ok(counts),
+        complete: true,
+        holdings,
+    }
+}
+
+fn loaded(store: &mut dyn Store) -> (Vec<(TreePath<'static>, FileEntry)>, redirector::inventory::store::Contents) {
+    let mut files = Vec::new();
+    let contents = store.load(&mut |path, entry| files.push((path.clone().into_owned(), entry))).expect("loads");
+    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    (files, contents)
+}
+
+fn changes(store: &mut dyn Store, after: Sequence) -> Update {
+    match store.changes(after).expect("is read") {
+        Changes::These(update) => *update,
+        other => panic!("expected changes, got {other:?}"),
+    }
+}
+
+fn a_new_store_is_empty(kit: &Kit) {
+    let mut store = (kit.open)();
+    let (files, contents) = loaded(&mut *store);
+    assert!(files.is_empty() && contents.mirrors.is_empty() && contents.holds.is_empty());
+    assert_eq!(store.changes(contents.sequence).expect("is read"), Changes::Nothing);
+    assert!(!store.is_indexed().expect("is read"));
+    assert_eq!(store.file(&path("a")).expect("is read"), None);
+}
+
+fn an_observed_file_is_known(kit: &Kit) {
+    let mut store = (kit.open)();
+    let record = observe(&mut *store, "4078/labyrinth-7.xo", look(676_401, 0), 10);
+    assert_eq!(record.state, FileState::Settled);
+    assert_eq!(record.fingerprint, look(676_401, 0));
+    assert_eq!(record.public_since, look(676_401, 0).ctime());
+    assert_eq!(store.file(&record.path).expect("is read"), Some(record.clone()));
+    let (files, _) = loaded(&mut *store);
+    assert_eq!(files, [(record.path.clone(), FileEntry::from(&record))]);
+    assert!(files[0].1.matches(&record.fingerprint) && !files[0].1.matches(&look(676_401, 1)));
+}
+
+fn a_batch_may_have_one_path_twice(kit: &Kit) {
+    let mut store = (kit.open)();
+    let batch = [seen("a", look(1, 0), 1), seen("b", look(1, 0), 1), seen("a", look(2, 0), 2)];
+    let records = store.observe(&batch).expect("is kept").value;
+    assert_eq!(records.iter().map(|r| r.fingerprint.size).collect::<Vec<_>>(), [1, 1, 2]);
+    assert!(records[0].version != records[2].version);
+    assert_eq!(all(&mut *store), [records[2].clone(), records[1].clone()]);
+}
+
+fn what_was_written_is_there_after_opening_again(kit: &Kit) {
+    let mut store = (kit.open)();
+    let record = observe(&mut *store, "a", look(1, 0), 1);
+    store.record_scan(&scanned("m", 0, Some(bitmap([record.version]))), "http://m/").expect("is kept");
+    store.record_health(&name("m"), &HealthChange { health: Health::Down, at: at(1), reason: None }).expect("is kept");
+    store.hold(&Hold { path: path("b"), because: "bad".into(), at: at(2) }).expect("is kept");
+    store.set_indexed().expect("is kept");
+    let before = loaded(&mut *store);
+    store.close().expect("closes");
+    drop(store);
+    let mut store = (kit.open)();
+    assert_eq!(loaded(&mut *store), before);
+    assert!(store.is_indexed().expect("is read"));
+    let mirror = &before.1.mirrors[0];
+    assert_eq!((mirror.bases.as_str(), mirror.health), ("http://m/", Health::Down));
+    assert!(mirror.holdings.contains(record.version.0));
+}
+
+fn a_version_number_is_never_used_again(kit: &Kit) {
+    let mut used = RoaringBitmap::new();
+    for round in 0..5 {
+        let mut store = (kit.open)();
+        for file in ["a", "b", "c"] {
+            let record = observe(&mut *store, file, look(1 + round, 0), 1);
+            assert!(used.insert(record.version.0), "{} was used before", record.version.0);
+        }
+        store.forget(&[path("a"), path("c"), path("not there")]).expect("is kept");
+        store.close().expect("closes");
+    }
+}
+
+fn a_digest_settles_what_is_unconfirmed(kit: &Kit) {
+    let mut store = (kit.open)();
+    let digest = |store: &mut dyn Store, look, digest| {
+        store.record_digest(&path("a"), &look, Sha256([digest; 32]), at(100)).expect("is kept").value.expect("is current")
+    };
+    let first = observe(&mut *store, "a", look(5, 0), 10);
+    assert_eq!(digest(&mut *store, look(5, 0), 1), FileRecord { sha256: Some(Sha256([1; 32])), ..first.clone() });
+
+    let touched = observe(&mut *store, "a", look(5, 20), 30);
+    assert_eq!((touched.version, touched.state), (first.version, FileState::Unconfirmed));
+    let same = digest(&mut *store, look(5, 20), 1);
+    assert_eq!((same.version, same.state, same.public_since), (first.version, FileState::Settled, first.public_since));
+    assert_eq!((same.fingerprint, same.version_mtime_ns), (look(5, 20), first.version_mtime_ns));
+
+    observe(&mut *store, "a", look(5, 40), 50);
+    let other = digest(&mut *store, look(5, 40), 2);
+    assert!(other.version > first.version);
+    assert_eq!((other.sha256, other.state), (Some(Sha256([2; 32])), FileState::Settled));
+    assert_eq!(other.public_since, look(5, 40).ctime());
+    assert_eq!(store.file(&path("a")).expect("is read"), Some(other));
+}
+
+fn a_digest_for_another_look_is_refused(kit: &Kit) {
+    let mut store = (kit.open)();
+    let before = observe(&mut *store, "a", look(5, 0), 10);
+    let written = store.record_digest(&path("a"), &look(5, 1), Sha256([1; 32]), at(11)).expect("is read");
+    assert_eq!(written, Written { value: None, sequence: None });
+    let written = store.record_digest(&path("b"), &look(5, 0), Sha256([1; 32]), at(11)).expect("is read");
+    assert_eq!(written, Written { value: None, sequence: None });
+    assert_eq!(store.file(&path("a")).expect("is read"), Some(before));
+}
+
+fn files_come_in_pages_in_the_order_of_their_bytes(kit: &Kit) {
+    let mut store = (kit.open)();
+    let paths = ["d", "d!x", "d-2/a", "d/a", "d/b/c", "d/é", "d0", "e"];
+    let batch: Vec<Observation> = paths.iter().rev().map(|text| seen(text, look(1, 0), 1)).collect();
+    store.observe(&batch).expect("is kept");
+    let mut walk = |within: &str, limit| {
+        let (mut after, mut found) = (None, Vec::new());
+        loop {
+            let page = Page { within: path(within), after, limit };
+            let files = store.files(&page, Which::All).expect("is read");
+            assert!(files.len() <= limit);
+            let Some(last) = files.last() else { return found };
+            after = Some(last.path.clone());
+            found.extend(files.into_iter().map(|record| record.path.to_string()));
+        }
+    };
+    for limit in 1..5 {
+        assert_eq!(walk("", limit), paths);
+        assert_eq!(walk("d", limit), ["d", "d/a", "d/b/c", "d/é"]);
+        assert_eq!(walk("d/b", limit), ["d/b/c"]);
+        assert_eq!(walk("d/b/c", limit), ["d/b/c"]);
+        assert!(walk("x", limit).is_empty());
+    }
+}
+
+fn only_unhashed_files_are_listed_as_such(kit: &Kit) {
+    let mut store = (kit.open)();
+    for file in ["changing", "hashed", "new", "unconfirmed"] {
+        observe(&mut *store, file, look(1, 0), 1);
+    }
+    for file in ["hashed", "unconfirmed"] {
+        store.record_digest(&path(file), &look(1, 0), Sha256([1; 32]), at(2)).expect("is kept");
+    }
+    observe(&mut *store, "unconfirmed", look(1, 5), 6);
+    store.observe(&[Observation { kind: Seen::Changing, ..seen("changing", look(9, 5), 6) }]).expect("is kept");
+    let mut unhashed = |after| {
+        let page = Page { after, ..root(10) };
+        let files = store.files(&page, Which::Unhashed).expect("is read");
+        files.into_iter().map(|record| record.path.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(unhashed(None), ["new", "unconfirmed"]);
+    assert_eq!(unhashed(Some(path("new"))), ["unconfirmed"]);
+}
+
+fn a_sweep_forgets_what_a_walk_did_not_see(kit: &Kit) {
+    let mut store = (kit.open)();
+    let kept = observe(&mut *store, "d/kept", look(1, 0), 1);
+    observe(&mut *store, "d/gone", look(1, 0), 1);
+    observe(&mut *store, "d/gone too", look(1, 0), 1);
+    observe(&mut *store, "d/new", look(1, 0), 100);
+    observe(&mut *store, "elsewhere", look(1, 0), 1);
+    let mut page = Page { within: path("d"), after: None, limit: 2 };
+    let mut forgotten = Vec::new();
+    loop {
+        let swept = store.sweep(&page, &bitmap([kept.version]), at(50)).expect("is kept").value;
+        forgotten.extend(swept.forgotten.iter().map(ToString::to_string));
+        match swept.last {
+            Some(last) => page.after = Some(last),
+            None => break,
+        }
+    }
+    assert_eq!(forgotten, ["d/gone", "d/gone too"]);
+    let left: Vec<String> = all(&mut *store).iter().map(|record| record.path.to_string()).collect();
+    assert_eq!(left, ["d/kept", "d/new", "elsewhere"]);
+}
+
+fn holdings_are_replaced_whole_and_never_hold_the_future(kit: &Kit) {
+    let mut store = (kit.open)();
+    let a = observe(&mut *store, "a", look(1, 0), 1).version;
+    let b = observe(&mut *store, "b", look(1, 0), 1).version;
+    let future = VersionNumber(b.0 + 1);
+    let written = store.record_scan(&scanned("m", 0, Some(bitmap([a, future, VersionNumber(u32::MAX)]))), "").expect("is kept");
+    assert_eq!(written.value, Some(bitmap([a])));
+    assert_eq!(observe(&mut *store, "c", look(1, 0), 1).version, future);
+    assert_eq!(store.mirrors(&[name("m"), name("other")]).expect("is read")[0].holdings, bitmap([a]));
+    store.record_scan(&scanned("m", 10, Some(bitmap([b]))), "").expect("is kept");
+    let mirrors = store.mirrors(&[name("m"), name("other")]).expect("is read");
+    assert_eq!((mirrors.len(), &mirrors[0].holdings), (1, &bitmap([b])));
+}
+
+fn a_failed_scan_keeps_the_holdings(kit: &Kit) {
+    let mut store = (kit.open)();
+    let a = observe(&mut *store, "a", look(1, 0), 1).version;
+    store.record_scan(&scanned("m", 0, Some(bitmap([a]))), "x").expect("is kept");
+    let failed = ScanRecord { outcome: Err("é".repeat(5000)), complete: false, ..scanned("m", 10, None) };
+    let written = store.record_scan(&failed, "y").expect("is kept");
+    assert_eq!(written, Written { value: None, sequence: None });
+    let mirrors = store.mirrors(&[name("m")]).expect("is read");
+    assert_eq!((&mirrors[0].holdings, mirrors[0].bases.as_str()), (&bitmap([a]), "x"));
+    let scans = store.scans(&name("m"), 10).expect("is read");
+    let reason = scans[0].outcome.as_ref().expect_err("it failed");
+    assert!(reason.len() <= 1000 && reason.starts_with("éé") && !scans[0].complete);
+    assert_eq!(scans[1].outcome, scanned("m", 0, Some(bitmap([a]))).outcome);
+}
+
+fn the_history_of_scans_is_bounded(kit: &Kit) {
+    let mut store = (kit.open)();
+    store.record_scan(&scanned("other", 7, None), "").expect("is kept");
+    let rounds = i64::try_from(MAX_SCANS).expect("is small") + 5;
+    for round in 0..rounds {
+        store.record_scan(&scanned("m", round, None), "").expect("is kept");
+    }
+    let scans = store.scans(&name("m"), usize::MAX).expect("is read");
+    assert_eq!(scans.len(), MAX_SCANS);
+    assert_eq!(scans[0].began, at(rounds - 1));
+    assert_eq!(store.scans(&name("other"), usize::MAX).expect("is read").len(), 1);
+    assert_eq!(store.scans(&name("m"), 3).expect("is read").len(), 3);
+}
+
+fn health_changes_are_written_down_once(kit: &Kit) {
+    let mut store = (kit.open)();
+    let change = |health, seconds| HealthChange { health, at: at(seconds), reason: Some("timed out".into()) };
+    assert!(store.record_health(&name("m"), &change(Health::Down, 1)).expect("is kept").sequence.is_some());
+    assert!(store.record_health(&name("m"), &change(Health::Down, 2)).expect("is kept").sequence.is_none());
+    assert!(store.record_health(&name("m"), &change(Health::Up, 3)).expect("is kept").sequence.is_some());
+    let history = store.health_history(&name("m"), 10).expect("is read");
+    assert_eq!(history, [change(Health::Up, 3), change(Health::Down, 1)]);
+    for round in 0..MAX_HEALTH_CHANGES {
+        let health = if round % 2 == 0 { Health::Down } else { Health::Up };
+        store.record_health(&name("m"), &change(health, 10)).expect("is kept");
+    }
+    assert_eq!(store.health_history(&name("m"), usize::MAX).expect("is read").len(), MAX_HEALTH_CHANGES);
+}
+
+fn holds_are_set_renewed_and_lifted(kit: &Kit) {
+    let mut store = (kit.open)();
+    let hold = |text, because: &str, seconds| Hold { path: path(text), because: because.into(), at: at(seconds) };
+    store.hold(&hold("b", "broken", 1)).expect("is kept");
+    store.hold(&hold("a", "licence", 2)).expect("is kept");
+    store.hold(&hold("b", "virus", 3)).expect("is kept");
+    assert_eq!(store.holds().expect("is read"), [hold("a", "licence", 2), hold("b", "virus", 3)]);
+    assert!(store.release(&path("b"), "cleaned", at(4)).expect("is kept").value);
+    assert!(!store.release(&path("b"), "again", at(5)).expect("is kept").value);
+    assert_eq!(store.holds().expect("is read"), [hold("a", "licence", 2)]);
+    let history = store.hold_history(10).expect("is read");
+    let lines: Vec<_> = history.iter().map(|event| (event.what, event.because.as_str(), event.at)).collect();
+    assert_eq!(
+        lines,
+        [
+            (HoldAction::Released, "cleaned", at(4)),
+            (HoldAction::Held, "virus", at(3)),
+            (HoldAction::Held, "licence", at(2)),
+            (HoldAction::Held, "broken", at(1)),
+        ]
+    );
+}
+
+fn there_is_a_limit_to_holds(kit: &Kit) {
+    let mut store = (kit.open)();
+    let hold = |number: usize| Hold { path: path(&number.to_string()), because: String::new(), at: at(0) };
+    for number in 0..MAX_HOLDS {
+        store.hold(&hold(number)).expect("is kept");
+    }
+    let refused = store.hold(&hold(MAX_HOLDS)).expect_err("one too many");
+    assert!(matches!(refused, Error::TooManyHolds(MAX_HOLDS)), "{refused}");
+    store.hold(&hold(0)).expect("one that stands may be renewed");
+    assert_eq!(store.holds().expect("is read").len(), MAX_HOLDS);
+}
+
+fn awkward_paths_and_numbers_come_back_the_same(kit: &Kit) {
+    let mut store = (kit.open)();
+    let long = "x".repeat(255);
+    let names: [&[u8]; 6] =
+        [b"a b%20+", b"\xff\xfe/\xc3\xbc", b"';DROP TABLE file;--", long.as_bytes(), b"*?[%_", b"\xf0\x9f\x98\x80"];
+    for (number, bytes) in names.into_iter().enumerate() {
+        let fingerprint = Fingerprint {
+            size: u64::MAX >> number,
+            mtime_ns: if number % 2 == 0 { i64::MIN } else { i64::MAX },
+            ctime_ns: -1,
+            inode: u64::MAX - number as u64,
+        };
+        let path = TreePath::parse(bytes).expect("a good path").into_owned();
+        let observation = Observation { path: path.clone(), fingerprint, at: at(0), kind: Seen::First };
+        let record = store.observe(&[observation]).expect("is kept").value.remove(0);
+        assert_eq!(record.fingerprint, fingerprint);
+        assert_eq!(store.file(&path).expect("is read"), Some(record));
+    }
+    assert_eq!(all(&mut *store).len(), names.len());
+}
+
+fn what_one_handle_writes_another_can_follow(kit: &Kit) {
+    let (mut writer, mut reader) = ((kit.open)(), (kit.open)());
+    let start = loaded(&mut *reader).1.sequence;
+    assert_eq!(reader.changes(start).expect("is read"), Changes::Nothing);
+
+    let a = observe(&mut *writer, "a", look(1, 0), 1);
+    let b = observe(&mut *writer, "b", look(1, 0), 1);
+    writer.forget(&[path("a")]).expect("is kept");
+    let update = changes(&mut *reader, start);
+    assert_eq!(update.files, [(a.path, None), (b.path.clone(), Some(b.clone()))]);
+    assert!(update.mirrors.is_empty() && update.holds.is_none());
+
+    writer.record_scan(&scanned("m", 0, Some(bitmap([b.version]))), "x").expect("is kept");
+    let after_scan = changes(&mut *reader, update.sequence);
+    assert_eq!(after_scan.mirrors[0].holdings, bitmap([b.version]));
+    assert!(after_scan.files.is_empty());
+
+    writer.hold(&Hold { path: path("b"), because: "x".into(), at: at(0) }).expect("is kept");
+    let after_hold = changes(&mut *reader, after_scan.sequence);
+    assert_eq!(after_hold.holds.expect("holds changed")[0].path, path("b"));
+    assert_eq!(reader.changes(after_hold.sequence).expect("is read"), Changes::Nothing);
+
+    let own = reader.forget(&[path("b")]).expect("is kept").sequence.expect("it changed something");
+    assert!(own.follows(after_hold.sequence) && !own.follows(after_scan.sequence));
+}
+
+fn a_reader_that_is_too_far_behind_is_told_so(kit: &Kit) {
+    let (mut writer, mut reader) = ((kit.open)(), (kit.open)());
+    let start = loaded(&mut *reader).1.sequence;
+    let long = "directory/".repeat(200);
+    for batch in 0..40_i64 {
+        let batch: Vec<Observation> = (0..400).map(|file| seen(&format!("{long}{file}"), look(1, batch), batch)).collect();
+        writer.observe(&batch).expect("is kept");
+    }
+    assert_eq!(reader.changes(start).expect("is read"), Changes::Lost);
+    let now = loaded(&mut *reader).1.sequence;
+    assert_eq!(reader.changes(now).expect("is read"), Changes::Nothing);
+    let ahead = Sequence { number: now.number + 1, ..now };
+    assert_eq!(reader.changes(ahead).expect("is read"), Changes::Lost);
+}
+
+fn writing_the_same_again_changes_nothing(kit: &Kit) {
+    let mut store = (kit.open)();
+    let a = observe(&mut *store, "a", look(1, 0), 1).version;
+    assert_eq!(store.observe(&[seen("a", look(1, 0), 9)]).expect("is read").sequence, None);
+    assert_eq!(store.forget(&[path("b")]).expect("is read").sequence, None);
+    assert!(store.record_scan(&scanned("m", 0, Some(bitmap([a]))), "x").expect("is kept").sequence.is_some());
+    assert_eq!(store.record_scan(&scanned("m", 9, Some(bitmap([a]))), "x").expect("is kept").sequence, None);
+    assert!(store.record_scan(&scanned("m", 9, Some(bitmap([a]))), "y").expect("is kept").sequence.is_some());
+}
+
+fn the_tree_is_indexed_once(kit: &Kit) {
+    let mut store = (kit.open)();
+    assert!(!store.is_indexed().expect("is read"));
+    store.set_indexed().expect("is kept");
+    store.set_indexed().expect("is kept");
+    assert!(store.is_indexed().expect("is read"));
+}
+
+// The inventory on top of a store.
+
+fn mirror(text: &str, base: &str) -> Arc<Mirror> {
+    Arc::new(Mirror {
+        name: name(text),
+        http: Some(BaseUrl::parse(base, Scheme::Http).expect("a good URL")),
+        https: None,
+        rsync: None,
+        ftp: None,
+        country: None,
+        continent: None,
+        point: None,
+        asn: None,
+        networks: Vec::new(),
+        score: 100,
+        only: None,
+        also_countries: Vec::new(),
+        exclude_countries: Vec::new(),
+        max_file_size: None,
+        enabled: true,
+        operator: None,
+    })
+}
+
+fn mirrors() -> Vec<Arc<Mirror>> {
+    vec![mirror("m", "http://m.example/"), mirror("n", "http://n.example/")]
+}
+
+async fn opened(file: &Path) -> Inventory {
+    let settings = Settings { database: file.to_owned() };
+    Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await.expect("opens")
+}
+
+/// Waits until something holds, at most ten seconds.
+async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = clock::instant() + Duration::from_secs(10);
+    while !holds() {
+        assert!(clock::instant() < deadline, "waited too long: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_is_in_the_snapshot_at_once() {
+    let inventory = Inventory::temporary(mirrors(), Clock::manual(at(1000))).await.expect("opens");
+    let snapshot = Arc::clone(inventory.snapshot());
+    let records = inventory.observe(vec![seen("a/b", look(1, 0), 1), seen("c", look(1, 0), 1)]).await.expect("is kept");
+    assert_eq!(snapshot.file(&path("a/b")), Some(FileEntry::from(&records[0])));
+    assert_eq!((snapshot.file(&path("a")), snapshot.file_count()), (None, 2));
+
+    inventory.record_scan(scanned("m", 0, Some(bitmap([records[0].version])))).await.expect("is kept");
+    let held = |index: usize, version| snapshot.mirrors().members[index].holds(version);
+    assert!(held(0, records[0].version) && !held(0, records[1].version) && !held(1, records[0].version));
+    inventory.record_health(name("n"), Health::Down, at(2), None).await.expect("is kept");
+    assert_eq!(snapshot.mirrors().members[1].health, Health::Down);
+
+    inventory.hold(Hold { path: path("a"), because: "bad".into(), at: at(3) }).await.expect("is kept");
+    assert!(snapshot.is_held(&path("a")) && snapshot.is_held(&path("a/b")));
+    assert!(!snapshot.is_held(&path("ab")) && !snapshot.is_held(&TreePath::root()));
+    assert!(inventory.release(path("a"), "good".into(), at(4)).await.expect("is kept"));
+    assert!(!snapshot.is_held(&path("a/b")));
+    inventory.hold(Hold { path: TreePath::root(), because: "all".into(), at: at(3) }).await.expect("is kept");
+    assert!(snapshot.is_held(&path("c")));
+
+    let seen = bitmap([records[1].version]);
+    assert_eq!(inventory.finish_walk(TreePath::root(), seen, at(500)).await.expect("is kept"), 1);
+    assert_eq!((snapshot.file(&path("a/b")), snapshot.file_count()), (None, 1));
+    inventory.close().await.expect("closes");
+    assert_eq!(snapshot.file_count(), 1, "the snapshot outlives the inventory");
+}
+
+#[tokio::test]
+async fn two_processes_see_each_others_changes() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("shared.sqlite");
+    let (one, two) = (opened(&file).await, opened(&file).await);
+    for round in 0..3 {
+        let a = one.observe(vec![seen("a", look(1 + round, 0), 1)]).await.expect("is kept").remove(0);
+        let b = two.observe(vec![seen("b", look(1 + round, 0), 1)]).await.expect("is kept").remove(0);
+        for (inventory, record) in [(&one, &b), (&two, &a)] {
+            let snapshot = inventory.snapshot();
+            wait_until("the other's file", || snapshot.file(&record.path) == Some(FileEntry::from(record))).await;
+        }
+        one.record_scan(scanned("m", round.cast_signed(), Some(bitmap([a.version, b.version])))).await.expect("is kept");
+        wait_until("the other's scan", || two.snapshot().mirrors().members[0].holds(b.version)).await;
+    }
+    two.hold(Hold { path: path("a"), because: "bad".into(), at: at(2) }).await.expect("is kept");
+    wait_until("the other's hold", || one.snapshot().is_held(&path("a"))).await;
+    two.record_health(name("n"), Health::Failing, at(3), None).await.expect("is kept");
+    wait_until("the other's probe", || one.snapshot().mirrors().members[1].health == Health::Failing).await;
+    two.forget(vec![path("a")]).await.expect("is kept");
+    wait_until("the other's deletion", || one.snapshot().file(&path("a")).is_none()).await;
+    assert_eq!(one.snapshot().file_count(), 1);
+}
