@@ -77,6 +77,12 @@ impl Trees {
         let changed = self.public.bounds.anchors.iter().filter(|anchor| anchor.refresh());
         changed.fold(false, |so_far, anchor| so_far || is_tree(anchor))
     }
+
+    /// Whether a folder that links may lead to had files and is away now: then links that lead nowhere prove nothing.
+    #[must_use]
+    pub fn is_part_lost(&self) -> bool {
+        self.public.bounds.anchors.iter().any(|anchor| anchor.is_lost())
+    }
 }
 
 /// `[tree]`.
@@ -138,6 +144,8 @@ impl Settings {
             application_access: ApplicationAccess::default(),
             index: default_true(),
             walk_interval: default_walk_interval(),
+            settle: default_settle(),
+            settle_shrunken: default_settle_shrunken(),
         }
     }
 }

@@ -10,9 +10,8 @@ const SIGNS: [&[u8]; 5] = [b"index of", b"directory listing", b"listing of", b"p
 /// Takes every link that leads to something in the directory.
 pub(super) fn read(page: &[u8], collector: &mut Collector<'_>) -> Result<Family, Error> {
     let mut sign = false;
-    let mut tokens = Tokens::new(page);
     let (mut opened, mut closed) = (false, false);
-    while let Some(token) = tokens.next() {
+    for token in Tokens::new(page) {
         match token {
             Token::Text(text) => sign |= SIGNS.iter().any(|sign| contains_ignoring_case(text, sign)),
             Token::Open(tag) if tag.is(b"html") => opened = true,

@@ -5,6 +5,7 @@
 //! however the server rounded them. Whatever can't be relied on says so: [`Listing::complete`], [`Family::Generic`], [`Kind::Unknown`].
 
 mod address;
+mod before;
 mod caddy;
 mod collect;
 mod family;
@@ -92,7 +93,7 @@ pub fn parse(page: &[u8], content_type: Option<&str>, base: &Base) -> Result<Lis
     if page.is_empty() {
         return Err(Error::NotAListing("it is empty"));
     }
-    if page[..page.len().min(HEAD_BYTES)].contains(&0) {
+    if page[0] != b'<' && page[..page.len().min(HEAD_BYTES)].contains(&0) {
         return Err(Error::NotAListing("it is binary"));
     }
     let mut collector = Collector::new(base);
@@ -107,7 +108,7 @@ pub fn parse(page: &[u8], content_type: Option<&str>, base: &Base) -> Result<Lis
 }
 
 /// How much of a page is looked at to see that it is no text.
-const HEAD_BYTES: usize = 4096;
+const HEAD_BYTES: usize = 512;
 
 fn read_html(page: &[u8], collector: &mut Collector<'_>) -> Result<Family, Error> {
     let found = recognise::recognise(page);
@@ -123,6 +124,7 @@ fn read_html(page: &[u8], collector: &mut Collector<'_>) -> Result<Family, Error
         recognise::Shape::Table(columns) => table::read(&mut tokens, columns, collector),
         recognise::Shape::Lines(columns) => lines::read(&mut tokens, columns, collector),
         recognise::Shape::List(marks) => lists::read(&mut tokens, marks, collector),
+        recognise::Shape::Before(order) => before::read(&mut tokens, order, collector),
         recognise::Shape::Caddy => caddy::read(&mut tokens, collector),
     }
     Ok(start.family)
