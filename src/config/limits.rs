@@ -91,11 +91,9 @@ pub(super) fn tree(reading: &mut Reading<'_>, settings: &tree::Settings) {
         tree.require(key, folder.is_none_or(|folder| !folder.as_os_str().is_empty()), || "an empty path".to_owned());
     }
     for pattern in &settings.hidden {
-        tree.require("hidden", is_pattern(pattern), || {
-            format!(
-                "{pattern:?} is no pattern; write a name (\".*\", \"*.tmp\") or a folder with a slash at its end (\"temp/\")"
-            )
-        });
+        if let Err((pattern, why)) = Hidden::parse([pattern.as_str()]) {
+            tree.require("hidden", false, || format!("{pattern:?} hides nothing: {why}"));
+        }
     }
 }
 
