@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
+use tokio::sync::mpsc;
 
 use super::freshness::{Freshness, Patience, Sight, judge};
-use super::watcher::Counts;
+use super::status::Counts;
 use crate::clock::Clock;
-use crate::hash::Orders;
 use crate::inventory::{self, Inventory, Observation, Seen};
 use crate::model::{FileRecord, FileState, Fingerprint, TreePath};
 use crate::tree::{Kind, LookError, Trees};
@@ -23,7 +23,7 @@ pub(super) struct Intake {
     pub(super) patience: Patience,
     /// On what occasion new files are seen: the first walk of a tree, or later.
     pub(super) occasion: Seen,
-    /// Where is said what to hash.
+    /// Who hashes.
     pub(super) orders: Orders,
     pub(super) counts: Counts,
     /// Files that are being written.
@@ -36,6 +36,15 @@ pub(super) struct Intake {
     pub(super) mounts: HashSet<TreePath<'static>>,
     /// Those among the moving whose content a client wants.
     requested: HashSet<TreePath<'static>>,
+}
+
+/// Where paths go whose content must be read.
+#[derive(Debug, Clone, Default)]
+pub struct Orders {
+    /// Files that a client asked for.
+    pub requested: Option<mpsc::Sender<TreePath<'static>>>,
+    /// Files whose version only a digest can tell.
+    pub changed: Option<mpsc::Sender<TreePath<'static>>>,
 }
 
 /// Why a path is looked at.
@@ -61,14 +70,14 @@ enum Now {
 const MAX_MOVING: usize = 100_000;
 
 impl Intake {
-    pub(super) fn new(trees: Trees, inventory: Inventory, clock: Clock, patience: Patience, orders: Orders) -> Self {
+    pub(super) fn new(trees: Arc<Trees>, inventory: Inventory, clock: Clock, patience: Patience, occasion: Seen) -> Self {
         Self {
-            trees: Arc::new(trees),
+            trees,
             inventory,
             clock,
             patience,
-            occasion: Seen::Later,
-            orders,
+            occasion,
+            orders: Orders::default(),
             counts: Counts::default(),
             moving: HashMap::new(),
             present: RoaringBitmap::new(),
@@ -78,13 +87,8 @@ impl Intake {
         }
     }
 
-    /// Finds out what is known from before.
-    pub(super) async fn start(&mut self) -> Result<(), inventory::Error> {
-        if self.inventory.snapshot().file_count() > 0 {
-            // What is known is not gone because a folder is empty.
-            let trees = Arc::clone(&self.trees);
-            tokio::task::spawn_blocking(move || trees.public.expect_files()).await.ok();
-        }
+    /// Whether this tree was walked whole before decides how old new files are.
+    pub(super) async fn find_out_occasion(&mut self) -> Result<(), inventory::Error> {
         self.occasion = if self.inventory.is_indexed().await? { Seen::Later } else { Seen::First };
         Ok(())
     }
@@ -99,11 +103,7 @@ impl Intake {
     }
 
     /// Looks at paths and takes in what is there. Returns those that must be walked: directories, and what was one.
-    pub(super) async fn look(
-        &mut self,
-        paths: Vec<TreePath<'static>>,
-        why: Why,
-    ) -> Result<Vec<TreePath<'static>>, inventory::Error> {
+    pub(super) async fn look(&mut self, paths: Vec<TreePath<'static>>, why: Why) -> Result<Vec<TreePath<'static>>, inventory::Error> {
         let (mut files, mut gone, mut walks) = (Vec::new(), Vec::new(), Vec::new());
         for (path, now) in self.see(paths).await {
             match now {
@@ -125,8 +125,7 @@ impl Intake {
 
     /// Takes in files that look as given.
     pub(super) async fn take(&mut self, files: Vec<(TreePath<'static>, Fingerprint)>) -> Result<(), inventory::Error> {
-        let batch: Vec<Observation> =
-            files.into_iter().filter_map(|(path, fingerprint)| self.consider(path, fingerprint)).collect();
+        let batch: Vec<Observation> = files.into_iter().filter_map(|(path, fingerprint)| self.consider(path, fingerprint)).collect();
         if batch.is_empty() {
             return Ok(());
         }
@@ -173,20 +172,23 @@ impl Intake {
         }
     }
 
-    /// Has the content of a file read, if that is needed soon.
+    /// Has the content of a file read, if that is needed soon. What finds no room is found later by the hash queue itself.
     fn order(&mut self, record: &FileRecord) {
-        match record.state {
-            FileState::Changing => return,
-            FileState::Unconfirmed => self.orders.confirm(record.path.clone()),
-            FileState::Settled if record.sha256.is_none() => self.orders.wake(),
-            FileState::Settled => {}
+        if record.state == FileState::Unconfirmed
+            && let Some(changed) = &self.orders.changed
+        {
+            changed.try_send(record.path.clone()).ok();
         }
-        self.tell_if_requested(&record.path);
+        if record.state != FileState::Changing {
+            self.tell_if_requested(&record.path);
+        }
     }
 
     fn tell_if_requested(&mut self, path: &TreePath<'static>) {
-        if let Some(path) = self.requested.take(path) {
-            self.orders.request(path);
+        if self.requested.remove(path)
+            && let Some(requested) = &self.orders.requested
+        {
+            requested.try_send(path.clone()).ok();
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::Intake;
-use super::watcher::{Ending, Report};
+use super::status::{Ending, Report};
 use crate::inventory::{self, Snapshot};
 use crate::model::{FileState, Fingerprint, TreePath};
 use crate::tree::{Absence, Directory, Found, LookError, Outcome, Trees, Trouble, Visit, Visitor, Watch, WatchError, walk};
@@ -47,12 +47,7 @@ const MAX_UNREADABLE: usize = 10_000;
 
 impl Round {
     /// Begins a walk. Directories are watched on the way if there is a watch.
-    pub(super) fn begin(
-        intake: &mut Intake,
-        below: TreePath<'static>,
-        watch: Option<Arc<Watch>>,
-        stop: &CancellationToken,
-    ) -> Self {
+    pub(super) fn begin(intake: &mut Intake, below: TreePath<'static>, watch: Option<Arc<Watch>>, stop: &CancellationToken) -> Self {
         intake.present.clear();
         intake.looked_at.clear();
         let (sender, batches) = mpsc::channel(BATCHES);
@@ -240,10 +235,12 @@ impl Walker {
             Ok(outcome) => Ok(outcome),
             // There is nothing any more where the walk should start: all of it is gone.
             Err(LookError::Absent | LookError::Forbidden) if !below.is_root() => Ok(Outcome::Whole),
-            Err(LookError::Other(error)) if !below.is_root() => match self.trouble(below, Trouble::Unreadable(error)) {
-                ControlFlow::Continue(()) => Ok(Outcome::Whole),
-                ControlFlow::Break(()) => Ok(Outcome::Stopped),
-            },
+            Err(LookError::Other(error)) if !below.is_root() => {
+                match self.trouble(below, Trouble::Unreadable(error)) {
+                    ControlFlow::Continue(()) => Ok(Outcome::Whole),
+                    ControlFlow::Break(()) => Ok(Outcome::Stopped),
+                }
+            }
             Err(LookError::Other(error)) => Err(Some(Absence::Unreadable(error.raw_os_error().unwrap_or_default()))),
             Err(_) => Err(trees.public.absence()),
         };
@@ -252,11 +249,7 @@ impl Walker {
 
     fn flush(&mut self) -> ControlFlow<()> {
         let batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() || self.sender.blocking_send(batch).is_ok() {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        if batch.is_empty() || self.sender.blocking_send(batch).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn go_on(&self) -> ControlFlow<()> {
