@@ -103,7 +103,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         return print_json(&explanation);
     }
     show(&explanation, args.all, context.clock.now())?;
-    credit.map_or(Ok(()), |credit| print(&format!("\n{credit}")))
+    credit.map_or(Ok(()), |credit| print(&format!("\n{}: {}", credit.text, credit.url)))
 }
 
 async fn explain(

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::output::{ago, grouped, print, print_json, print_table, table, time};
 use super::{Context, target};
-use crate::inventory::{Hold, HoldAction, HoldEvent, Inventory};
+use crate::inventory::{Hold, HoldEvent, Inventory};
 use crate::model::{FileRecord, FileState, Sha256};
 
 /// See and change what is known of files.
@@ -191,11 +191,7 @@ struct ShownEvent {
 }
 
 fn event_of(prefix: &str, event: HoldEvent) -> ShownEvent {
-    let what = match event.action {
-        HoldAction::Held => "held",
-        HoldAction::Released => "released",
-    };
-    ShownEvent { prefix: prefix.to_owned(), path: event.path.to_string(), what, because: event.because, at: event.at }
+    ShownEvent { prefix: prefix.to_owned(), path: event.path.to_string(), what: event.what.as_str(), because: event.because, at: event.at }
 }
 
 async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<()> {

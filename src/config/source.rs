@@ -61,7 +61,7 @@ pub(super) fn position(text: &str, offset: usize) -> Position {
 }
 
 /// One thing that keeps a configuration from being used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The file.
     pub path: PathBuf,
@@ -72,6 +72,7 @@ pub struct Problem {
     /// What to do about it.
     pub advice: Option<String>,
     /// The line that it is about, and how many of its characters.
+    #[serde(skip)]
     excerpt: Option<(String, usize)>,
 }
 

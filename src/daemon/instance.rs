@@ -13,7 +13,7 @@ use super::places;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::decide::Rules;
-use crate::geo::{self, Locator};
+use crate::geo::{self, Credit, Locator};
 use crate::hash::{self, Hasher};
 use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
 use crate::index::{self, Index};
@@ -97,11 +97,8 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
 
 /// What the licences of the GeoIP databases want to be said where their results are shown.
 #[must_use]
-pub fn credit(locator: &Locator) -> Option<String> {
-    let mut credits: Vec<String> =
-        locator.describe().into_iter().filter_map(|database| database.credit).map(|credit| credit.to_string()).collect();
-    credits.dedup();
-    (!credits.is_empty()).then(|| credits.join(" "))
+pub fn credit(locator: &Locator) -> Option<Credit> {
+    locator.describe().into_iter().find_map(|database| database.credit)
 }
 
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.

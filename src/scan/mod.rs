@@ -26,7 +26,7 @@ mod settle;
 use serde::Deserialize;
 
 pub use changes::Changes;
-pub use client::Clients;
+pub use client::{Clients, Error as ClientError};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use plan::Plan;

@@ -144,6 +144,8 @@ impl Settings {
             application_access: ApplicationAccess::default(),
             index: default_true(),
             walk_interval: default_walk_interval(),
+            settle: default_settle(),
+            settle_shrunken: default_settle_shrunken(),
         }
     }
 }
