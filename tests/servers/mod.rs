@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 /// A folder with files of chosen sizes and times.
@@ -290,7 +290,10 @@ pub fn respond(request: &Request, out: &mut impl Write, status: &str, headers: &
     for (name, value) in headers {
         write!(out, "{name}: {value}\r\n")?;
     }
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")) {
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding"))
+    {
         write!(out, "Content-Length: {}\r\n", body.len())?;
     }
     out.write_all(b"\r\n")?;
@@ -300,11 +303,17 @@ pub fn respond(request: &Request, out: &mut impl Write, status: &str, headers: &
 /// A page as nginx writes it for a directory: names that end with a slash are directories, the others files with their sizes and
 /// times (seconds since 1970).
 pub fn listing(path: &str, entries: &[(&str, u64, i64)]) -> String {
-    let mut page = format!("<html>\r\n<head><title>Index of {path}</title></head>\r\n<body>\r\n<h1>Index of {path}</h1><hr><pre><a href=\"../\">../</a>\r\n");
+    let mut page = format!(
+        "<html>\r\n<head><title>Index of {path}</title></head>\r\n<body>\r\n<h1>Index of {path}</h1><hr><pre><a href=\"../\">../</a>\r\n"
+    );
     for (name, size, mtime) in entries {
         let time = jiff::Timestamp::from_second(*mtime).expect("valid").strftime("%d-%b-%Y %H:%M");
         let size = if name.ends_with('/') { "-".to_owned() } else { size.to_string() };
-        page.push_str(&format!("<a href=\"{name}\">{name}</a>{:pad$} {time} {size:>19}\r\n", "", pad = 50usize.saturating_sub(name.len())));
+        page.push_str(&format!(
+            "<a href=\"{name}\">{name}</a>{:pad$} {time} {size:>19}\r\n",
+            "",
+            pad = 50usize.saturating_sub(name.len())
+        ));
     }
     page.push_str("</pre><hr></body>\r\n</html>\r\n");
     page

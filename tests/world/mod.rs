@@ -18,7 +18,9 @@ use redirector::decide::Rules;
 use redirector::geo::{self, Locator};
 use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
 use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
-use redirector::model::{BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber};
+use redirector::model::{
+    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
+};
 use redirector::tree::{self, Trees};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -331,7 +333,10 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
     let url = |key: &str, scheme| {
         let default = format!("{key}://{name}.example/sugar/");
         let given = keys.get(key).copied();
-        let wanted = given.map_or_else(|| (!keys.contains_key("http") && !keys.contains_key("https")).then_some(default), |url| Some(url.to_owned()));
+        let wanted = given.map_or_else(
+            || (!keys.contains_key("http") && !keys.contains_key("https")).then_some(default),
+            |url| Some(url.to_owned()),
+        );
         wanted.map(|url| BaseUrl::parse(&url, scheme).expect("a base URL"))
     };
     let list = |key: &str| keys.get(key).map(|value| value.split(',')).into_iter().flatten();

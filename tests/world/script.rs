@@ -66,8 +66,7 @@ impl Run<'_> {
     fn order(&mut self, line: &str) {
         let (words, text) = words(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let keys: BTreeMap<&str, &str> =
-            words.iter().skip(1).map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
+        let keys: BTreeMap<&str, &str> = words.iter().skip(1).map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
         let now = self.world.clock.now();
         let age = keys.get("age").map_or(Duration::from_secs(86_400), |age| span(age));
         let then = now - age;
@@ -315,9 +314,9 @@ fn unescape(text: &str) -> Vec<u8> {
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
-        Some((start, rest)) => text.strip_prefix(start).is_some_and(|tail| {
-            (0..=tail.len()).filter(|&at| tail.is_char_boundary(at)).any(|at| matches(rest, &tail[at..]))
-        }),
+        Some((start, rest)) => text
+            .strip_prefix(start)
+            .is_some_and(|tail| (0..=tail.len()).filter(|&at| tail.is_char_boundary(at)).any(|at| matches(rest, &tail[at..]))),
     }
 }
 
