@@ -64,7 +64,7 @@ mirrors.toml:7:1: unknown key `hosts` in [tree]
  7 | hosts = []
    | ^^^^^ it is `hosts` of [server], move it there
 
-mirrors.toml:8:10: tree.hidden: \"a/b\" is no pattern; write a name (\".*\", \"*.tmp\") or a folder with a slash at its end (\"temp/\")
+mirrors.toml:8:10: tree.hidden: \"a/b\" hides nothing: it has a slash that is not at its end; a pattern is one name, which is hidden at any depth
  8 | hidden = [\".*\", \"a/b\"]
    |          ^^^^^^^^^^^^^
 

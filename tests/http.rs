@@ -28,5 +28,25 @@ macro_rules! scripts {
 }
 
 scripts! {
+    away
+    changes
+    conditions
+    directories
+    errors
+    forwarded
+    holds
+    https
+    instances
+    links
+    methods
+    names
+    not_public
+    proxy_protocol
+    queries
+    ranges
     redirects
+    stability
+    types
+    withdrawn_mirrors
+    young
 }

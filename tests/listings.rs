@@ -25,18 +25,22 @@ struct Expected {
 /// A server's fault with one name. Each is checked to be there: a parser that does better has to be told from one that does worse.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Fault {
-    /// The link leads to another name, because `&` is not escaped: the file is missing.
-    NotEscaped,
+    /// The file is missing: its link, in which `&`, `:` or `?` is not escaped, leads elsewhere, or there is none.
+    Missing,
     /// The name that such a link leads to: no such file.
     Invented,
     /// The name is given, the size and time can't be read.
     Bare,
-    /// The time is 1970-01-01 for a file that is older.
+    /// The size can't be read.
+    NoSize,
+    /// The time is 1970-01-01, or there is none, for a file that is older.
     Epoch,
     /// What is shown is what `&amp;` of another file is read as: it comes twice.
     Twice,
     /// A link to a directory is shown as a file.
     LinkAsFile,
+    /// A link to a directory is shown as a directory, others as themselves.
+    Followed,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -49,6 +53,8 @@ enum Sizes {
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Times {
     None,
+    /// To the day, and only for files that are not of the last half year or the future.
+    OldDays,
     Minute,
     Second,
     Utc,
@@ -95,14 +101,37 @@ const EXPECTED: &[Expected] = &[
     expected("apache-query-F0", Family::Apache, Sizes::None, Times::None),
     Expected { stem: "apache-query-F1", ..APACHE },
     Expected { stem: "apache-query-F2", ..APACHE },
+    Expected { stem: "apache-olddate-description", ..APACHE },
+    Expected { stem: "apache-pre-nomtime-description", times: Times::None, ..APACHE },
+    Expected { stem: "apache-pre-norules-noicons", ..APACHE },
     Expected { stem: "apache-table", ..APACHE },
+    Expected { stem: "apache-table-bare-iconlinks", ..APACHE },
     Expected { stem: "apache-table-header-readme", ..APACHE },
     Expected { stem: "apache-table-xhtml-foldersfirst", ..APACHE },
     Expected { links: Links::Mixed, ..expected("caddy-browse", Family::Caddy, Sizes::Exact, Times::Utc) },
     Expected { links: Links::Mixed, ..expected("caddy-browse-json", Family::CaddyJson, Sizes::Exact, Times::Utc) },
+    expected("civetweb", Family::Civetweb, Sizes::Rounded, Times::Minute),
     Expected { kinds: Kinds::NotTold, ..expected("h2o", Family::H2o, Sizes::None, Times::None) },
+    Expected {
+        // The column is seven digits wide.
+        faults: &[("size-10737418240.iso", Fault::Bare), ("size-1099511627776.iso", Fault::NoSize)],
+        ..expected("inets", Family::Inets, Sizes::Rounded, Times::Minute)
+    },
+    Expected { faults: EPOCH, ..expected("jetty9", Family::Jetty, Sizes::Exact, Times::Second) },
+    Expected { links: Links::Mixed, ..expected("jetty12", Family::Jetty, Sizes::Exact, Times::Second) },
     expected("lighttpd", Family::Lighttpd, Sizes::Rounded, Times::Second),
     expected("lighttpd-utf8-dotfiles", Family::Lighttpd, Sizes::Rounded, Times::Second),
+    Expected {
+        links: Links::Bare,
+        faults: &[("link-to-dir", Fault::Followed)],
+        ..expected("merecat", Family::Merecat, Sizes::Rounded, Times::Minute)
+    },
+    Expected {
+        kinds: Kinds::NotTold,
+        links: Links::Bare,
+        faults: &[("less<than.txt", Fault::Bare)],
+        ..expected("micro-httpd", Family::MiniHttpd, Sizes::Exact, Times::Minute)
+    },
     Expected {
         kinds: Kinds::NotTold,
         links: Links::Bare,
@@ -117,6 +146,7 @@ const EXPECTED: &[Expected] = &[
     Expected { stem: "nginx-html-addition", ..NGINX },
     Expected { stem: "nginx-html-utf8", ..NGINX },
     Expected { stem: "nginx-html-sizeoff", sizes: Sizes::Rounded, ..NGINX },
+    Expected { stem: "nginx-html-localtime-sizeoff", sizes: Sizes::Rounded, ..NGINX },
     Expected { stem: "nginx-json", family: Family::NginxJson, times: Times::Utc, ..NGINX },
     Expected { stem: "nginx-jsonp", family: Family::NginxJson, times: Times::Utc, ..NGINX },
     Expected { stem: "nginx-xml", family: Family::NginxXml, times: Times::Utc, ..NGINX },
@@ -124,8 +154,8 @@ const EXPECTED: &[Expected] = &[
     Expected {
         kinds: Kinds::Directories,
         faults: &[
-            ("a&amp;b.txt", Fault::NotEscaped),
-            ("a&lt;b.txt", Fault::NotEscaped),
+            ("a&amp;b.txt", Fault::Missing),
+            ("a&lt;b.txt", Fault::Missing),
             ("a<b.txt", Fault::Invented),
             ("link-to-dir", Fault::LinkAsFile),
         ],
@@ -140,13 +170,47 @@ const EXPECTED: &[Expected] = &[
     Expected { kinds: Kinds::NotTold, ..expected("npm-serve-index-json", Family::ServeIndex, Sizes::None, Times::None) },
     expected("python-http-server", Family::Python, Sizes::None, Times::None),
     Expected {
+        faults: &[("tab\u{2409}name.txt", Fault::Invented)],
+        ..expected("rclone-serve", Family::Caddy, Sizes::Exact, Times::Utc)
+    },
+    Expected {
         faults: &[
-            ("a&amp;b.txt", Fault::NotEscaped),
+            ("a&amp;b.txt", Fault::Missing),
             ("a&b.txt", Fault::Twice),
-            ("a&lt;b.txt", Fault::NotEscaped),
+            ("a&lt;b.txt", Fault::Missing),
             ("a<b.txt", Fault::Invented),
         ],
         ..expected("tomcat", Family::Tomcat, Sizes::Rounded, Times::Utc)
+    },
+    expected("twisted", Family::Twisted, Sizes::Rounded, Times::None),
+    Expected {
+        faults: &[
+            ("a&amp;b.txt", Fault::Missing),
+            ("a&b.txt", Fault::Twice),
+            ("a&lt;b.txt", Fault::Missing),
+            ("a<b.txt", Fault::Invented),
+            ("colon:name.txt", Fault::Missing),
+            ("http:evil.txt", Fault::Missing),
+            ("javascript:alert(1)", Fault::Missing),
+        ],
+        ..expected("webfs", Family::Webfs, Sizes::Rounded, Times::OldDays)
+    },
+    Expected {
+        faults: &[
+            ("a&amp;b.txt", Fault::Missing),
+            ("a&b.txt", Fault::Twice),
+            ("a&lt;b.txt", Fault::Missing),
+            ("a<b.txt", Fault::Invented),
+            ("colon:name.txt", Fault::Missing),
+            ("http:evil.txt", Fault::Missing),
+            ("javascript:alert(1)", Fault::Missing),
+            ("question?mark.txt", Fault::Missing),
+            ("question", Fault::Invented),
+            ("q?C=N;O=D", Fault::Missing),
+            ("q", Fault::Invented),
+            ("trailing-space.txt ", Fault::Missing),
+        ],
+        ..expected("webrick", Family::Webrick, Sizes::Exact, Times::Minute)
     },
 ];
 
@@ -240,14 +304,16 @@ fn differences(listing: &Listing, truth: &[Truth], expected: &Expected, faults: 
             Some(_) if impossible(&truth.name) => wrong.push(format!("{text:?} should be dropped")),
             Some(entry) => match (fault, entry_differences(entry, truth, expected)) {
                 (None, found) => wrong.extend(found),
-                (Some(Fault::Epoch), found)
-                    if found.len() == 1 && entry.time.is_some_and(|t| t.at == Timestamp::UNIX_EPOCH) => {}
+                (Some(Fault::Epoch), found) if found.len() == 1 && entry.time.is_none_or(|t| t.at == Timestamp::UNIX_EPOCH) => {
+                }
                 (Some(Fault::Bare), _) if entry.size.is_none() && entry.time.is_none() => {}
+                (Some(Fault::NoSize), found) if found.len() == 1 && entry.size.is_none() => {}
                 (Some(Fault::LinkAsFile), found) if found.len() == 1 && truth.link => {}
+                (Some(Fault::Followed), _) if truth.link && entry.kind == Kind::Directory => {}
                 (Some(Fault::Twice), found) if !found.is_empty() => {}
                 (Some(fault), found) => wrong.push(format!("{text:?} should suffer from {fault:?}; found {found:?}")),
             },
-            None if fault == Some(Fault::NotEscaped) || impossible(&truth.name) || nowhere => {}
+            None if fault == Some(Fault::Missing) || impossible(&truth.name) || nowhere => {}
             None if listing.family.may_leave_out(&truth.name) => {}
             None => wrong.push(format!("{text:?} is missing")),
         }
@@ -301,6 +367,7 @@ fn entry_differences(entry: &Entry, truth: &Truth, expected: &Expected) -> Vec<S
     };
     let right = match expected.times {
         Times::None => entry.time.is_none(),
+        Times::OldDays => entry.time.is_none_or(|time| time.precision.as_secs() == 86_400 && time.allows(fact.time)),
         Times::Minute => allowed(60, Zone::Unknown),
         Times::Second => allowed(1, Zone::Unknown),
         Times::Utc => allowed(1, Zone::Known),
@@ -351,4 +418,44 @@ fn every_recorded_page_of_a_thousand_files_gives_the_truth() {
 #[test]
 fn every_recorded_page_of_the_empty_directory_is_an_empty_listing() {
     check("empty");
+}
+
+#[test]
+fn every_recorded_page_is_covered_in_every_directory() {
+    for directory in ["awkward", "plain", "empty", "evil"] {
+        let recorded: BTreeSet<String> = pages(directory).into_iter().map(|(stem, _)| stem).collect();
+        let expected: BTreeSet<String> = EXPECTED.iter().map(|expected| expected.stem.to_owned()).collect();
+        assert_eq!(recorded, expected, "{directory}");
+    }
+}
+
+/// What servers that fail on the `evil` directory (bad names, a link to itself) send instead.
+const FAIL_ON_EVIL: [&str; 6] =
+    ["npm-serve", "npm-serve-json", "npm-serve-index-details", "npm-serve-index-json", "twisted", "webrick"];
+
+#[test]
+fn a_directory_of_evil_names_gives_the_possible_ones_and_drops_the_others() {
+    let truth = read_truth("evil");
+    for (stem, page) in pages("evil") {
+        let parsed = parse(&page, None, &base("evil"));
+        if FAIL_ON_EVIL.contains(&stem.as_str()) {
+            assert!(matches!(parsed, Err(Error::NotAListing(_))), "{stem}: {parsed:?}");
+            continue;
+        }
+        let listing = parsed.unwrap_or_else(|error| panic!("{stem}: {error}"));
+        assert_eq!(listing.family, expectation(&stem).family, "{stem}");
+        let normal = listing.entries.iter().find(|entry| entry.name == b"normal.txt");
+        assert!(normal.is_some(), "{stem}: {listing:?}");
+        assert!(listing.entries.iter().all(|entry| !impossible(&entry.name)), "{stem}");
+        // Some servers put U+FFFD, surrogates or control pictures in the place of bytes that they can't show; the rest is exact.
+        let replaced =
+            |name: &[u8]| [&[0xed][..], &[0xef, 0xbf, 0xbd], &[0xe2, 0x90], b"?"].iter().any(|mark| contains(name, mark));
+        for entry in listing.entries.iter().filter(|entry| !replaced(&entry.name)) {
+            assert!(truth.iter().any(|truth| truth.name == entry.name), "{stem}: {:?}", String::from_utf8_lossy(&entry.name));
+        }
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }

@@ -10,6 +10,8 @@ use super::output::{ago, grouped, print, print_json, print_table, table, time};
 use super::{Context, target};
 use crate::daemon::instance::{self, Parts};
 use crate::decide::{self, Decision, Rules, Standing};
+use crate::http::Asked;
+use crate::http::client as http_client;
 use crate::inventory::{FileEntry, MirrorSet};
 use crate::model::{ByteSize, ClientNetwork, Country, Place, Scheme, TreePath};
 use crate::selection::{self, Drawn, Request, Selector};
@@ -101,7 +103,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
         return print_json(&explanation);
     }
     show(&explanation, args.all, context.clock.now())?;
-    credit.map_or(Ok(()), |credit| print(&format!("\n{credit}")))
+    credit.map_or(Ok(()), |credit| print(&format!("\n{}: {}", credit.text, credit.url)))
 }
 
 async fn explain(
@@ -114,7 +116,9 @@ async fn explain(
 ) -> anyhow::Result<Explanation> {
     let config = &parts.config;
     let site = instance::site(parts);
-    let standing = site.standing(path, is_directory).await;
+    let request = http::Request::new(()).into_parts().0;
+    let client = http_client::Client { address: from.to_canonical(), scheme };
+    let standing = site.standing(Asked { request: &request, path, is_directory, client }).await;
     let place = parts.locator.locate(from);
     let mirrors = parts.inventory.snapshot().mirrors();
     let entry = match standing {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::output::{ago, grouped, print, print_json, print_table, table, time};
 use super::{Context, target};
 use crate::inventory::{Hold, HoldEvent, Inventory};
-use crate::model::{FileRecord, FileState, Sha256, TreePath};
+use crate::model::{FileRecord, FileState, Sha256};
 
 /// See and change what is known of files.
 #[derive(Debug, Subcommand)]
@@ -180,16 +180,30 @@ struct ShownHold {
     at: Timestamp,
 }
 
+/// A hold that was set or lifted.
+#[derive(Serialize)]
+struct ShownEvent {
+    prefix: String,
+    path: String,
+    what: &'static str,
+    because: String,
+    at: Timestamp,
+}
+
+fn event_of(prefix: &str, event: HoldEvent) -> ShownEvent {
+    ShownEvent { prefix: prefix.to_owned(), path: event.path.to_string(), what: event.what.as_str(), because: event.because, at: event.at }
+}
+
 async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<()> {
     let mut standing = Vec::new();
-    let mut past: Vec<HoldEvent> = Vec::new();
+    let mut past = Vec::new();
     for config in &context.configs {
         let inventory = context.open_inventory(config).await?;
         let prefix = config.tree.prefix.encoded();
-        let shown = |hold: Hold| ShownHold { prefix: prefix.clone(), path: path_text(&hold.path), because: hold.because, at: hold.at };
+        let shown = |hold: Hold| ShownHold { prefix: prefix.clone(), path: hold.path.to_string(), because: hold.because, at: hold.at };
         standing.extend(inventory.holds().await?.into_iter().map(shown));
         if history {
-            past.extend(inventory.hold_history(HISTORY).await?);
+            past.extend(inventory.hold_history(HISTORY).await?.into_iter().map(|event| event_of(&prefix, event)));
         }
         inventory.close().await?;
     }
@@ -208,14 +222,10 @@ async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<(
     if !past.is_empty() {
         let mut rows = table(["WHEN", "WHAT", "PATH", "BECAUSE"]);
         for event in &past {
-            rows.add_row([time(event.at), event.what.to_string(), event.path.to_string(), event.because.clone()]);
+            rows.add_row([time(event.at), event.what.to_owned(), format!("{}{}", event.prefix, event.path), event.because.clone()]);
         }
         print("")?;
         print_table(&rows)?;
     }
     Ok(())
-}
-
-fn path_text(path: &TreePath<'_>) -> String {
-    path.to_string()
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{ago, grouped, print, print_json, print_table, table, time};
-use crate::inventory::{HealthChange, Inventory, MirrorState, ScanSummary};
+use crate::inventory::{Counts, HealthChange, Inventory, MirrorState, ScanSummary};
 use crate::model::{Mirror, MirrorName};
 
 /// See what is known of mirrors.
@@ -61,7 +61,7 @@ async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     for config in &context.configs {
         let inventory = context.open_inventory(config).await?;
         let members = inventory.snapshot().mirrors().members.clone();
-        let of = inventory.snapshot().file_count() as u64;
+        let of = inventory.snapshot().file_count();
         for member in members {
             rows.push(row(&config.name, &inventory, &member, of).await?);
         }
@@ -115,7 +115,6 @@ async fn row(instance: &str, inventory: &Inventory, member: &MirrorState, of: u6
     })
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn share(holds: u64, of: u64) -> String {
     if of == 0 { "-".to_owned() } else { format!("{:.1} %", holds as f64 * 100.0 / of as f64) }
 }
@@ -129,8 +128,39 @@ struct Shown {
     rsync: Option<String>,
     ftp: Option<String>,
     operator: Option<String>,
-    scans: Vec<ScanSummary>,
-    health_changes: Vec<HealthChange>,
+    scans: Vec<Scan>,
+    health_changes: Vec<Change>,
+}
+
+/// A scan, as programs read it.
+#[derive(Serialize)]
+struct Scan {
+    began: Timestamp,
+    ended: Timestamp,
+    protocol: &'static str,
+    complete: bool,
+    #[serde(flatten)]
+    counts: Option<Counts>,
+    error: Option<String>,
+}
+
+impl From<ScanSummary> for Scan {
+    fn from(scan: ScanSummary) -> Self {
+        let ScanSummary { began, ended, protocol, outcome, complete } = scan;
+        let (counts, error) = match outcome {
+            Ok(counts) => (Some(counts), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        Self { began, ended, protocol: protocol.as_str(), complete, counts, error }
+    }
+}
+
+/// A change of health, as programs read it.
+#[derive(Serialize)]
+struct Change {
+    at: Timestamp,
+    health: &'static str,
+    reason: Option<String>,
 }
 
 async fn show(context: &Context, name: &str, last: usize, json: bool) -> anyhow::Result<()> {
@@ -152,14 +182,19 @@ async fn show(context: &Context, name: &str, last: usize, json: bool) -> anyhow:
 async fn describe(instance: &str, inventory: &Inventory, member: &MirrorState, last: usize) -> anyhow::Result<Shown> {
     let mirror = &member.mirror;
     Ok(Shown {
-        row: row(instance, inventory, member, inventory.snapshot().file_count() as u64).await?,
+        row: row(instance, inventory, member, inventory.snapshot().file_count()).await?,
         http: mirror.http.as_ref().map(ToString::to_string),
         https: mirror.https.as_ref().map(ToString::to_string),
         rsync: mirror.rsync.clone(),
         ftp: mirror.ftp.clone(),
         operator: mirror.operator.clone(),
-        scans: inventory.scans(mirror.name.clone(), last).await?,
-        health_changes: inventory.health_history(mirror.name.clone(), last).await?,
+        scans: inventory.scans(mirror.name.clone(), last).await?.into_iter().map(Scan::from).collect(),
+        health_changes: inventory
+            .health_history(mirror.name.clone(), last)
+            .await?
+            .into_iter()
+            .map(|HealthChange { health, at, reason }| Change { at, health: health.as_str(), reason })
+            .collect(),
     })
 }
 
@@ -186,12 +221,15 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
         let mut rows = table(["SCAN", "BY", "SECONDS", "FOUND", "GONE", "MISMATCHED", "DOUBTFUL", "RESULT"]);
         for scan in &shown.scans {
             let seconds = format!("{:.1}", scan.ended.duration_since(scan.began).as_secs_f64());
-            let head = [ago(scan.began, now), scan.protocol.to_string(), seconds];
-            let tail = match &scan.outcome {
-                Ok(c) => [c.found, c.gone, c.mismatched, c.doubtful].map(grouped).into_iter().chain([if scan.complete { "complete" } else { "incomplete" }.to_owned()]).collect::<Vec<_>>(),
-                Err(reason) => ["-", "-", "-", "-"].map(str::to_owned).into_iter().chain([format!("failed: {reason}")]).collect(),
+            let (numbers, result) = match (&scan.counts, &scan.error) {
+                (Some(c), _) => {
+                    let result = if scan.complete { "complete" } else { "in part" };
+                    ([c.found, c.gone, c.mismatched, c.doubtful].map(grouped), result.to_owned())
+                }
+                (None, error) => (["-"; 4].map(str::to_owned), format!("failed: {}", error.as_deref().unwrap_or("?"))),
             };
-            rows.add_row(head.into_iter().chain(tail));
+            let head = [ago(scan.began, now), scan.protocol.to_owned(), seconds];
+            rows.add_row(head.into_iter().chain(numbers).chain([result]));
         }
         print_table(&rows)?;
     }
@@ -199,7 +237,7 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
         print("")?;
         let mut rows = table(["HEALTH", "SINCE", "BECAUSE"]);
         for change in &shown.health_changes {
-            rows.add_row([change.health.as_str().to_owned(), time(change.at), change.reason.clone().unwrap_or_default()]);
+            rows.add_row([change.health.to_owned(), time(change.at), change.reason.clone().unwrap_or_default()]);
         }
         print_table(&rows)?;
     }

@@ -16,7 +16,7 @@ mod target;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -24,10 +24,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::daemon::places;
-use crate::geo::Locator;
+use crate::daemon::instance::Parts;
+use crate::geo;
+use crate::index;
 use crate::inventory::Inventory;
-use crate::model::Mirror;
+use crate::model::TreePath;
 
 /// Sends each download to the closest mirror that is known to hold that very version of the file.
 #[derive(Debug, Parser)]
@@ -90,22 +91,9 @@ struct Context {
 impl Context {
     /// Opens the inventory of an instance, with its mirrors where they are.
     async fn open_inventory(&self, config: &Config) -> anyhow::Result<Inventory> {
-        let mirrors = located_mirrors(config).await?;
-        open_inventory(config, mirrors, &self.clock).await
+        let parts = Parts::open(config, &self.clock).await;
+        Ok(parts.with_context(|| format!("instance {}", config.name))?.inventory)
     }
-}
-
-/// The mirrors of a configuration, with places from GeoIP where the file leaves them out.
-async fn located_mirrors(config: &Config) -> anyhow::Result<Vec<Arc<Mirror>>> {
-    let (locator, _) = Locator::open(&config.geoip).context("no GeoIP database could be opened")?;
-    let places = places::of_mirrors(config, &locator).await;
-    Ok(config.mirrors(&|host| places.get(host).copied()))
-}
-
-async fn open_inventory(config: &Config, mirrors: Vec<Arc<Mirror>>, clock: &Clock) -> anyhow::Result<Inventory> {
-    Inventory::open(&config.inventory, mirrors, clock.clone())
-        .await
-        .with_context(|| format!("the inventory of {} can't be used", config.name))
 }
 
 /// `EX_CONFIG` of `sysexits.h`.
@@ -145,14 +133,49 @@ async fn dispatch(cli: Cli) -> ExitCode {
     let context = Context { configs, clock: Clock::system() };
     finished(match cli.command {
         Command::Serve => serve::run(context, paths).await.map(|()| ExitCode::SUCCESS),
-        Command::Scan(args) => scan::run(&context, args).await,
+        Command::Scan(args) => scan_now(&context, &args).await,
         Command::Explain(args) => explain::run(&context, args).await.map(|()| ExitCode::SUCCESS),
         Command::Mirrors(command) => mirrors::run(&context, command).await.map(|()| ExitCode::SUCCESS),
         Command::Files(command) => files::run(&context, command).await.map(|()| ExitCode::SUCCESS),
-        Command::Geoip(command) => geoip::run(&context.configs, command).map(|()| ExitCode::SUCCESS),
+        Command::Geoip(command) => geoip::run(&geoip_settings(&context.configs), &command).map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(_) => Ok(ExitCode::SUCCESS),
     })
+}
+
+/// Brings the index of each instance's tree up to date, then scans.
+async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCode> {
+    let within = args.directory.as_deref().map(|directory| target::find(&context.configs, directory)).transpose()?;
+    let concerned = |config: &&Config| within.as_ref().is_none_or(|target| std::ptr::eq(target.config, *config));
+    let mut instances = Vec::new();
+    for config in context.configs.iter().filter(concerned) {
+        let parts = Parts::open(config, &context.clock).await?;
+        index::walk_once(&parts.trees, &parts.inventory, &config.tree, &context.clock)
+            .await
+            .with_context(|| format!("the public tree of {} can't be indexed", config.name))?;
+        instances.push(scan::Instance {
+            name: config.name.clone(),
+            mirrors: parts.mirrors(),
+            inventory: parts.inventory,
+            settings: config.scan.clone(),
+            contact: config.server.public_url.clone(),
+            directory: within.as_ref().map_or_else(TreePath::root, |target| target.path.clone()),
+        });
+    }
+    let status = scan::run(args, &instances, &context.clock).await;
+    for instance in instances {
+        instance.inventory.close().await?;
+    }
+    status
+}
+
+/// Each instance's `[geoip]`; without a configuration, the built-in databases.
+fn geoip_settings(configs: &[Config]) -> Vec<(&str, &geo::Settings)> {
+    static BUILT_IN: LazyLock<geo::Settings> = LazyLock::new(geo::Settings::default);
+    match configs {
+        [] => vec![("built in", &BUILT_IN)],
+        configs => configs.iter().map(|config| (&*config.name, &config.geoip)).collect(),
+    }
 }
 
 fn finished(result: anyhow::Result<ExitCode>) -> ExitCode {

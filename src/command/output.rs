@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 /// An empty table with these headings, without lines around cells.
 pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

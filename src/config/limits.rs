@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::MirrorSettings;
 use super::section::Reading;
 use crate::model::{Point, Span};
-use crate::{http, inventory, probe, scan, tree};
+use crate::tree::{self, Hidden};
+use crate::{http, inventory, probe, scan};
 
 /// Mirrors are told apart by 16-bit numbers in memory; no site has a tenth of this.
 const MAX_MIRRORS: usize = 10_000;
@@ -90,11 +91,9 @@ pub(super) fn tree(reading: &mut Reading<'_>, settings: &tree::Settings) {
         tree.require(key, folder.is_none_or(|folder| !folder.as_os_str().is_empty()), || "an empty path".to_owned());
     }
     for pattern in &settings.hidden {
-        tree.require("hidden", is_pattern(pattern), || {
-            format!(
-                "{pattern:?} is no pattern; write a name (\".*\", \"*.tmp\") or a folder with a slash at its end (\"temp/\")"
-            )
-        });
+        if let Err((pattern, why)) = Hidden::parse([pattern.as_str()]) {
+            tree.require("hidden", false, || format!("{pattern:?} hides nothing: {why}"));
+        }
     }
 }
 
@@ -182,10 +181,4 @@ fn is_host(host: &str) -> bool {
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     !host.is_empty() && (host.chars().all(name) || address.parse::<std::net::Ipv6Addr>().is_ok())
-}
-
-/// A name with `*` and `?`, or the same with a slash at its end, for a folder.
-fn is_pattern(pattern: &str) -> bool {
-    let name = pattern.strip_suffix('/').unwrap_or(pattern);
-    !name.is_empty() && !matches!(name, "." | "..") && !name.contains(['/', '\\', '\0'])
 }

@@ -90,7 +90,7 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Config>, Problems> {
 }
 
 /// Gives instances whose files have the same name longer ones: `a/mirrors` and `b/mirrors`.
-fn tell_apart(configs: &mut [Config]) {
+pub(crate) fn tell_apart(configs: &mut [Config]) {
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     configs.iter().for_each(|config| *used.entry(config.name.clone()).or_default() += 1);
     for config in configs.iter_mut().filter(|config| used.get(&config.name).is_some_and(|&n| n > 1)) {

@@ -15,7 +15,7 @@ pub struct Position {
 }
 
 /// The text of a file, with the place of each key that was found in it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Source {
     text: String,
     /// By `section.key`, `mirror[2].key`, or the section alone.
@@ -61,7 +61,7 @@ pub(super) fn position(text: &str, offset: usize) -> Position {
 }
 
 /// One thing that keeps a configuration from being used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The file.
     pub path: PathBuf,
@@ -72,6 +72,7 @@ pub struct Problem {
     /// What to do about it.
     pub advice: Option<String>,
     /// The line that it is about, and how many of its characters.
+    #[serde(skip)]
     excerpt: Option<(String, usize)>,
 }
 

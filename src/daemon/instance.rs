@@ -13,7 +13,7 @@ use super::places;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::decide::Rules;
-use crate::geo::{self, Locator};
+use crate::geo::{self, Credit, Locator};
 use crate::hash::{self, Hasher};
 use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
 use crate::index::{self, Index};
@@ -37,7 +37,7 @@ pub enum Error {
     Inventory(#[from] inventory::Error),
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
-    Clients(#[from] scan::ClientError),
+    Clients(#[from] scan::client::Error),
 }
 
 /// What an instance is made of, opened.
@@ -68,6 +68,12 @@ impl Parts {
         Self::with_inventory(config, locator, inventory, clock)
     }
 
+    /// The mirrors, placed.
+    #[must_use]
+    pub fn mirrors(&self) -> Vec<Arc<Mirror>> {
+        self.inventory.snapshot().mirrors().members.iter().map(|state| Arc::clone(&state.mirror)).collect()
+    }
+
     fn with_inventory(config: &Config, locator: Arc<Locator>, inventory: Inventory, clock: &Clock) -> Result<Self, Error> {
         let trees = Trees::open(&config.tree)?;
         if inventory.snapshot().file_count() > 0 {
@@ -91,10 +97,8 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
 
 /// What the licences of the GeoIP databases want to be said where their results are shown.
 #[must_use]
-pub fn credit(locator: &Locator) -> Option<String> {
-    let mut credits: Vec<String> = locator.describe().into_iter().filter_map(|database| database.credit.map(Into::into)).collect();
-    credits.dedup();
-    (!credits.is_empty()).then(|| credits.join(" "))
+pub fn credit(locator: &Locator) -> Option<Credit> {
+    locator.describe().into_iter().find_map(|database| database.credit)
 }
 
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
@@ -269,7 +273,8 @@ impl Watched {
         let problem = |what, detail| Problem { instance: Some(self.name.clone()), what, detail };
         let index = self.index.problem().map(|detail| problem("index", detail));
         let database = self.inventory.problem().map(|detail| problem("database", detail));
-        let geoip = self.locator.problems().into_iter().map(|found| problem("geoip", found.to_string()));
+        let geoip = self.locator.describe().into_iter().filter_map(|database| database.problem);
+        let geoip = geoip.map(|detail| problem("geoip", detail));
         index.into_iter().chain(database).chain(geoip).collect()
     }
 }
@@ -322,9 +327,7 @@ async fn keep_placed(parts: Parts, stop: CancellationToken) {
         let placed = stop.run_until_cancelled(places::of_mirrors(&parts.config, &parts.locator)).await;
         let Some(places) = placed else { return };
         let mirrors = parts.config.mirrors(&|host| places.get(host).copied());
-        let known: Vec<Arc<Mirror>> =
-            parts.inventory.snapshot().mirrors().members.iter().map(|state| Arc::clone(&state.mirror)).collect();
-        if mirrors != known
+        if mirrors != parts.mirrors()
             && let Err(error) = parts.inventory.set_mirrors(mirrors).await
         {
             tracing::warn!(instance = parts.config.name, error = &error as &dyn std::error::Error, "placing the mirrors");

@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::check::{self, Severity};
+use crate::config::check;
 use crate::config::{self, Config};
 use crate::http::{self, Admin, Limits, Router, Server, Start, bind};
 
@@ -58,20 +59,21 @@ pub async fn serve(configs: Vec<Config>, paths: &[PathBuf], clock: Clock, stop: 
     let mut doors = Doors::open(&configs, &router)?;
     let admin = open_admin(&configs, &router, registry, &instances)?;
     tracing::info!(instances = instances.len(), "serving");
-    notify_ready();
+    notify(&[NotifyState::Ready]);
 
     loop {
         match signals.next(&stop).await {
             Order::Reload => {
+                notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading)]);
                 reload(paths, &mut instances, &router, &mut doors).await;
-                notify_ready();
+                notify(&[NotifyState::Ready]);
             }
             Order::Stop => break,
         }
     }
 
     tracing::info!("stopping: no new connections; downloads under way may end");
-    notify_stopping();
+    notify(&[NotifyState::Stopping]);
     doors.close().await;
     if let Some(admin) = admin {
         admin.stop().await;
@@ -81,6 +83,13 @@ pub async fn serve(configs: Vec<Config>, paths: &[PathBuf], clock: Clock, stop: 
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells systemd, if it started us, how far we are.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd can't be told");
+    }
 }
 
 /// What a signal asks for.
@@ -117,7 +126,7 @@ impl Signals {
 /// What can't be true of instances that run side by side.
 fn refuse_contradictions(configs: &[Config]) -> Result<(), Error> {
     let errors: Vec<String> =
-        check::findings(configs).into_iter().filter(|f| f.severity == Severity::Error).map(|f| f.to_string()).collect();
+        check::conflicts(configs).iter().map(ToString::to_string).collect();
     if errors.is_empty() { Ok(()) } else { Err(Error::Configuration(errors.join("\n"))) }
 }
 

@@ -36,7 +36,7 @@ pub use listener::{Limits, Server, Start, bind};
 pub use metrics::Counts;
 pub use route::Route;
 pub use router::Router;
-pub use site::{Makings, Site};
+pub use site::{Asked, Makings, Site};
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]

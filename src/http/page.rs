@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::accept::Form;
+use crate::geo::Credit;
 use crate::model::ByteSize;
 
 /// The list of a directory.
@@ -26,7 +27,7 @@ pub struct Index {
     pub truncated: bool,
     /// What the licence of a GeoIP database wants pages to say.
     #[serde(skip)]
-    pub credit: Option<String>,
+    pub credit: Option<Credit>,
 }
 
 /// An entry of a directory.
@@ -105,7 +106,7 @@ mod tests {
             has_parent: true,
             rows,
             truncated: true,
-            credit: Some("IP data & more".to_owned()),
+            credit: Some(Credit { text: "IP data & more", url: "https://geo.example/?a&b" }),
         }
     }
 

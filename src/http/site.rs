@@ -23,7 +23,7 @@ use super::route::Route;
 use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
-use crate::geo::Locator;
+use crate::geo::{Credit, Locator};
 use crate::inventory::{FileEntry, Snapshot};
 use crate::model::TreePath;
 use crate::tree::{ApplicationAccess, Item, Kind, LookError, Root, Trees};
@@ -50,7 +50,7 @@ pub struct Makings {
     /// Where clients are.
     pub locator: Arc<Locator>,
     /// What the licences of GeoIP databases want pages to say.
-    pub credit: Option<String>,
+    pub credit: Option<Credit>,
     /// What is counted; the same before and after a reload.
     pub counts: Arc<Counts>,
     /// Where paths go of files that are not as the inventory says, to be looked at.
@@ -143,10 +143,7 @@ impl Site {
     /// Answers a request for a path of this instance.
     pub async fn answer(&self, asked: Asked<'_>) -> Response<Body> {
         let now = self.makings.clock.now();
-        let standing = match self.standing_by_a_glance(asked) {
-            Some(standing) => standing,
-            None => self.standing_by_a_look(asked).await,
-        };
+        let standing = self.standing(asked).await;
         let decision = decide::decide(standing, self.makings.rules, now.as_second(), |entry| self.rank(asked.client, entry));
         tracing::debug!(
             instance = self.makings.name,
@@ -162,6 +159,14 @@ impl Site {
             Decision::NotFound => self.not_found(asked),
             Decision::Gone => self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site."),
             Decision::Unavailable => self.unavailable(asked),
+        }
+    }
+
+    /// How the path stands: by its name, the snapshot and the trees.
+    pub async fn standing(&self, asked: Asked<'_>) -> Standing {
+        match self.standing_by_a_glance(asked) {
+            Some(standing) => standing,
+            None => self.standing_by_a_look(asked).await,
         }
     }
 
@@ -288,7 +293,7 @@ impl Site {
             has_parent: !directory.is_root(),
             rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
             truncated,
-            credit: self.makings.credit.clone(),
+            credit: self.makings.credit,
         }
     }
 

@@ -112,3 +112,10 @@ pub enum Error {
     #[error("can't start the inventory's thread")]
     Thread(#[source] std::io::Error),
 }
+
+impl Error {
+    /// Whether the database has to be mended, or something around it; not so where the caller asked for too much.
+    pub(super) const fn is_about_the_database(&self) -> bool {
+        !matches!(self, Self::TooManyHolds(_) | Self::Closed | Self::Internal)
+    }
+}

@@ -1,6 +1,7 @@
 //! The inventory: which versions there are and which mirrors hold them. A snapshot in memory answers requests; a store
 //! on disk keeps it; one owner thread writes both.
 
+mod condition;
 pub mod error;
 mod owner;
 pub mod record;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
+use condition::Condition;
 use owner::{Owner, Work};
 use store::{MAX_PAGE, Page, Store, Which};
 
@@ -49,6 +51,7 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Inventory {
     snapshot: Arc<Snapshot>,
+    condition: Arc<Condition>,
     queue: mpsc::Sender<Work>,
     thread: Arc<OwnerThread>,
 }
@@ -101,7 +104,7 @@ impl Inventory {
         let (ready, started) = oneshot::channel();
         let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock)) {
             Ok(owner) => {
-                if ready.send(Ok(Arc::clone(owner.snapshot()))).is_ok() {
+                if ready.send(Ok((Arc::clone(owner.snapshot()), Arc::clone(owner.condition())))).is_ok() {
                     owner.run(work);
                 }
             }
@@ -109,14 +112,20 @@ impl Inventory {
         };
         let handle = std::thread::Builder::new().name("inventory".to_owned()).spawn(run).map_err(Error::Thread)?;
         let thread = Arc::new(OwnerThread { thread: handle.thread().clone(), handle: Some(handle).into() });
-        let snapshot = started.await.map_err(|_| Error::Internal)??;
-        Ok(Self { snapshot, queue, thread })
+        let (snapshot, condition) = started.await.map_err(|_| Error::Internal)??;
+        Ok(Self { snapshot, condition, queue, thread })
     }
 
     /// What requests are answered from.
     #[must_use]
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// What is wrong with the database, if something is: it could not be read, or not be written, when that was last tried.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.condition.problem()
     }
 
     /// Takes another list of mirrors. Holdings and health stay by name, but for mirrors that moved to other URLs altogether.

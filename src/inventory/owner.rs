@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
+use super::condition::Condition;
 use super::error::Error;
 use super::record::{HealthChange, Hold, Observation, ScanRecord};
 use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
@@ -35,8 +36,7 @@ pub(super) struct Owner {
     at: Sequence,
     /// The snapshot missed something: everything is loaded again as soon as that works.
     behind: bool,
-    /// The last look at the store failed, and that was told.
-    failing: bool,
+    condition: Arc<Condition>,
     closing: bool,
 }
 
@@ -48,9 +48,13 @@ impl Owner {
         let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
         snapshot.set_mirrors(MirrorSet { generation: 1, members });
         let at = Sequence::default();
-        let mut owner = Self { store, snapshot, clock, at, behind: false, failing: false, closing: false };
+        let mut owner = Self { store, snapshot, clock, at, condition: Arc::default(), behind: false, closing: false };
         owner.reload()?;
         Ok(owner)
+    }
+
+    pub(super) fn condition(&self) -> &Arc<Condition> {
+        &self.condition
     }
 
     pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
@@ -91,19 +95,8 @@ impl Owner {
 
     /// Looks for other processes' commits.
     fn look(&mut self) {
-        match self.catch_up() {
-            Ok(()) => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("the inventory's database works again");
-                }
-            }
-            Err(error) if !self.failing => {
-                self.failing = true;
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the inventory's database fails; requests are answered from the last snapshot");
-            }
-            Err(_) => {}
-        }
+        let result = self.catch_up();
+        self.condition.note_reading(result.as_ref().err());
     }
 
     /// Brings the snapshot to what the store has.
@@ -149,8 +142,10 @@ impl Owner {
         Ok(())
     }
 
-    /// After a commit of our own: shows it in the snapshot, with what others committed just before it.
-    fn show<T>(&mut self, written: Written<T>, change: impl FnOnce(&mut Self, &T)) -> T {
+    /// After a try to write: shows what was committed in the snapshot, with what others committed just before it.
+    fn show<T>(&mut self, written: Result<Written<T>, Error>, change: impl FnOnce(&mut Self, &T)) -> Result<T, Error> {
+        self.condition.note_writing(written.as_ref().err().filter(|error| error.is_about_the_database()));
+        let written = written?;
         match written.sequence {
             None => {}
             Some(sequence) if sequence.follows(self.at) && !self.behind => {
@@ -159,7 +154,7 @@ impl Owner {
             }
             Some(_) => self.look(),
         }
-        written.value
+        Ok(written.value)
     }
 
     fn members(&self) -> (u64, Vec<MirrorState>) {
@@ -193,10 +188,10 @@ impl Owner {
     }
 
     pub(super) fn observe(&mut self, batch: &[Observation]) -> Result<Vec<FileRecord>, Error> {
-        let written = self.store.observe(batch)?;
-        Ok(self.show(written, |owner, records| {
+        let written = self.store.observe(batch);
+        self.show(written, |owner, records| {
             owner.snapshot.update_files(records.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
-        }))
+        })
     }
 
     pub(super) fn record_digest(
@@ -205,21 +200,21 @@ impl Owner {
         fingerprint: &Fingerprint,
         digest: Sha256,
     ) -> Result<Option<FileRecord>, Error> {
-        let written = self.store.record_digest(path, fingerprint, digest, self.clock.now())?;
-        Ok(self.show(written, |owner, record| {
+        let written = self.store.record_digest(path, fingerprint, digest, self.clock.now());
+        self.show(written, |owner, record| {
             owner.snapshot.update_files(record.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
-        }))
+        })
     }
 
     pub(super) fn forget(&mut self, paths: &[TreePath<'static>]) -> Result<u64, Error> {
-        let written = self.store.forget(paths)?;
-        let forgotten = self.show(written, |owner, forgotten| owner.drop_files(forgotten));
+        let written = self.store.forget(paths);
+        let forgotten = self.show(written, |owner, forgotten| owner.drop_files(forgotten))?;
         Ok(forgotten.len() as u64)
     }
 
     pub(super) fn sweep(&mut self, page: &Page, seen: &RoaringBitmap, began: Timestamp) -> Result<Swept, Error> {
-        let written = self.store.sweep(page, seen, began)?;
-        Ok(self.show(written, |owner, swept| owner.drop_files(&swept.forgotten)))
+        let written = self.store.sweep(page, seen, began);
+        self.show(written, |owner, swept| owner.drop_files(&swept.forgotten))
     }
 
     fn drop_files(&self, paths: &[TreePath<'static>]) {
@@ -231,13 +226,13 @@ impl Owner {
         let bases = mirrors.members.iter().find(|member| member.mirror.name == record.mirror);
         let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror));
         drop(mirrors);
-        let written = self.store.record_scan(record, &bases)?;
+        let written = self.store.record_scan(record, &bases);
         self.show(written, |owner, holdings| {
             if let Some(holdings) = holdings {
                 let holdings = Arc::new(holdings.clone());
                 owner.change_mirror(&record.mirror, |member| member.holdings = holdings);
             }
-        });
+        })?;
         Ok(())
     }
 
@@ -248,25 +243,24 @@ impl Owner {
         at: Timestamp,
         reason: Option<String>,
     ) -> Result<(), Error> {
-        let written = self.store.record_health(mirror, &HealthChange { health, at, reason })?;
-        self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.health = health));
-        Ok(())
+        let written = self.store.record_health(mirror, &HealthChange { health, at, reason });
+        self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.health = health))
     }
 
     pub(super) fn hold(&mut self, hold: &Hold) -> Result<(), Error> {
-        let written = self.store.hold(hold)?;
+        let written = self.store.hold(hold);
         self.show_holds(written)
     }
 
     pub(super) fn release(&mut self, path: &TreePath<'static>, because: &str, at: Timestamp) -> Result<bool, Error> {
-        let written = self.store.release(path, because, at)?;
+        let written = self.store.release(path, because, at);
         self.show_holds(written)
     }
 
     /// Holds are few: the whole list is read again.
-    fn show_holds<T>(&mut self, written: Written<T>) -> Result<T, Error> {
-        let changed = written.sequence.is_some();
-        let value = self.show(written, |_, _| {});
+    fn show_holds<T>(&mut self, written: Result<Written<T>, Error>) -> Result<T, Error> {
+        let changed = written.as_ref().is_ok_and(|written| written.sequence.is_some());
+        let value = self.show(written, |_, _| {})?;
         if changed {
             let holds = self.store.holds().inspect_err(|_| self.behind = true)?;
             self.snapshot.set_holds(holds.into_iter().map(|hold| hold.path));

@@ -1,7 +1,10 @@
 //! What goes into the inventory and comes out of it, besides files and mirrors: observations, scans, health, holds.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
+use serde::{Serialize, Serializer};
 
 use crate::model::{Fingerprint, Health, MirrorName, TreePath};
 
@@ -41,12 +44,13 @@ pub struct Hold {
 }
 
 /// A hold that was set or lifted.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct HoldEvent {
     /// What was held.
+    #[serde(serialize_with = "as_text")]
     pub path: TreePath<'static>,
     /// Set or lifted.
-    pub action: HoldAction,
+    pub what: HoldAction,
     /// Why.
     pub because: String,
     /// When.
@@ -54,7 +58,7 @@ pub struct HoldEvent {
 }
 
 /// What was done about a path.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HoldAction {
     /// It was put on hold.
@@ -63,8 +67,25 @@ pub enum HoldAction {
     Released,
 }
 
+impl HoldAction {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Released => "released",
+        }
+    }
+}
+
+impl fmt::Display for HoldAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// How a mirror was scanned.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// By its listings over HTTP.
@@ -90,8 +111,14 @@ impl Protocol {
     }
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// What a scan found.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
 pub struct Counts {
     /// Versions that the mirror holds.
     pub found: u64,
@@ -127,7 +154,7 @@ pub struct ScanRecord {
 }
 
 /// A line in a mirror's history of scans.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ScanSummary {
     /// When it began.
     pub began: Timestamp,
@@ -136,13 +163,14 @@ pub struct ScanSummary {
     /// How it was done.
     pub protocol: Protocol,
     /// What was found, or why it failed.
+    #[serde(flatten, serialize_with = "counts_or_failure")]
     pub outcome: Result<Counts, String>,
     /// Whether the whole mirror was seen.
     pub complete: bool,
 }
 
 /// A line in a mirror's history of health.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct HealthChange {
     /// What it became.
     pub health: Health,
@@ -150,4 +178,40 @@ pub struct HealthChange {
     pub at: Timestamp,
     /// Why, where there is something to say.
     pub reason: Option<String>,
+}
+
+fn as_text<S: Serializer>(path: &TreePath<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(path)
+}
+
+/// The counts, or the key `failure`.
+fn counts_or_failure<S: Serializer>(outcome: &Result<Counts, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Shown<'a> {
+        Counts(&'a Counts),
+        Failure { failure: &'a str },
+    }
+    let shown = outcome.as_ref().map_or_else(|reason| Shown::Failure { failure: reason }, Shown::Counts);
+    shown.serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_is_shown_to_programs_as_its_counts_or_its_failure() {
+        let scan = |outcome| ScanSummary {
+            began: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            protocol: Protocol::Head,
+            outcome,
+            complete: false,
+        };
+        let good = serde_json::to_value(scan(Ok(Counts { found: 3, ..Counts::default() }))).expect("is JSON");
+        assert_eq!((&good["found"], &good["protocol"], good.get("failure")), (&3.into(), &"head".into(), None));
+        let bad = serde_json::to_value(scan(Err("timed out".into()))).expect("is JSON");
+        assert_eq!((&bad["failure"], bad.get("found")), (&"timed out".into(), None));
+    }
 }

@@ -144,7 +144,7 @@ pub trait Store: Send {
 
 /// The most holds that may stand at a time: each request is compared with them, and an administrator who needs more wants
 /// a directory.
-pub const MAX_HOLDS: usize = 10_000;
+pub const MAX_HOLDS: usize = 1000;
 /// The most records in one page, so that no caller makes the owner thread busy for long.
 pub const MAX_PAGE: usize = 20_000;
 /// The newest lines that are kept of each mirror's scans: eight days of hourly scans.

@@ -146,3 +146,167 @@ fn content_time(fingerprint: &Fingerprint, at: Timestamp) -> i64 {
 pub fn nanoseconds(at: Timestamp) -> i64 {
     i64::try_from(at.as_nanosecond()).unwrap_or(if at < Timestamp::UNIX_EPOCH { i64::MIN } else { i64::MAX })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TreePath;
+
+    const DIGEST: Sha256 = Sha256([1; 32]);
+    const OTHER: Sha256 = Sha256([2; 32]);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("in range")
+    }
+
+    fn ns(seconds: i64) -> i64 {
+        seconds * 1_000_000_000
+    }
+
+    /// A look with times in seconds.
+    fn look(size: u64, mtime: i64, ctime: i64, inode: u64) -> Fingerprint {
+        Fingerprint { size, mtime_ns: ns(mtime), ctime_ns: ns(ctime), inode }
+    }
+
+    fn seen(fingerprint: Fingerprint, kind: Seen) -> Observation {
+        Observation { path: TreePath::root(), fingerprint, at: at(1000), kind }
+    }
+
+    /// A file of ten bytes from second 100, public since second 150.
+    fn known(sha256: Option<Sha256>, state: FileState) -> FileRecord {
+        FileRecord {
+            path: TreePath::root(),
+            version: VersionNumber(7),
+            fingerprint: LOOK,
+            sha256,
+            version_mtime_ns: ns(100),
+            public_since: at(150),
+            state,
+        }
+    }
+
+    const LOOK: Fingerprint = Fingerprint { size: 10, mtime_ns: 100_000_000_000, ctime_ns: 150_000_000_000, inode: 1 };
+    use FileState::{Changing, Settled, Unconfirmed};
+
+    fn new(public_since: i64, mtime: i64, state: FileState) -> Verdict {
+        Verdict::New { public_since: at(public_since), version_mtime_ns: ns(mtime), state }
+    }
+
+    #[test]
+    fn at_the_first_indexing_a_file_is_as_old_as_its_mtime() {
+        for (story, look, since, mtime) in [
+            ("an old file that was linked lately", look(1, 100, 900, 1), 100, 100),
+            ("a time in the future counts as the moment at which it was noticed", look(1, 5000, 900, 1), 1000, 1000),
+        ] {
+            assert_eq!(judge(None, &seen(look, Seen::First)), new(since, mtime, Settled), "{story}");
+        }
+    }
+
+    #[test]
+    fn later_a_new_file_is_as_old_as_the_later_of_mtime_and_ctime() {
+        for (story, look, since, mtime) in [
+            ("just written", look(1, 990, 990, 1), 990, 990),
+            ("an old mtime doesn't make a new file old", look(1, 100, 990, 1), 990, 100),
+            ("the mtime was set into the future", look(1, 5000, 990, 1), 1000, 1000),
+            ("the clock was ahead when it was written", look(1, 100, 2000, 1), 1000, 100),
+        ] {
+            assert_eq!(judge(None, &seen(look, Seen::Later)), new(since, mtime, Settled), "{story}");
+            assert_eq!(judge(None, &seen(look, Seen::Changing)), new(since, mtime, Changing), "{story}, being written");
+        }
+    }
+
+    #[test]
+    fn a_known_file_is_judged_by_what_moved() {
+        let unconfirmed = |fingerprint| Verdict::Same { fingerprint, state: Unconfirmed };
+        let cases = [
+            ("nothing moved", Some(DIGEST), LOOK, Verdict::Unchanged),
+            ("nothing moved, not hashed", None, LOOK, Verdict::Unchanged),
+            ("larger", Some(DIGEST), look(11, 100, 150, 1), new(150, 100, Settled)),
+            ("larger, written lately", Some(DIGEST), look(11, 900, 900, 1), new(900, 900, Settled)),
+            ("larger, with an old mtime", None, look(11, 50, 900, 2), new(900, 50, Settled)),
+            ("written again", Some(DIGEST), look(10, 900, 900, 1), unconfirmed(look(10, 900, 900, 1))),
+            ("a chmod or a new link", Some(DIGEST), look(10, 100, 900, 1), unconfirmed(look(10, 100, 900, 1))),
+            ("another inode", Some(DIGEST), look(10, 100, 150, 2), unconfirmed(look(10, 100, 150, 2))),
+            ("an older mtime", Some(DIGEST), look(10, 50, 900, 1), unconfirmed(look(10, 50, 900, 1))),
+            ("written again, not hashed", None, look(10, 900, 900, 1), new(900, 900, Settled)),
+            ("another inode, not hashed", None, look(10, 100, 900, 2), new(900, 100, Settled)),
+            ("a chmod or a new link, not hashed, doesn't make it young", None, look(10, 100, 900, 1), new(150, 100, Settled)),
+        ];
+        for (story, digest, look, verdict) in cases {
+            assert_eq!(judge(Some(&known(digest, Settled)), &seen(look, Seen::Later)), verdict, "{story}");
+            assert_eq!(
+                judge(Some(&known(digest, Settled)), &seen(look, Seen::First)),
+                verdict,
+                "{story}, while first indexing"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_keeps_its_record_until_it_rests() {
+        let record = known(Some(DIGEST), Settled);
+        let changing = Verdict::Same { fingerprint: LOOK, state: Changing };
+        assert_eq!(judge(Some(&record), &seen(look(3, 990, 990, 1), Seen::Changing)), changing);
+        let record = known(Some(DIGEST), Changing);
+        assert_eq!(judge(Some(&record), &seen(look(4, 995, 995, 1), Seen::Changing)), Verdict::Unchanged);
+        assert_eq!(judge(Some(&record), &seen(look(9, 995, 995, 1), Seen::Later)), new(995, 995, Settled));
+        let same_size = look(10, 995, 995, 1);
+        let unconfirmed = |fingerprint| Verdict::Same { fingerprint, state: Unconfirmed };
+        assert_eq!(judge(Some(&record), &seen(same_size, Seen::Later)), unconfirmed(same_size));
+        assert_eq!(judge(Some(&record), &seen(LOOK, Seen::Later)), unconfirmed(LOOK), "it may have been unconfirmed before");
+        let settled = Verdict::Same { fingerprint: LOOK, state: Settled };
+        assert_eq!(judge(Some(&known(None, Changing)), &seen(LOOK, Seen::Later)), settled);
+    }
+
+    #[test]
+    fn what_is_unconfirmed_stays_so_until_a_digest_comes() {
+        let record = known(Some(DIGEST), Unconfirmed);
+        assert_eq!(judge(Some(&record), &seen(LOOK, Seen::Later)), Verdict::Unchanged);
+        let again = look(10, 800, 800, 1);
+        assert_eq!(judge(Some(&record), &seen(again, Seen::Later)), Verdict::Same { fingerprint: again, state: Unconfirmed });
+        assert_eq!(judge(Some(&record), &seen(look(11, 800, 800, 1), Seen::Later)), new(800, 800, Settled));
+    }
+
+    #[test]
+    fn a_digest_decides_whether_it_is_the_same_version() {
+        let new = |since, mtime| DigestVerdict::New { public_since: at(since), version_mtime_ns: ns(mtime) };
+        for (story, digest, state, verdict) in [
+            ("the first digest", None, Settled, DigestVerdict::Confirmed),
+            ("the same again", Some(DIGEST), Settled, DigestVerdict::Unchanged),
+            ("rewritten with the same bytes", Some(DIGEST), Unconfirmed, DigestVerdict::Confirmed),
+            ("rewritten with other bytes", Some(OTHER), Unconfirmed, new(150, 100)),
+            ("other bytes under the same look", Some(OTHER), Settled, new(150, 100)),
+            ("nothing to compare with", None, Unconfirmed, new(150, 100)),
+            ("being written", Some(DIGEST), Changing, DigestVerdict::Outdated),
+        ] {
+            assert_eq!(judge_digest(&known(digest, state), &LOOK, &DIGEST, at(1000)), verdict, "{story}");
+        }
+        let moved_on = look(10, 100, 150, 2);
+        assert_eq!(judge_digest(&known(None, Settled), &moved_on, &DIGEST, at(1000)), DigestVerdict::Outdated);
+        let before = judge_digest(&known(Some(OTHER), Unconfirmed), &LOOK, &DIGEST, at(120));
+        assert_eq!(before, new(120, 100), "no later than now");
+    }
+
+    #[test]
+    fn only_a_new_version_takes_a_number() {
+        let number = || Ok::<_, std::convert::Infallible>(VersionNumber(8));
+        let none = || -> Result<_, std::convert::Infallible> { panic!("no number is needed") };
+        let record = known(Some(DIGEST), Settled);
+        let look_again = look(10, 900, 900, 1);
+        let Ok(same) = Verdict::Unchanged.record(Some(record.clone()), &seen(LOOK, Seen::Later), none);
+        assert_eq!(same, record);
+        let verdict = Verdict::Same { fingerprint: look_again, state: Unconfirmed };
+        let Ok(same) = verdict.record(Some(record.clone()), &seen(look_again, Seen::Later), none);
+        assert_eq!(same, FileRecord { fingerprint: look_again, state: Unconfirmed, ..record.clone() });
+        let larger = look(11, 900, 900, 1);
+        let Ok(next) = new(900, 900, Settled).record(Some(record), &seen(larger, Seen::Later), number);
+        assert_eq!((next.version, next.sha256, next.fingerprint), (VersionNumber(8), None, larger));
+    }
+
+    #[test]
+    fn nanoseconds_end_where_they_must() {
+        assert_eq!(nanoseconds(at(5)), ns(5));
+        assert_eq!(nanoseconds(Timestamp::MAX), i64::MAX);
+        assert_eq!(nanoseconds(Timestamp::MIN), i64::MIN);
+    }
+}

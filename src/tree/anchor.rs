@@ -87,6 +87,11 @@ impl Anchor {
         })
     }
 
+    /// Whether the folder had files and is away.
+    pub(super) fn is_lost(&self) -> bool {
+        self.peopled.load(Ordering::Relaxed) && matches!(&**self.state.load(), State::Away(_))
+    }
+
     /// Tells that files are known to belong here, from earlier runs: an empty folder is not believed from now on.
     pub(super) fn expect_files(&self) -> bool {
         self.peopled.store(true, Ordering::Relaxed);

@@ -77,6 +77,12 @@ impl Trees {
         let changed = self.public.bounds.anchors.iter().filter(|anchor| anchor.refresh());
         changed.fold(false, |so_far, anchor| so_far || is_tree(anchor))
     }
+
+    /// Whether a folder that links may lead to had files and is away now: then links that lead nowhere prove nothing.
+    #[must_use]
+    pub fn is_part_lost(&self) -> bool {
+        self.public.bounds.anchors.iter().any(|anchor| anchor.is_lost())
+    }
 }
 
 /// `[tree]`.
@@ -120,6 +126,28 @@ pub struct Settings {
     /// The same for a file that got smaller or empty: most likely it is being written anew.
     #[serde(default = "default_settle_shrunken")]
     pub settle_shrunken: Span,
+}
+
+impl Settings {
+    /// A public tree, and every other key left out.
+    #[must_use]
+    pub fn of(public: impl Into<PathBuf>) -> Self {
+        Self {
+            prefix: Prefix::default(),
+            public: public.into(),
+            application: None,
+            min_age: default_min_age(),
+            min_size: ByteSize::default(),
+            symlinks: Symlinks::default(),
+            link_roots: Vec::new(),
+            hidden: default_hidden(),
+            application_access: ApplicationAccess::default(),
+            index: default_true(),
+            walk_interval: default_walk_interval(),
+            settle: default_settle(),
+            settle_shrunken: default_settle_shrunken(),
+        }
+    }
 }
 
 /// `tree.symlinks`.

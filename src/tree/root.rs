@@ -208,6 +208,19 @@ impl Root {
         matches!(&**self.anchor.state(), State::Here(opened) if opened.is_remote)
     }
 
+    /// Whether a file system is mounted at a directory: false also if there is no such directory.
+    #[must_use]
+    pub fn is_mount_point(&self, path: &TreePath<'_>) -> bool {
+        let device = |path: &TreePath<'_>| {
+            let handle = self.open(path, For::Looking).ok()?;
+            stat::of(&handle).ok().map(|seen| seen.identity.device)
+        };
+        match path.parent() {
+            None => false,
+            Some(parent) => device(path).is_some_and(|own| device(&parent).is_some_and(|above| own != above)),
+        }
+    }
+
     /// A mark of the folder that is open now, to find out later whether it was re-opened or went away.
     #[must_use]
     pub fn visit(&self) -> Visit {
@@ -234,9 +247,16 @@ impl Root {
     }
 }
 
-/// A mark of a folder that was open.
+/// A mark of a folder as it was: open, or away.
 #[derive(Debug, Clone)]
 pub struct Visit(Arc<State>);
+
+impl PartialEq for Visit {
+    /// Whether nothing happened to the folder between both.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 /// Whether the folder itself was deleted, so that nothing is in it whatever its successor has.
 fn is_deleted(opened: &Opened) -> bool {

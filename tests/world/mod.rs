@@ -37,6 +37,7 @@ pub struct World {
     pub proxied: SocketAddr,
     instances: Vec<Instance>,
     places: BTreeMap<String, String>,
+    locator: Option<Arc<Locator>>,
 }
 
 /// One instance: its settings, its trees and what is known of them.
@@ -88,6 +89,7 @@ impl World {
             proxied: proxied_address,
             instances: Vec::new(),
             places: BTreeMap::new(),
+            locator: None,
         }
     }
 
@@ -127,33 +129,48 @@ impl World {
     /// Says in which country a network is.
     pub fn place(&mut self, network: &str, country: &str) {
         self.places.insert(network.to_owned(), country.to_ascii_uppercase());
+        self.locator = None;
     }
 
     /// Lets the server answer from the world as it is now.
     pub fn publish(&mut self) {
-        let locator = Arc::new(self.locator());
+        let locator = self.locator();
         let clock = &self.clock;
         let sites = self.instances.iter_mut().map(|instance| Arc::new(instance.site(clock, &locator))).collect();
         self.router.replace(sites);
     }
 
-    fn locator(&self) -> Locator {
-        let mut settings = geo::Settings::default();
-        if !self.places.is_empty() {
-            let mut writer = mmdb_writer::Writer::new("World-Country");
-            for (network, country) in &self.places {
-                let network: IpNet = network.parse().expect("a network");
-                let record = serde_json::json!({ "country": { "iso_code": country } });
-                writer.insert(network, &record).expect("a record");
-            }
-            let path = self.folder.path().join("places.mmdb");
-            redirector::durable::write(&path, &writer.to_bytes().expect("a database")).expect("written");
-            settings.location = Some(path);
+    /// Knows the places of this world and no others.
+    fn locator(&mut self) -> Arc<Locator> {
+        if let Some(locator) = &self.locator {
+            return Arc::clone(locator);
         }
+        let country = |code: &str| serde_json::json!({ "country": { "iso_code": code } });
+        let mut countries = mmdb_writer::Writer::new("World-Country");
+        countries.insert(network("240.0.0.0/4"), &country("AQ")).expect("a record");
+        for (place, code) in &self.places {
+            countries.insert(network(place), &country(code)).expect("a record");
+        }
+        let mut systems = mmdb_writer::Writer::new("World-ASN");
+        systems.insert(network("240.0.0.0/4"), &serde_json::json!({ "autonomous_system_number": 64_496 })).expect("a record");
+        let write = |name: &str, writer: &mmdb_writer::Writer| {
+            let path = self.folder.path().join(name);
+            redirector::durable::write(&path, &writer.to_bytes().expect("a database")).expect("written");
+            Some(path)
+        };
+        let settings = geo::Settings {
+            location: write("places.mmdb", &countries),
+            asn: write("asn.mmdb", &systems),
+            ..geo::Settings::default()
+        };
         let (locator, problems) = Locator::open(&settings).expect("a locator");
         assert!(problems.is_empty(), "{problems:?}");
-        locator
+        Arc::clone(self.locator.insert(Arc::new(locator)))
     }
+}
+
+fn network(text: &str) -> IpNet {
+    text.parse().expect("a network")
 }
 
 impl Instance {

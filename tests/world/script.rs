@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use redirector::model::{FileState, Health, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -29,9 +28,10 @@ pub async fn run(name: &str, text: &str) {
             request.push(more.strip_prefix("> ").unwrap_or(""));
         }
         let mut expected = Vec::new();
-        while let Some(line) = lines.next_if(|(_, line)| !line.trim().is_empty() && !line.starts_with("> ")) {
+        while let Some(line) = lines.next_if(|(_, line)| line.starts_with(['<', '|']) || line.starts_with("body ")) {
             expected.push(line);
         }
+        run.world.publish();
         let response = run.exchange(&request).await;
         run.compare(&expected, &response);
     }
@@ -130,7 +130,6 @@ impl Run<'_> {
             ["proxy-header"] => self.before = unescape(&text.expect("a header in quotes")),
             _ => self.fail(format!("unknown order {line:?}")),
         }
-        self.world.publish();
     }
 
     async fn exchange(&mut self, request: &[&str]) -> Response {
@@ -291,21 +290,20 @@ fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        (first, rest) = match (first, tail) {
-            (b'\\', [b'r', tail @ ..]) => (&b'\r', tail),
-            (b'\\', [b'n', tail @ ..]) => (&b'\n', tail),
-            (b'\\', [b't', tail @ ..]) => (&b'\t', tail),
-            (b'\\', [b'\\', tail @ ..]) => (&b'\\', tail),
-            (b'\\', [b'x', high, low, tail @ ..]) => {
+        let (byte, length) = match (first, tail) {
+            (b'\\', [b'r', ..]) => (b'\r', 2),
+            (b'\\', [b'n', ..]) => (b'\n', 2),
+            (b'\\', [b't', ..]) => (b'\t', 2),
+            (b'\\', [b'\\', ..]) => (b'\\', 2),
+            (b'\\', [b'x', high, low, ..]) => {
                 let digits = [*high, *low];
                 let hex = std::str::from_utf8(&digits).expect("hexadecimal digits");
-                bytes.push(u8::from_str_radix(hex, 16).expect("hexadecimal digits"));
-                rest = tail;
-                continue;
+                (u8::from_str_radix(hex, 16).expect("hexadecimal digits"), 4)
             }
-            _ => (first, tail),
+            _ => (*first, 1),
         };
-        bytes.push(*first);
+        bytes.push(byte);
+        rest = &rest[length..];
     }
     bytes
 }

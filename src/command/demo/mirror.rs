@@ -83,7 +83,7 @@ impl Mirror {
             write!(page, "<a href=\"{}{slash}\">{name}{slash}</a>{:gap$} {modified} {size:>19}\r\n", name.encoded(), "").ok()?;
         }
         page.push_str("</pre><hr></body>\r\n</html>\r\n");
-        let mut response = Response::new(Body::from(page));
+        let mut response = Response::new(Body::full(page));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
         Some(response)
     }

@@ -60,6 +60,18 @@ pub struct Finding {
     pub advice: String,
 }
 
+impl fmt::Display for Finding {
+    /// In a line: where it is, what is wrong, what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(Position { line, column }) = self.position {
+            write!(f, "{line}:{column}:")?;
+        }
+        write!(f, " {}: {}: {}", self.severity, self.key, self.text)?;
+        if self.advice.is_empty() { Ok(()) } else { write!(f, "; {}", self.advice) }
+    }
+}
+
 impl Finding {
     /// Something about a key: `tree.public`, or `mirror[2].https` for the third mirror.
     #[must_use]

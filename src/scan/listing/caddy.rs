@@ -1,4 +1,4 @@
-//! Caddy's page: a table whose times are machine-readable, and of whose directories only the link tells.
+//! Caddy's page, and rclone's, which is made after it: a table whose times are machine-readable, and of whose directories only the link tells.
 
 use super::Kind;
 use super::collect::Collector;
@@ -42,7 +42,7 @@ fn size_of(cell: &Cell<'_>) -> Option<super::Size> {
 
 fn time_of(cell: &Cell<'_>) -> Option<super::ListedTime> {
     Tokens::new(cell.inner).find_map(|token| match token {
-        Token::Open(tag) if tag.is(b"time") => time::parse(unescape(tag.raw(b"datetime")?).trim_ascii()),
+        Token::Open(tag) if tag.is(b"time") => time::parse_start(&unescape(tag.raw(b"datetime")?)).map(|(time, _)| time),
         _ => None,
     })
 }

@@ -18,7 +18,7 @@ pub enum Family {
     Fancyindex,
     /// lighttpd's `mod_dirlisting`.
     Lighttpd,
-    /// Caddy's `file_server browse` as HTML, and rclone's and others' pages made from its template.
+    /// Caddy's `file_server browse` as HTML, and `rclone serve`, whose page is made after it.
     Caddy,
     /// Caddy's `file_server browse` as JSON.
     CaddyJson,
@@ -36,6 +36,10 @@ pub enum Family {
     Webrick,
     /// ACME's `mini_httpd` and `micro_httpd`.
     MiniHttpd,
+    /// ACME's `thttpd` and what goes by its example.
+    Thttpd,
+    /// darkhttpd.
+    Darkhttpd,
     /// merecat, a successor of `thttpd`.
     Merecat,
     /// webfs.
@@ -50,8 +54,6 @@ pub enum Family {
     Serve,
     /// npm's `serve-index`, HTML or JSON.
     ServeIndex,
-    /// rclone's `serve http`.
-    Rclone,
     /// S3's ListObjectsV2, or the older ListObjects.
     S3,
     /// Not known: names only, and only because the page says that it is a listing.
@@ -98,6 +100,8 @@ impl Family {
             Self::Twisted => "Twisted",
             Self::Webrick => "WEBrick",
             Self::MiniHttpd => "mini_httpd",
+            Self::Thttpd => "thttpd",
+            Self::Darkhttpd => "darkhttpd",
             Self::Merecat => "merecat",
             Self::Webfs => "webfs",
             Self::Civetweb => "CivetWeb",
@@ -105,7 +109,6 @@ impl Family {
             Self::HttpServer => "http-server",
             Self::Serve => "serve",
             Self::ServeIndex => "serve-index",
-            Self::Rclone => "rclone",
             Self::S3 => "S3",
             Self::Generic => "unknown",
         }

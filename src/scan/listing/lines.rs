@@ -19,9 +19,13 @@ pub(super) struct Columns {
 /// Reads lines up to the end of the `<pre>`.
 pub(super) fn read(tokens: &mut Tokens<'_>, columns: Columns, collector: &mut Collector<'_>) {
     let mut href = None;
+    // One link a line: a description may have links of its own.
+    let mut taken = false;
     while !collector.is_full() {
         match tokens.next() {
-            Some(Token::Open(tag)) if tag.is(b"a") => {
+            Some(Token::Open(tag)) if tag.is(b"hr") => taken = false,
+            Some(Token::Text(text)) if href.is_none() => taken &= !text.contains(&b'\n'),
+            Some(Token::Open(tag)) if tag.is(b"a") && !taken => {
                 // A name that was not escaped may have swallowed the end of its link.
                 if let Some(unclosed) = std::mem::replace(&mut href, tag.raw(b"href")) {
                     add(unclosed, b"", columns, collector);
@@ -42,6 +46,7 @@ pub(super) fn read(tokens: &mut Tokens<'_>, columns: Columns, collector: &mut Co
                     return; // a number may have lost digits
                 }
                 add(href, after, columns, collector);
+                taken = !after.contains(&b'\n');
             }
             Some(Token::Close(name)) if name.eq_ignore_ascii_case(b"pre") => {
                 if let Some(unclosed) = href {

@@ -5,6 +5,7 @@
 //! however the server rounded them. Whatever can't be relied on says so: [`Listing::complete`], [`Family::Generic`], [`Kind::Unknown`].
 
 mod address;
+mod before;
 mod caddy;
 mod collect;
 mod family;
@@ -26,6 +27,8 @@ pub use size::Size;
 pub use time::{ListedTime, MAX_OFFSET, Zone};
 
 use collect::Collector;
+use html::Tokens;
+use recognise::Shape;
 
 /// What a page says about a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +95,7 @@ pub fn parse(page: &[u8], content_type: Option<&str>, base: &Base) -> Result<Lis
     if page.is_empty() {
         return Err(Error::NotAListing("it is empty"));
     }
-    if page[..page.len().min(HEAD_BYTES)].contains(&0) {
+    if page[0] != b'<' && page[..page.len().min(HEAD_BYTES)].contains(&0) {
         return Err(Error::NotAListing("it is binary"));
     }
     let mut collector = Collector::new(base);
@@ -107,25 +110,26 @@ pub fn parse(page: &[u8], content_type: Option<&str>, base: &Base) -> Result<Lis
 }
 
 /// How much of a page is looked at to see that it is no text.
-const HEAD_BYTES: usize = 4096;
+const HEAD_BYTES: usize = 512;
 
 fn read_html(page: &[u8], collector: &mut Collector<'_>) -> Result<Family, Error> {
     let found = recognise::recognise(page);
     if let Some(href) = found.base {
         collector.move_base(href);
     }
-    let Some(start) = found.start else {
+    let Some((family, shape, offset)) = found.start else {
         return generic::read(page, collector);
     };
-    let mut tokens = html::Tokens::new(page);
-    tokens.seek(start.offset);
-    match start.shape {
-        recognise::Shape::Table(columns) => table::read(&mut tokens, columns, collector),
-        recognise::Shape::Lines(columns) => lines::read(&mut tokens, columns, collector),
-        recognise::Shape::List(marks) => lists::read(&mut tokens, marks, collector),
-        recognise::Shape::Caddy => caddy::read(&mut tokens, collector),
+    let mut tokens = Tokens::new(page);
+    tokens.seek(offset);
+    match shape {
+        Shape::Table(columns) => table::read(&mut tokens, columns, collector),
+        Shape::Lines(columns) => lines::read(&mut tokens, columns, collector),
+        Shape::List(marks) => lists::read(&mut tokens, marks, collector),
+        Shape::Before(order) => before::read(&mut tokens, order, collector),
+        Shape::Caddy => caddy::read(&mut tokens, collector),
     }
-    Ok(start.family)
+    Ok(family)
 }
 
 fn may_list(content_type: &str) -> bool {

@@ -31,13 +31,17 @@ impl Size {
     }
 }
 
-/// How a server shortens sizes. Units are powers of 1024 everywhere, whatever they are called.
+/// How a server shortens sizes. Units are powers of 1024, whatever they are called, but for one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rounding {
     /// To the nearest last digit; some round twice or go by 1/1024 (Apache prints 1.0M for 996,352 to 1,100,000 or so).
     Nearest,
     /// Down to the last digit (Twisted).
     Down,
+    /// Down to the last digit, in units of 1000 (merecat).
+    DecimalDown,
+    /// Up to the last digit, and one more where nothing was to be rounded (inets).
+    Up,
     /// One decimal, which counts hundreds of 1/1024 (lighttpd): `.9` is 900/1024 and more; never 0 for a file that is not empty.
     Hundreds,
     /// One decimal, which counts 103s of 1/1024 (Tomcat), otherwise the same.
@@ -49,11 +53,12 @@ pub(super) fn parse(text: &[u8], rounding: Rounding) -> Option<Size> {
     let number = Number::parse(trim(text))?;
     let Number { whole, tenths, decimals, unit } = number;
     if unit == 1 {
-        return (decimals == 0).then(|| u64::try_from(whole).ok().map(Size::exactly))?;
+        return (decimals == 0).then_some(Size::exactly(whole));
     }
     if whole > MAX_WHOLE {
         return None;
     }
+    let unit = if rounding == Rounding::DecimalDown { 1000_u64.pow(unit.ilog2() / 10) } else { unit };
     let (unit, kilo) = (i128::from(unit), i128::from(unit) / 1024);
     let digits = 10i128.pow(decimals);
     let value = (i128::from(whole) * digits + i128::from(tenths)) * unit / digits;
@@ -61,7 +66,8 @@ pub(super) fn parse(text: &[u8], rounding: Rounding) -> Option<Size> {
     let start = i128::from(whole) * unit;
     let (least, most) = match rounding {
         Rounding::Nearest => (value - step * 9 / 16, value + step * 9 / 16),
-        Rounding::Down => (value, value + step),
+        Rounding::Down | Rounding::DecimalDown => (value, value + step),
+        Rounding::Up => (value - step, value),
         Rounding::Hundreds if decimals == 1 => {
             let first = if whole == 0 && tenths == 1 { 0 } else { i128::from(tenths) * 100 };
             let last = if tenths == 9 { 1023 } else { i128::from(tenths) * 100 + 99 };
@@ -142,6 +148,8 @@ mod tests {
             ("976.5K", Rounding::Hundreds, 976 * 1024 + 500, 976 * 1024 + 599),
             ("0.1 KiB", Rounding::HundredAndThrees, 0, 205),
             ("976K", Rounding::Down, 976 * 1024, 977 * 1024),
+            ("702M", Rounding::DecimalDown, 702_000_000, 703_000_000),
+            ("977k", Rounding::Up, 976 * 1024, 977 * 1024),
         ] {
             assert_eq!(parse(text.as_bytes(), rounding), Some(Size { least, most }), "{text}");
         }

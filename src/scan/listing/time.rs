@@ -112,8 +112,12 @@ impl Cursor<'_> {
     }
 
     fn spaces(&mut self) {
-        while self.peek().is_ascii_whitespace() {
-            self.at += 1;
+        loop {
+            match self.rest() {
+                [byte, ..] if byte.is_ascii_whitespace() => self.at += 1,
+                [0xc2, 0xa0, ..] => self.at += 2, // a no-break space
+                _ => return,
+            }
         }
     }
 
