@@ -294,6 +294,24 @@ mod real {
     }
 
     #[tokio::test]
+    async fn a_certificate_that_nobody_trusts_is_refused_and_told() {
+        let folder = folder();
+        let server = Server::nginx_tls(folder.path());
+        let mut world = World::new(&FILES, &server.url()).await;
+        let base = format!("https://{}/", server.address());
+        world.mirror.https = Some(BaseUrl::parse(&base, Scheme::Https).expect("valid"));
+        world.mirror.http = None;
+        let report = world.scan().await;
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("certificate")), "{report:?}");
+        // Where it is to be had in the clear as well, it is scanned there, and the fault is told.
+        let plain = Server::nginx(folder.path(), "autoindex on;");
+        world.mirror.http = Some(BaseUrl::parse(&plain.url(), Scheme::Http).expect("valid"));
+        let report = world.scan().await;
+        assert!(report.notes.iter().any(|note| note.contains("certificate")), "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
     async fn a_directory_can_be_scanned_alone() {
         let folder = folder();
         let server = Server::nginx(folder.path(), "autoindex on;");
@@ -803,6 +821,22 @@ mod misbehaving {
             _ => good(request, out),
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_directory_without_a_listing_is_asked_file_by_file() {
+        let server = Odd::start(|request, out| match request.path.as_str() {
+            "/a/" => respond(request, out, "403 Forbidden", &[], b""),
+            "/b/" => ok(request, out, b"<html><h1>The b activities</h1></html>"),
+            "/b/2.xo" => respond(request, out, "404 Not Found", &[], b""),
+            _ => good(request, out),
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        let mut there = names(&FILES);
+        there.remove("b/2.xo");
+        assert_eq!(world.held().await, there, "{report:?}");
+        assert!(report.complete && report.notes.iter().any(|note| note.contains("2 directories")), "{report:?}");
     }
 
     #[tokio::test]

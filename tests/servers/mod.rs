@@ -70,6 +70,10 @@ impl Server {
 
     /// nginx with `autoindex`; `more` goes into the location.
     pub fn nginx(root: &Path, more: &str) -> Self {
+        Self::nginx_with(root, more, "")
+    }
+
+    fn nginx_with(root: &Path, more: &str, listen: &str) -> Self {
         Self::start("nginx", |home, address| {
             let home = home.display();
             let config = format!(
@@ -77,12 +81,22 @@ impl Server {
                  events {{ worker_connections 64; }}\n\
                  http {{ access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
                  uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; charset utf-8;\n\
-                 server {{ listen {address}; location / {{ root {}; {more} }} }} }}\n",
+                 server {{ listen {address}{listen}; location / {{ root {}; {more} }} }} }}\n",
                 root.display()
             );
             let user = if is_root() { "user root;\n" } else { "" };
             (user.to_owned() + &config, vec!["-p".into(), home.to_string(), "-c".into()])
         })
+    }
+
+    /// nginx with `autoindex`, over TLS, with a certificate that nobody trusts.
+    pub fn nginx_tls(root: &Path) -> Self {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+        Self::nginx_with(
+            root,
+            "autoindex on;",
+            &format!(" ssl; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem"),
+        )
     }
 
     /// Apache httpd with `mod_autoindex`; `options` are its `IndexOptions`.
