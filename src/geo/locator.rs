@@ -82,6 +82,12 @@ impl Locator {
         changes
     }
 
+    /// What is wrong with configured files at present.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        self.lock().iter().filter_map(Slot::problem).collect()
+    }
+
     /// The databases in use and those that were to be.
     #[must_use]
     pub fn describe(&self) -> Vec<DatabaseInfo> {

@@ -87,6 +87,21 @@ impl Intake {
         }
     }
 
+    /// Whether this tree was walked whole before decides how old new files are.
+    pub(super) async fn find_out_occasion(&mut self) -> Result<(), inventory::Error> {
+        self.occasion = if self.inventory.is_indexed().await? { Seen::Later } else { Seen::First };
+        Ok(())
+    }
+
+    /// From now on, what is new has just been put there.
+    pub(super) async fn first_walk_is_done(&mut self) -> Result<(), inventory::Error> {
+        if self.occasion == Seen::First {
+            self.inventory.set_indexed().await?;
+            self.occasion = Seen::Later;
+        }
+        Ok(())
+    }
+
     /// Looks at paths and takes in what is there. Returns those that must be walked: directories, and what was one.
     pub(super) async fn look(&mut self, paths: Vec<TreePath<'static>>, why: Why) -> Result<Vec<TreePath<'static>>, inventory::Error> {
         let (mut files, mut gone, mut walks) = (Vec::new(), Vec::new(), Vec::new());

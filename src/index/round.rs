@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::Intake;
@@ -30,11 +31,15 @@ pub(super) struct Round {
     batches: mpsc::Receiver<Batch>,
     walker: JoinHandle<Walked>,
     changed: u64,
+    /// Whether something that was seen could not be taken in.
+    is_broken: bool,
 }
 
 /// Files that are told at once, and how many such batches may wait: together a few megabytes.
 const BATCH: usize = 512;
 const BATCHES: usize = 8;
+/// Files between two looks at whether the walk should stop.
+const STOP_EVERY: u64 = 1024;
 /// Troubles that are told in full.
 const MAX_TROUBLES: usize = 100;
 /// Files and directories that can't be read; with more, the walk counts as broken off.
@@ -58,7 +63,7 @@ impl Round {
         let (trees, path) = (Arc::clone(&intake.trees), below.clone());
         let visit = trees.public.visit();
         let walker = tokio::task::spawn_blocking(move || walker.walk(&trees, &path));
-        Self { below, began: intake.clock.now(), visit, batches, walker, changed: 0 }
+        Self { below, began: intake.clock.now(), visit, batches, walker, changed: 0, is_broken: false }
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -85,10 +90,21 @@ impl Round {
         Ok(())
     }
 
+    /// Nothing is to be forgotten at the end, since not all is known that was seen.
+    pub(super) const fn break_off(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// Ends a walk before its end.
+    pub(super) async fn abandon(self) {
+        drop(self.batches);
+        timeout(super::PATIENCE_AT_THE_END, self.walker).await.ok();
+    }
+
     /// Ends a walk whose batches are all taken in: forgets what was not there, if that can be believed.
     pub(super) async fn finish(self, intake: &mut Intake) -> Result<(Report, Option<WatchError>), inventory::Error> {
         let Ok(mut walked) = self.walker.await else {
-            let report = self_report(&self.below, self.began, self.changed, intake, Walked::default(), Ending::Stopped);
+            let report = report_of(&self.below, self.began, self.changed, intake, Walked::default(), Ending::Stopped);
             return Ok((report, None));
         };
         let watch_error = walked.watch_error.take();
@@ -99,7 +115,10 @@ impl Round {
             trees.public.is_still(&visit) && !trees.is_part_lost()
         });
         let is_still = is_still.await.unwrap_or(false);
-        let ending = ending(&walked, is_still, self.below.is_root(), intake);
+        let ending = match ending(&walked, is_still, self.below.is_root(), intake) {
+            Ending::Complete if self.is_broken => Ending::Stopped,
+            other => other,
+        };
         let mut forgotten = 0;
         if ending == Ending::Complete {
             intake.mounts.retain(|mount| !mount.is_within(&self.below) || walked.lost_mounts.contains(mount));
@@ -109,13 +128,13 @@ impl Round {
             forgotten = intake.inventory.finish_walk(self.below.clone(), std::mem::take(&mut walked.seen), self.began).await?;
             intake.counts.forgotten.inc_by(forgotten);
         }
-        let mut report = self_report(&self.below, self.began, self.changed, intake, walked, ending);
+        let mut report = report_of(&self.below, self.began, self.changed, intake, walked, ending);
         report.forgotten = forgotten;
         Ok((report, watch_error))
     }
 }
 
-fn self_report(
+fn report_of(
     below: &TreePath<'static>,
     began: Timestamp,
     changed: u64,
@@ -217,7 +236,10 @@ impl Walker {
             // There is nothing any more where the walk should start: all of it is gone.
             Err(LookError::Absent | LookError::Forbidden) if !below.is_root() => Ok(Outcome::Whole),
             Err(LookError::Other(error)) if !below.is_root() => {
-                self.trouble(below, Trouble::Unreadable(error)).is_break().then_some(Outcome::Stopped).ok_or(None).or(Ok(Outcome::Whole))
+                match self.trouble(below, Trouble::Unreadable(error)) {
+                    ControlFlow::Continue(()) => Ok(Outcome::Whole),
+                    ControlFlow::Break(()) => Ok(Outcome::Stopped),
+                }
             }
             Err(LookError::Other(error)) => Err(Some(Absence::Unreadable(error.raw_os_error().unwrap_or_default()))),
             Err(_) => Err(trees.public.absence()),
@@ -257,8 +279,10 @@ impl Visitor for Walker {
             }
             _ => self.batch.push((found.path.clone().into_owned(), found.fingerprint)),
         }
-        if self.batch.len() >= BATCH { self.flush()? };
-        self.go_on()
+        if self.batch.len() >= BATCH {
+            self.flush()?;
+        }
+        if self.walked.files.is_multiple_of(STOP_EVERY) { self.go_on() } else { ControlFlow::Continue(()) }
     }
 
     fn empty(&mut self, directory: &Directory<'_>) -> ControlFlow<()> {

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::findings::Findings;
+use super::findings::{Findings, Word};
 use super::ground::{Answered, Ground, Questions, Sought};
+use super::matching::Verdict;
 use super::plan::Pages;
 use super::progress::Step;
 use super::session::{Answer, Session};
@@ -48,8 +49,12 @@ pub(super) async fn ask_all(
         findings.entries += 1;
         findings.note(&finding);
         ground.step(Step::Files(1));
-        if let Answer::Unclear(failure) = answer {
-            findings.troubles.add(|| format!("/{path}: {failure}"));
+        match answer {
+            Answer::Unclear(failure) => findings.troubles.add(|| format!("/{path}: {failure}")),
+            Answer::Copy(_) if finding.word == Word::Server(Verdict::Doubtful) => {
+                findings.troubles.add(|| format!("/{path}: the server does not say enough about it"));
+            }
+            Answer::Copy(_) | Answer::Missing => {}
         }
         if session.is_given_up() {
             return;

@@ -223,16 +223,24 @@ impl Session {
         }
     }
 
+    /// Asks by HEAD, and for the first byte where that says too little: some servers know no HEAD, Apache answers it without a
+    /// length for empty files.
     async fn describe(&self, url: Url) -> Result<Copy, Failure> {
         if !self.refuses_head.load(Ordering::Relaxed) {
             match self.ask(Question::Head, url.clone()).await {
-                Err(Failure::Status(StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)) => {}
+                Err(Failure::Status(StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)) => {
+                    self.refuses_head.store(true, Ordering::Relaxed);
+                }
                 Err(failure) => return Err(failure),
-                Ok((response, found)) => return Ok(copy(&response, found != url)),
+                Ok((response, found)) => {
+                    let copy = copy(&response, found != url);
+                    if copy.size.is_some() {
+                        return Ok(copy);
+                    }
+                }
             }
         }
         let (response, found) = self.ask(Question::FirstByte, url.clone()).await?;
-        self.refuses_head.store(true, Ordering::Relaxed);
         Ok(copy(&response, found != url))
     }
 

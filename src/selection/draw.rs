@@ -138,7 +138,7 @@ pub(super) fn draw_few(
         }
         let place = best[..count].partition_point(|(other, _)| *other <= time);
         count = room.min(count + 1);
-        best[place..count].rotate_right(1);
+        best.copy_within(place..count - 1, place + 1);
         best[place] = (time, *slot);
     }
     best[..count].iter().for_each(|(_, slot)| push(*slot));

@@ -1,6 +1,6 @@
 //! Servers for tests: the real ones that mirrors run (nginx, Apache httpd, lighttpd), started on loopback with a folder to serve,
 //! and one that does whatever a test tells it to, wrong things above all. They end when they are dropped.
-#![allow(dead_code, reason = "each test file uses its own part of these")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
@@ -107,7 +107,8 @@ impl Server {
         Self::start("lighttpd", |home, address| {
             let config = format!(
                 "server.modules = (\"mod_dirlisting\")\nserver.document-root = \"{}\"\nserver.bind = \"{}\"\nserver.port = {}\n\
-                 server.errorlog = \"{}/error.log\"\ndir-listing.activate = \"enable\"\ndir-listing.encoding = \"utf-8\"\n",
+                 server.errorlog = \"{}/error.log\"\n\
+                 server.stat-cache-engine = \"disable\"\ndir-listing.activate = \"enable\"\ndir-listing.encoding = \"utf-8\"\n",
                 root.display(),
                 address.ip(),
                 address.port(),

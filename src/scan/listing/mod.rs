@@ -27,6 +27,8 @@ pub use size::Size;
 pub use time::{ListedTime, MAX_OFFSET, Zone};
 
 use collect::Collector;
+use html::Tokens;
+use recognise::Shape;
 
 /// What a page says about a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,19 +117,19 @@ fn read_html(page: &[u8], collector: &mut Collector<'_>) -> Result<Family, Error
     if let Some(href) = found.base {
         collector.move_base(href);
     }
-    let Some(start) = found.start else {
+    let Some((family, shape, offset)) = found.start else {
         return generic::read(page, collector);
     };
-    let mut tokens = html::Tokens::new(page);
-    tokens.seek(start.offset);
-    match start.shape {
-        recognise::Shape::Table(columns) => table::read(&mut tokens, columns, collector),
-        recognise::Shape::Lines(columns) => lines::read(&mut tokens, columns, collector),
-        recognise::Shape::List(marks) => lists::read(&mut tokens, marks, collector),
-        recognise::Shape::Before(order) => before::read(&mut tokens, order, collector),
-        recognise::Shape::Caddy => caddy::read(&mut tokens, collector),
+    let mut tokens = Tokens::new(page);
+    tokens.seek(offset);
+    match shape {
+        Shape::Table(columns) => table::read(&mut tokens, columns, collector),
+        Shape::Lines(columns) => lines::read(&mut tokens, columns, collector),
+        Shape::List(marks) => lists::read(&mut tokens, marks, collector),
+        Shape::Before(order) => before::read(&mut tokens, order, collector),
+        Shape::Caddy => caddy::read(&mut tokens, collector),
     }
-    Ok(start.family)
+    Ok(family)
 }
 
 fn may_list(content_type: &str) -> bool {
