@@ -1,4 +1,82 @@
-//! `redirector` sends each download to the closest mirror that is known to hold that very version of the file.
+//! `redirector` sends each download to the closest mirror that is known to hold that very version of the file, and
+//! serves the file itself when no mirror may or can. This page is the architecture: the map, the promises, and three
+//! walk-throughs.
+//!
+//! # The map
+//!
+//! From top to bottom; a module uses modules below it only (`tests/layers.rs` holds the table). `*` marks pure
+//! modules: functions from values to values, without I/O, clock or randomness of their own.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`command`] | the command line: one file a sub-command |
+//! | [`daemon`] | `serve`: starts the parts in order, reloads, waits, stops them in reverse |
+//! | [`config`] | `mirrors.toml`: reads, merges and checks each part's settings; all problems at once |
+//! | [`http`] | requests: whose address, which instance, the answer; the admin listener |
+//! | [`decide`] * | the one decision: what is known about a request to the kind of answer, with the reason |
+//! | [`selection`] * | which mirrors may serve a client, in which order |
+//! | [`scan`], [`probe`] | asking mirrors what they have, and whether they work; `scan::listing` * reads listings |
+//! | [`index`], [`hash`] | keeping the inventory's idea of the public tree current; digests in the background |
+//! | [`inventory`] | the snapshot that requests are answered from, the store behind it, the one thread that writes both |
+//! | [`tree`] | folders opened once, and files below them |
+//! | [`geo`] | addresses to places |
+//! | [`model`] * | the nouns: paths, versions, mirrors, places, quantities |
+//! | [`metrics`], [`clock`], [`durable`] | counting, the time, whole files |
+//!
+//! Three ideas carry it. **Pure core, thin shell:** deciding, ranking, reading listings and printing are functions that a
+//! test can call with a table of cases; whatever waits is a thin shell around them. **Requests are answered from a
+//! snapshot:** immutable values that are swapped piece by piece; a request waits for memory and the local file system
+//! and for nothing else. **Each part owns its settings, its errors and its tests.**
+//!
+//! # The promises
+//!
+//! 1. *No wrong redirect.* A mirror is used for a path only while its copy was seen to match the version that the tree
+//!    holds now. A replaced file gets a version number that was never used before ([`inventory`]), and every request
+//!    compares the file with what the snapshot says of it ([`http`]).
+//! 2. *Young and private stay home* ([`decide`]).
+//! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]).
+//! 4. *A scan can't hurt.* What one did not disprove stays ([`scan`]).
+//! 5. *Kill it anywhere.* Every write is one transaction; the snapshot changes after the commit ([`inventory`]).
+//! 6. *The key is the requested path,* never a resolved one; nothing outside the roots opens ([`tree`]).
+//! 7. *`Location` names configured mirrors only,* encoded right ([`model::path`], [`model::mirror`]).
+//! 8. *One client stays with one mirror:* the order depends on the client's network and on the mirrors ([`selection`]).
+//! 9. *Shares follow scores* within one class of nearness ([`selection`]).
+//! 10. *Instances share nothing:* each has its own trees, database, mirrors and counters; prefixes match at segment
+//!     boundaries ([`model::path::Prefix`]).
+//! 11. *Everything outside is hostile:* every input has a limit, and what happens at the limit is tested.
+//!
+//! # A download
+//!
+//! 1. A listener of [`http`] accepts a connection, reads a PROXY header where one is due, and hands the connection to hyper.
+//! 2. The request's path is decoded once into a [`model::RequestPath`]; host and prefix choose the instance.
+//! 3. The client's address is the peer's, or what trusted proxies say it is. [`geo::Locator`] turns it into a
+//!    [`model::Place`].
+//! 4. The path is looked up in the [`inventory::Snapshot`], and the file itself is glanced at: one `statx`. Together
+//!    they give the path's [`decide::Standing`].
+//! 5. [`decide::decide`] says what is answered and why. Where a mirror may be used, [`selection`] walks the tiers of
+//!    mirrors around that place, draws within a tier by weighted rendezvous hashing, and skips whatever is down or does
+//!    not hold the version.
+//! 6. The answer is rendered (a redirect into one buffer, a file from one open handle) and counted.
+//!
+//! # A scan
+//!
+//! 1. The schedule, or `redirector scan`, takes a mirror. [`scan`] plans: listing over HTTP, else a HEAD for each file.
+//! 2. It first asks for a name that can't exist: a server that says 200 to that can't be trusted in anything.
+//! 3. Directories that the tree has too are fetched, recognised and read by `scan::listing`, each size an interval and each
+//!    time with its doubt.
+//! 4. Each entry is judged against the version of its path. Doubts about versions that were never confirmed on this mirror are
+//!    settled by HEAD.
+//! 5. What would be taken away in bulk is verified by samples first. The result is one bitmap of version numbers, written
+//!    in one transaction and swapped into the snapshot.
+//!
+//! # A new file
+//!
+//! 1. A file event, a walk, or a request that saw something else than the snapshot makes [`index`] look at the path.
+//! 2. While it still moves it is `changing`: served from one open handle, and not hashed.
+//! 3. Once it stands still, the inventory gives it a version number that was never used and writes down since when it is
+//!    public. No mirror holds that number yet.
+//! 4. [`hash`] reads it in the background: later, the digest tells a rewrite with the same bytes from new content.
+//! 5. Scans find it on mirrors; when it is older than `min-age`, the first request is redirected.
 
 pub mod clock;
 pub mod command;

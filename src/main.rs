@@ -1,1 +1,5 @@
-fn main() {}
+//! The `redirector` program: arguments in, exit status out.
+
+fn main() -> std::process::ExitCode {
+    redirector::command::run()
+}

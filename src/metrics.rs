@@ -3,6 +3,7 @@
 //! A counter is striped over cache lines, so that two cores that count the same thing don't wait for each other.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
@@ -64,10 +65,13 @@ impl Atomic<u64> for Striped {
     }
 }
 
-/// A latency histogram over fixed bounds, without a lock.
+/// A latency histogram over fixed bounds, without a lock. Clones count together.
+#[derive(Debug, Default, Clone)]
+pub struct Latency(Arc<Buckets>);
+
 #[derive(Debug, Default)]
-pub struct Latency {
-    buckets: [Striped; BOUNDS_US.len() + 1],
+struct Buckets {
+    counts: [Striped; BOUNDS_US.len() + 1],
     sum_us: Striped,
 }
 
@@ -79,8 +83,8 @@ impl Latency {
     pub fn observe(&self, duration: std::time::Duration) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_US.iter().position(|&bound| microseconds <= bound).unwrap_or(BOUNDS_US.len());
-        self.buckets[bucket].add(1);
-        self.sum_us.add(microseconds);
+        self.0.counts[bucket].add(1);
+        self.0.sum_us.add(microseconds);
     }
 }
 
@@ -90,10 +94,10 @@ impl TypedMetric for Latency {
 
 impl EncodeMetric for Latency {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counts: Vec<u64> = self.buckets.iter().map(Striped::sum).collect();
-        let bounds = BOUNDS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::MAX]);
+        let counts: Vec<u64> = self.0.counts.iter().map(Striped::sum).collect();
+        let bounds = BOUNDS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
-        encoder.encode_histogram::<NoLabelSet>(self.sum_us.sum() as f64 / 1e6, counts.iter().sum(), &buckets, None)
+        encoder.encode_histogram::<NoLabelSet>(self.0.sum_us.sum() as f64 / 1e6, counts.iter().sum(), &buckets, None)
     }
 
     fn metric_type(&self) -> MetricType {
@@ -103,7 +107,6 @@ impl EncodeMetric for Latency {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use prometheus_client::encoding::text::encode;
@@ -116,7 +119,11 @@ mod tests {
         let counter = Counter::default();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..1000).for_each(|_| drop(counter.inc())));
+                scope.spawn(|| {
+                    (0..1000).for_each(|_| {
+                        counter.inc();
+                    })
+                });
             }
         });
         assert_eq!(counter.get(), 4000);
@@ -124,14 +131,17 @@ mod tests {
 
     #[test]
     fn latencies_are_printed_as_cumulative_buckets() {
-        let latency = Arc::new(Latency::default());
+        let latency = Latency::default();
         latency.observe(Duration::from_micros(7));
         latency.observe(Duration::from_secs(9));
         let mut registry = Registry::default();
-        registry.register("request_duration_seconds", "help", Arc::clone(&latency));
+        registry.register("request_duration_seconds", "help", latency.clone());
         let mut text = String::new();
         encode(&mut text, &registry).expect("a string takes everything");
-        assert!(text.contains("request_duration_seconds_bucket{le=\"1e-5\"} 1") || text.contains("le=\"0.00001\"} 1"), "{text}");
+        assert!(
+            text.contains("request_duration_seconds_bucket{le=\"1e-5\"} 1") || text.contains("le=\"0.00001\"} 1"),
+            "{text}"
+        );
         assert!(text.contains("le=\"+Inf\"} 2"), "{text}");
     }
 }

@@ -1,1 +1,207 @@
-//! command
+//! The command line: arguments, what they mean, and one file for each sub-command.
+//!
+//! Data goes to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 usage, 78 configuration
+//! (`EX_CONFIG` of `sysexits.h`).
+
+mod check;
+mod demo;
+mod explain;
+mod files;
+mod geoip;
+mod mirrors;
+mod output;
+mod scan;
+mod serve;
+mod target;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::daemon::instance::Parts;
+use crate::geo;
+use crate::index;
+use crate::inventory::Inventory;
+use crate::model::TreePath;
+
+/// Sends each download to the closest mirror that is known to hold that very version of the file.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    /// The configuration; several make several instances, which share nothing. Left out: mirrors.toml here, else
+    /// /etc/redirector/mirrors.toml.
+    #[arg(short, long = "config", value_name = "FILE", env = "REDIRECTOR_CONFIG", value_delimiter = ',', global = true)]
+    config: Vec<PathBuf>,
+
+    /// What to tell on standard error, by part: `info`, `debug`, `redirector::scan=debug`.
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", global = true, hide_env_values = true)]
+    log: Option<String>,
+
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
+    log_format: LogFormat,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer downloads; watch the trees, scan and probe the mirrors.
+    Serve,
+    /// Ask mirrors what they hold, now.
+    Scan(scan::Args),
+    /// Tell all that is wrong before it goes wrong.
+    Check(check::Args),
+    /// Tell what a client would get for a path, and why.
+    Explain(explain::Args),
+    /// See what is known of mirrors.
+    #[command(subcommand)]
+    Mirrors(mirrors::Command),
+    /// See and change what is known of files.
+    #[command(subcommand)]
+    Files(files::Command),
+    /// Look up where addresses are.
+    #[command(subcommand)]
+    Geoip(geoip::Command),
+    /// Try it all with a small site on loopback; needs no configuration.
+    Demo(demo::Args),
+}
+
+/// What every command starts from.
+struct Context {
+    configs: Vec<Config>,
+    clock: Clock,
+}
+
+impl Context {
+    /// Opens the inventory of an instance, with its mirrors where they are.
+    async fn open_inventory(&self, config: &Config) -> anyhow::Result<Inventory> {
+        let parts = Parts::open(config, &self.clock).await;
+        Ok(parts.with_context(|| format!("instance {}", config.name))?.inventory)
+    }
+}
+
+/// `EX_CONFIG` of `sysexits.h`.
+const EXIT_CONFIGURATION: u8 = 78;
+
+/// Runs the program with the arguments of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let is_server = matches!(cli.command, Command::Serve);
+    start_log(cli.log.as_deref().unwrap_or(if is_server { "info" } else { "warn" }), cli.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("no threads could be started")),
+    };
+    let status = runtime.block_on(dispatch(cli));
+    // What still blocks (a file system that does not answer) may not keep the process.
+    runtime.shutdown_background();
+    status
+}
+
+async fn dispatch(cli: Cli) -> ExitCode {
+    let needs_none = matches!(cli.command, Command::Demo(_) | Command::Geoip(_));
+    let given = |paths: &[PathBuf]| config::find(paths);
+    let paths = match given(&cli.config) {
+        Ok(paths) => paths,
+        Err(_) if needs_none => Vec::new(),
+        Err(problems) => return misconfigured(&problems),
+    };
+    if let Command::Check(args) = cli.command {
+        return finished(check::run(&paths, &args).await);
+    }
+    let configs = match config::read_all(&paths) {
+        Ok(configs) => configs,
+        Err(problems) => return misconfigured(&problems),
+    };
+    let context = Context { configs, clock: Clock::system() };
+    finished(match cli.command {
+        Command::Serve => serve::run(context, paths).await.map(|()| ExitCode::SUCCESS),
+        Command::Scan(args) => scan_now(&context, &args).await,
+        Command::Explain(args) => explain::run(&context, args).await.map(|()| ExitCode::SUCCESS),
+        Command::Mirrors(command) => mirrors::run(&context, command).await.map(|()| ExitCode::SUCCESS),
+        Command::Files(command) => files::run(&context, command).await.map(|()| ExitCode::SUCCESS),
+        Command::Geoip(command) => geoip::run(&geoip_settings(&context.configs), &command).map(|()| ExitCode::SUCCESS),
+        Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Check(_) => Ok(ExitCode::SUCCESS),
+    })
+}
+
+/// Brings the index of each instance's tree up to date, then scans.
+async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCode> {
+    let within = args.directory.as_deref().map(|directory| target::find(&context.configs, directory)).transpose()?;
+    let concerned = |config: &&Config| within.as_ref().is_none_or(|target| std::ptr::eq(target.config, *config));
+    let mut instances = Vec::new();
+    for config in context.configs.iter().filter(concerned) {
+        let parts = Parts::open(config, &context.clock).await?;
+        index::walk_once(&parts.trees, &parts.inventory, &config.tree, &context.clock)
+            .await
+            .with_context(|| format!("the public tree of {} can't be indexed", config.name))?;
+        instances.push(scan::Instance {
+            name: config.name.clone(),
+            mirrors: parts.mirrors(),
+            inventory: parts.inventory,
+            settings: config.scan.clone(),
+            contact: config.server.public_url.clone(),
+            directory: within.as_ref().map_or_else(TreePath::root, |target| target.path.clone()),
+        });
+    }
+    let status = scan::run(args, &instances, &context.clock).await;
+    for instance in instances {
+        instance.inventory.close().await?;
+    }
+    status
+}
+
+/// Each instance's `[geoip]`; without a configuration, the built-in databases.
+fn geoip_settings(configs: &[Config]) -> Vec<(&str, &geo::Settings)> {
+    static BUILT_IN: LazyLock<geo::Settings> = LazyLock::new(geo::Settings::default);
+    match configs {
+        [] => vec![("built in", &BUILT_IN)],
+        configs => configs.iter().map(|config| (&*config.name, &config.geoip)).collect(),
+    }
+}
+
+fn finished(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("redirector: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn misconfigured(problems: &config::Problems) -> ExitCode {
+    eprintln!("{problems}");
+    ExitCode::from(EXIT_CONFIGURATION)
+}
+
+fn start_log(filter: &str, format: LogFormat) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        eprintln!("redirector: the log filter {filter:?} can't be read ({error}); using \"info\"");
+        EnvFilter::new("info")
+    });
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let started = match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    // A second start, in tests, keeps the first.
+    drop(started);
+}

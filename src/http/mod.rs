@@ -1,4 +1,29 @@
-//! HTTP.
+//! HTTP: from a socket to an answer, and what is counted on the way.
+//!
+//! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
+//! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
+//! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
+//! people and programs read), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! tells administrators.
+
+pub mod accept;
+pub mod admin;
+pub mod body;
+pub mod client;
+pub mod conditional;
+pub mod connection;
+pub mod listener;
+pub mod local;
+pub mod look;
+pub mod metrics;
+pub mod page;
+pub mod proxy;
+pub mod range;
+pub mod ranker;
+pub mod response;
+pub mod route;
+pub mod router;
+pub mod site;
 
 use std::net::SocketAddr;
 
@@ -6,6 +31,14 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::model::{ByteSize, Span};
+
+pub use admin::{Admin, Problem};
+pub use client::{Client, ForwardedBy, Trust};
+pub use listener::{Limits, Server, Start, bind};
+pub use metrics::Counts;
+pub use route::Route;
+pub use router::Router;
+pub use site::{Asked, Makings, Site};
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,6 +56,9 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Whose word on a client's address and scheme is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which of their headers are read: `auto` (`X-Forwarded-For` and `X-Forwarded-Proto` where there is one of them, else
+    /// `Forwarded`), `x-forwarded-for`, `forwarded`.
+    pub forwarded_by: ForwardedBy,
     /// How many connections are served at once; more wait.
     pub max_connections: usize,
     /// How long a client may take to send the headers of a request.
@@ -47,6 +83,7 @@ impl Default for Settings {
             public_url: None,
             hosts: Vec::new(),
             trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")],
+            forwarded_by: ForwardedBy::Auto,
             max_connections: 20_000,
             header_timeout: seconds(10),
             idle_timeout: seconds(60),

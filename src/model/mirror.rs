@@ -20,7 +20,11 @@ impl MirrorName {
     /// When it is empty, too long, or has other characters.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        if (1..=64).contains(&text.len()) && text.bytes().all(good) { Ok(Self(text.into())) } else { Err(Error::Name(text.to_owned())) }
+        if (1..=64).contains(&text.len()) && text.bytes().all(good) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Error::Name(text.to_owned()))
+        }
     }
 
     /// The name.
@@ -78,12 +82,19 @@ impl BaseUrl {
             Scheme::Https => "https://",
         };
         let Some(rest) = text.strip_prefix(start) else {
-            return Err(wrong(if scheme == Scheme::Http { "it does not start with http://" } else { "it does not start with https://" }));
+            return Err(wrong(if scheme == Scheme::Http {
+                "it does not start with http://"
+            } else {
+                "it does not start with https://"
+            }));
         };
         let Some((authority, _)) = rest.split_once('/') else {
             return Err(wrong("it does not end with a slash"));
         };
-        if !text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')) {
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'))
+        {
             return Err(wrong("it has characters that must be percent-encoded"));
         }
         if text.contains(['?', '#']) {

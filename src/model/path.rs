@@ -139,8 +139,7 @@ impl<'a> TreePath<'a> {
     /// Whether it is `directory` or lies below it.
     #[must_use]
     pub fn is_within(&self, directory: &TreePath<'_>) -> bool {
-        directory.is_root()
-            || self.0.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        directory.is_root() || self.0.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
 
     /// Appends the path, percent-encoded for use in a URL (RFC 3986 section 3.3), to `out`.
@@ -334,8 +333,9 @@ impl Default for Prefix {
 impl<'de> serde::Deserialize<'de> for Prefix {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <String as serde::Deserialize>::deserialize(deserializer)?;
-        Self::parse(&text)
-            .map_err(|error| serde::de::Error::custom(format!("{text:?} is no prefix ({error}); write it like \"/activities\"")))
+        Self::parse(&text).map_err(|error| {
+            serde::de::Error::custom(format!("{text:?} is no prefix ({error}); write it like \"/activities\""))
+        })
     }
 }
 

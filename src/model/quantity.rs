@@ -1,6 +1,7 @@
 //! Quantities as people write them in a configuration: `"4KiB"`, `"30m"`.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -98,19 +99,29 @@ impl fmt::Display for Span {
 
 impl<'de> serde::Deserialize<'de> for ByteSize {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer)
+        deserializer.deserialize_str(Text("a size in quotes, like \"4KiB\"", PhantomData))
     }
 }
 
 impl<'de> serde::Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer)
+        deserializer.deserialize_str(Text("a duration in quotes, like \"30m\"", PhantomData))
     }
 }
 
-fn from_text<'de, D: serde::Deserializer<'de>, T: FromStr<Err = Error>>(deserializer: D) -> Result<T, D::Error> {
-    let text = <String as serde::Deserialize>::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
+/// Reads a text, and says what it should look like to whoever writes something else.
+struct Text<T>(&'static str, PhantomData<T>);
+
+impl<T: FromStr<Err = Error>> serde::de::Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 #[cfg(test)]
@@ -119,15 +130,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_binary_and_decimal_units() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("512", 512),
-            ("4KiB", 4096),
-            ("4 kib", 4096),
-            ("2GiB", 2 << 30),
-            ("1.5MB", 1_500_000),
-            ("1kB", 1000),
-        ] {
+        for (text, bytes) in
+            [("0", 0), ("512", 512), ("4KiB", 4096), ("4 kib", 4096), ("2GiB", 2 << 30), ("1.5MB", 1_500_000), ("1kB", 1000)]
+        {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "x", "-1", "1.5", "4 KiB extra", "99999999999999999999", "99999999TiB"] {

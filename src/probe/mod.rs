@@ -1,6 +1,21 @@
 //! Probing: asking a mirror a small question, to know whether it works right now.
+//!
+//! The question is a HEAD on a file that the mirror should hold, over each of the URLs that clients are sent to. What an answer
+//! means is decided here (`ask`), what several of them mean in [`health`], and [`Prober`] asks again and again.
+//!
+//! A mirror that answers, but lacks the file, works: then a second file is asked for, and only when that fails too is the probe a
+//! failure. In both cases a scan is wished for, which takes away what is really gone, with all the care that scans take.
+
+mod ask;
+pub mod health;
+mod metrics;
+mod prober;
+mod target;
 
 use serde::Deserialize;
+
+pub use metrics::Metrics;
+pub use prober::Prober;
 
 use crate::model::Span;
 

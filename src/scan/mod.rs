@@ -1,6 +1,39 @@
 //! Scanning: asking one mirror what it has.
+//!
+//! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] opens a conversation (`session`), finds out whether the mirror's
+//! word can be relied on and how it can be listed (`opening`), lets a lister fill [`findings::Findings`] (`http` by directory listings,
+//! `head` file by file), settles what is taken away (`settle`), records it, and reports. [`schedule`] does so again and again.
+
+pub mod answer;
+pub mod changes;
+pub mod client;
+pub mod findings;
+mod ground;
+mod head;
+mod http;
+pub mod limits;
+pub mod listing;
+pub mod matching;
+pub mod metrics;
+mod opening;
+pub mod plan;
+pub mod progress;
+pub mod reach;
+pub mod round;
+pub mod schedule;
+pub mod session;
+mod settle;
 
 use serde::Deserialize;
+
+pub use changes::Changes;
+pub use client::{Clients, Error as ClientError};
+pub use limits::Limits;
+pub use metrics::Metrics;
+pub use plan::Plan;
+pub use progress::{Progress, Quiet, Step};
+pub use round::{Mode, Report, Scanner};
+pub use schedule::{Nudge, Scheduler};
 
 use crate::model::Span;
 
@@ -20,11 +53,22 @@ pub struct Settings {
     pub timeout: Span,
     /// Whether mirrors may be at private, loopback or link-local addresses (for tests and the demo).
     pub allow_private_addresses: bool,
+    /// What one scan may cost; not in the configuration.
+    #[serde(skip)]
+    pub limits: Limits,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let seconds = |n| Span(std::time::Duration::from_secs(n));
-        Self { interval: seconds(3600), parallel: 8, connections: 4, contact: None, timeout: seconds(60), allow_private_addresses: false }
+        Self {
+            interval: seconds(3600),
+            parallel: 8,
+            connections: 4,
+            contact: None,
+            timeout: seconds(60),
+            allow_private_addresses: false,
+            limits: Limits::default(),
+        }
     }
 }

@@ -1,0 +1,236 @@
+//! What only a look at this machine tells: folders, databases, addresses, limits, the clock.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustix::fs::{Access, access};
+use rustix::process::{Resource, getrlimit};
+
+use super::survey;
+use crate::command::output::grouped;
+use crate::config::Config;
+use crate::config::check::{Finding, Severity};
+use crate::geo::{Locator, Source};
+use crate::inventory::sqlite::{Inspection, Sqlite};
+use crate::model::TreePath;
+use crate::tree::{ApplicationAccess, Hidden, LookError, Root, Trees};
+
+/// Looks at everything that a configuration names.
+pub(super) fn all(config: &Config, now: Timestamp) -> Vec<Finding> {
+    let mut look = Look { config, findings: Vec::new() };
+    look.clock(now);
+    look.trees(now);
+    look.database();
+    look.geoip(now);
+    look.sockets();
+    look.open_files();
+    look.findings
+}
+
+/// When this program was written; no right clock is behind it. 2026-11-01.
+const WRITTEN: i64 = 1_793_491_200;
+/// A configured GeoIP database older than this sends clients of moved networks to the wrong mirrors. In seconds.
+const OLD_DATABASE: i64 = 180 * 24 * 3600;
+/// Files that are open besides one for each connection: listeners, database, downloads from disk, mirrors being asked.
+const OTHER_FILES: u64 = 1_000;
+
+struct Look<'a> {
+    config: &'a Config,
+    findings: Vec<Finding>,
+}
+
+impl Look<'_> {
+    fn tell(&mut self, severity: Severity, key: &str, text: impl Into<String>, advice: &str) {
+        self.findings.push(Finding::new(severity, self.config, key, text, advice));
+    }
+
+    fn clock(&mut self, now: Timestamp) {
+        if now.as_second() < WRITTEN {
+            let text = format!("this machine's clock says {now}, which is past");
+            self.tell(Severity::Error, "tree.min-age", text, "set the clock: the age of files is counted by it");
+        }
+    }
+
+    fn trees(&mut self, now: Timestamp) {
+        let trees = match Trees::open(&self.config.tree) {
+            Ok(trees) => trees,
+            Err(error) => return self.tell(Severity::Error, "tree", error.to_string(), ""),
+        };
+        let before = self.findings.len();
+        if self.folder("tree.public", &trees.public) {
+            self.application_in_disguise(trees.public.path());
+        }
+        if let Some(application) = &trees.application
+            && self.folder("tree.application", application)
+        {
+            self.hidden_parts(application.path(), &trees.hidden);
+        }
+        for folder in &self.config.tree.link_roots {
+            if !folder.is_dir() {
+                let text = format!("there is no folder {}", folder.display());
+                self.tell(Severity::Warning, "tree.link-roots", text, "links that end in it are answered with 404");
+            }
+        }
+        if self.findings.len() == before {
+            self.content(&trees.public, &trees.hidden, now);
+        }
+    }
+
+    /// Whether a tree's folder can be looked into.
+    fn folder(&mut self, key: &str, root: &Root) -> bool {
+        let path = root.path();
+        if let Err(error) = std::fs::metadata(path) {
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            if missing {
+                let text = format!("there is no folder {}", path.display());
+                self.tell(Severity::Warning, key, text, "what lies in it is answered with 503 until it is there (mounted, or made)");
+            } else {
+                self.tell(Severity::Error, key, format!("{} can't be looked at: {error}", path.display()), ACCESS);
+            }
+            return false;
+        }
+        if !path.is_dir() {
+            self.tell(Severity::Error, key, format!("{} is no folder", path.display()), "name the folder that holds the files");
+            return false;
+        }
+        match std::fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => {
+                let text = format!("{} is empty", path.display());
+                self.tell(Severity::Warning, key, text, "if it should not be: is its file system mounted?");
+                false
+            }
+            Ok(false) => true,
+            Err(error) => {
+                self.tell(Severity::Error, key, format!("{} can't be read: {error}", path.display()), ACCESS);
+                false
+            }
+        }
+    }
+
+    /// ASLO's application tree has `temp/` and `extracted/` at its top; one that is published by mistake is a leak.
+    fn application_in_disguise(&mut self, public: &Path) {
+        let real = public.canonicalize().unwrap_or_else(|_| public.to_owned());
+        if let Some(top) = real.ancestors().find(|folder| is_application(folder)) {
+            let how = if top == real { "looks like" } else { "lies inside what looks like" };
+            let text = format!("{} {how} an application tree: {} has temp/ and extracted/", public.display(), top.display());
+            self.tell(Severity::Error, "tree.public", text, LEAK);
+        }
+    }
+
+    fn hidden_parts(&mut self, application: &Path, hidden: &Hidden) {
+        let shown = |name: &str| {
+            let path = TreePath::parse(name.as_bytes()).ok();
+            application.join(name).is_dir() && !path.is_some_and(|path| hidden.matches_directory(&path))
+        };
+        let open: Vec<&str> = ["temp", "extracted"].into_iter().filter(|name| shown(name)).collect();
+        if !open.is_empty() && self.config.tree.application_access == ApplicationAccess::Open {
+            let text = format!("{}/ of the application tree is not hidden", open.join("/ and "));
+            self.tell(Severity::Warning, "tree.hidden", text, "write hidden = [\"temp/\", \"extracted/\", \".*\"]");
+        }
+    }
+
+    /// What stands in the way within the public tree.
+    fn content(&mut self, public: &Root, hidden: &Hidden, now: Timestamp) {
+        let survey = match survey::of(public, hidden, now) {
+            Ok(survey) => survey,
+            Err(LookError::Away) => return,
+            Err(error) => return self.tell(Severity::Error, "tree.public", format!("it can't be walked: {error}"), ACCESS),
+        };
+        let at_least = if survey.is_whole { "" } else { "at least " };
+        let mut some = |seen: &survey::Seen, severity, key: &str, what: &str, advice: &str| {
+            if seen.count > 0 {
+                let text = format!("{at_least}{} {what}, the first: {}", grouped(seen.count), seen.first);
+                self.tell(severity, key, text, advice);
+            }
+        };
+        some(&survey.unreadable, Severity::Error, "tree.public", "files or folders can't be read", ACCESS);
+        let links = "they are answered with 404; name the folders where they end in tree.link-roots, if that is meant";
+        some(&survey.forbidden, Severity::Warning, "tree.symlinks", "links lead where none may, or nowhere", links);
+        some(&survey.bad_names, Severity::Hint, "tree.public", "names can't stand in a URL", "nobody can ask for them; rename them");
+        let future = "they count as new from the moment at which they are noticed; is this machine's clock, or the uploader's, right?";
+        some(&survey.future, Severity::Hint, "tree.public", "files are from the future", future);
+        if survey.files == 0 && survey.is_whole {
+            self.tell(Severity::Warning, "tree.public", "there are folders, but no file in them", "is something mounted elsewhere?");
+        }
+        self.watches(survey.directories);
+    }
+
+    /// Each folder that is watched takes one of a limited number of the kernel's.
+    fn watches(&mut self, directories: u64) {
+        let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok().and_then(|text| text.trim().parse().ok());
+        if let Some(limit) = limit.filter(|&limit: &u64| directories > limit) {
+            let text = format!("{} folders, but the kernel watches {} at most", grouped(directories), grouped(limit));
+            let advice = "changes in the others are found by the walk only; raise it: sysctl fs.inotify.max_user_watches";
+            self.tell(Severity::Hint, "tree.walk-interval", text, advice);
+        }
+    }
+
+    fn database(&mut self) {
+        let path = &self.config.inventory.database;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match Sqlite::inspect(path) {
+            Err(error) => {
+                let source = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+                self.tell(Severity::Error, "inventory.database", format!("{error}{source}"), "");
+            }
+            Ok(Inspection::Schema(_)) if access(path, Access::WRITE_OK).is_err() => {
+                self.tell(Severity::Error, "inventory.database", format!("{} can't be written to", path.display()), ACCESS);
+            }
+            Ok(_) if !folder.is_dir() => {
+                let text = format!("there is no folder {} for the database", folder.display());
+                self.tell(Severity::Error, "inventory.database", text, "make it, and give it to the user that the server runs as");
+            }
+            Ok(_) if access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() => {
+                self.tell(Severity::Error, "inventory.database", format!("nothing can be created in {}", folder.display()), ACCESS);
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn geoip(&mut self, now: Timestamp) {
+        let (locator, problems) = match Locator::open(&self.config.geoip) {
+            Ok(opened) => opened,
+            Err(error) => return self.tell(Severity::Error, "geoip", error.to_string(), "install the program again"),
+        };
+        for problem in problems {
+            self.tell(Severity::Error, problem.key, problem.reason, "until that is mended, the built-in database is used");
+        }
+        for database in locator.describe() {
+            let old = database.built.filter(|built| now.as_second().saturating_sub(built.as_second()) > OLD_DATABASE);
+            if let (Some(built), Source::File(path)) = (old, &database.source) {
+                let text = format!("{} is of {}", path.display(), built.strftime("%Y-%m-%d"));
+                self.tell(Severity::Hint, &format!("geoip.{}", database.role), text, "networks move; fetch a new one now and then");
+            }
+        }
+    }
+
+    /// Whether the addresses are this machine's. The ports may be taken: by the server that runs already.
+    fn sockets(&mut self) {
+        let server = &self.config.server;
+        let of = |key: &'static str, addresses: &[std::net::SocketAddr]| addresses.iter().map(|a| (key, a.ip())).collect::<Vec<_>>();
+        let mut all = of("server.listen", &server.listen);
+        all.extend(of("server.listen-proxy-protocol", &server.listen_proxy_protocol));
+        all.extend(of("server.admin-listen", server.admin_listen.as_slice()));
+        for (key, ip) in all {
+            if let Err(error) = TcpListener::bind((ip, 0)) {
+                self.tell(Severity::Error, key, format!("{ip} can't be listened to: {error}"), "is it an address of this machine?");
+            }
+        }
+    }
+
+    fn open_files(&mut self) {
+        let wanted = (self.config.server.max_connections as u64).saturating_add(OTHER_FILES);
+        let Some(most) = getrlimit(Resource::Nofile).maximum.filter(|&most| most < wanted) else { return };
+        let text = format!("{} connections, but a process may open {} files only", self.config.server.max_connections, grouped(most));
+        let advice = "raise the limit (systemd: LimitNOFILE=) where the server runs, or lower this";
+        self.tell(Severity::Hint, "server.max-connections", text, advice);
+    }
+}
+
+const ACCESS: &str = "run `check` as the user that the server runs as; that user needs to get at it";
+const LEAK: &str = "files that are not public would be handed out and sent to mirrors; name the folder that mirrors copy";
+
+fn is_application(folder: &Path) -> bool {
+    folder.join("temp").is_dir() && folder.join("extracted").is_dir()
+}

@@ -1,0 +1,231 @@
+//! `redirector files`: what the inventory knows of a file, and orders not to hand one out.
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::output::{ago, grouped, print, print_json, print_table, table, time};
+use super::{Context, target};
+use crate::inventory::{Hold, HoldEvent, Inventory};
+use crate::model::{FileRecord, FileState, Sha256};
+
+/// See and change what is known of files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show a file: its version, age, digest, and the mirrors that hold it.
+    Show {
+        /// A URL, a path as a client asks for it, or the path below the prefix.
+        path: String,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop handing out a file, or everything below a directory, at once: clients get 410.
+    Hold {
+        /// A URL, a path as a client asks for it, or the path below the prefix.
+        path: String,
+        /// The reason, to be found again later.
+        #[arg(long)]
+        because: String,
+    },
+    /// Hand it out again.
+    Release {
+        /// The path that was put on hold.
+        path: String,
+        /// The reason, to be found again later.
+        #[arg(long)]
+        because: String,
+    },
+    /// List what is on hold, with the reasons.
+    Holds {
+        /// What was held and released in the past, too.
+        #[arg(long)]
+        history: bool,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How much of the past `files holds --history` shows.
+const HISTORY: usize = 200;
+
+pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Show { path, json } => show(context, &path, json).await,
+        Command::Hold { path, because } => {
+            let target = target::find(&context.configs, &path)?;
+            let inventory = context.open_inventory(target.config).await?;
+            let at = context.clock.now();
+            inventory.hold(Hold { path: target.path.clone(), because, at }).await.context("the hold could not be written down")?;
+            inventory.close().await?;
+            print(&format!("on hold: {}{}", target.config.tree.prefix.encoded(), target.path))
+        }
+        Command::Release { path, because } => {
+            let target = target::find(&context.configs, &path)?;
+            let inventory = context.open_inventory(target.config).await?;
+            let was_held = inventory.release(target.path.clone(), because, context.clock.now()).await?;
+            inventory.close().await?;
+            anyhow::ensure!(was_held, "{:?} is not on hold itself; see `redirector files holds`", path);
+            print(&format!("released: {}{}", target.config.tree.prefix.encoded(), target.path))
+        }
+        Command::Holds { history, json } => holds(context, history, json).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    path: String,
+    on_hold: bool,
+    version: u32,
+    state: &'static str,
+    size: u64,
+    modified: Timestamp,
+    public_since: Timestamp,
+    sha256: Option<Sha256>,
+    mirrors: Vec<ShownMirror>,
+}
+
+#[derive(Serialize)]
+struct ShownMirror {
+    name: String,
+    holds: bool,
+    health: &'static str,
+}
+
+async fn show(context: &Context, text: &str, json: bool) -> anyhow::Result<()> {
+    let target = target::find(&context.configs, text)?;
+    let inventory = context.open_inventory(target.config).await?;
+    let record = inventory.file(target.path.clone()).await?;
+    let Some(record) = record else {
+        let near = inventory.files(target.path.clone(), None, 1).await?;
+        inventory.close().await?;
+        let hint = if near.is_empty() {
+            "; is it in the public tree? (`redirector explain` says what a client would get)"
+        } else {
+            "; it is a directory"
+        };
+        anyhow::bail!("the inventory has no file {:?}{hint}", target.path);
+    };
+    let shown = describe(&inventory, &record);
+    inventory.close().await?;
+    if json { print_json(&shown) } else { print_shown(&shown, context.clock.now()) }
+}
+
+fn describe(inventory: &Inventory, record: &FileRecord) -> Shown {
+    let snapshot = inventory.snapshot();
+    let mirrors = snapshot.mirrors();
+    Shown {
+        path: record.path.to_string(),
+        on_hold: snapshot.is_held(&record.path),
+        version: record.version.0,
+        state: state_word(record.state),
+        size: record.fingerprint.size,
+        modified: record.fingerprint.mtime(),
+        public_since: record.public_since,
+        sha256: record.sha256,
+        mirrors: mirrors
+            .members
+            .iter()
+            .map(|member| ShownMirror {
+                name: member.mirror.name.to_string(),
+                holds: member.holds(record.version),
+                health: member.health.as_str(),
+            })
+            .collect(),
+    }
+}
+
+const fn state_word(state: FileState) -> &'static str {
+    match state {
+        FileState::Settled => "settled",
+        FileState::Unconfirmed => "unconfirmed: written again with the same size, to be hashed",
+        FileState::Changing => "changing: it is being written",
+    }
+}
+
+fn print_shown(shown: &Shown, now: Timestamp) -> anyhow::Result<()> {
+    let holders = shown.mirrors.iter().filter(|mirror| mirror.holds).count();
+    let mut facts = table(["", ""]);
+    facts.set_header(Vec::<String>::new());
+    facts.add_row(["path", &shown.path]);
+    if shown.on_hold {
+        facts.add_row(["on hold", "yes: clients get 410 (`redirector files holds` says why)"]);
+    }
+    facts.add_row(["version", &shown.version.to_string()]);
+    facts.add_row(["state", shown.state]);
+    facts.add_row(["size", &format!("{} bytes", grouped(shown.size))]);
+    facts.add_row(["modified", &format!("{} ({})", time(shown.modified), ago(shown.modified, now))]);
+    facts.add_row(["public since", &format!("{} ({})", time(shown.public_since), ago(shown.public_since, now))]);
+    facts.add_row(["sha256", &shown.sha256.map_or_else(|| "not hashed yet".to_owned(), |digest| digest.to_string())]);
+    facts.add_row(["mirrors", &format!("{holders} of {} hold this version", shown.mirrors.len())]);
+    print_table(&facts)?;
+    if shown.mirrors.is_empty() {
+        return Ok(());
+    }
+    let mut mirrors = table(["MIRROR", "HOLDS IT", "HEALTH"]);
+    for mirror in &shown.mirrors {
+        mirrors.add_row([mirror.name.as_str(), if mirror.holds { "yes" } else { "no" }, mirror.health]);
+    }
+    print("")?;
+    print_table(&mirrors)
+}
+
+#[derive(Serialize)]
+struct ShownHold {
+    prefix: String,
+    path: String,
+    because: String,
+    at: Timestamp,
+}
+
+/// A hold that was set or lifted.
+#[derive(Serialize)]
+struct ShownEvent {
+    prefix: String,
+    path: String,
+    what: &'static str,
+    because: String,
+    at: Timestamp,
+}
+
+fn event_of(prefix: &str, event: HoldEvent) -> ShownEvent {
+    ShownEvent { prefix: prefix.to_owned(), path: event.path.to_string(), what: event.action.as_str(), because: event.because, at: event.at }
+}
+
+async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<()> {
+    let mut standing = Vec::new();
+    let mut past = Vec::new();
+    for config in &context.configs {
+        let inventory = context.open_inventory(config).await?;
+        let prefix = config.tree.prefix.encoded();
+        let shown = |hold: Hold| ShownHold { prefix: prefix.clone(), path: hold.path.to_string(), because: hold.because, at: hold.at };
+        standing.extend(inventory.holds().await?.into_iter().map(shown));
+        if history {
+            past.extend(inventory.hold_history(HISTORY).await?.into_iter().map(|event| event_of(&prefix, event)));
+        }
+        inventory.close().await?;
+    }
+    if json {
+        return print_json(&serde_json::json!({ "holds": standing, "history": past }));
+    }
+    if standing.is_empty() {
+        print("nothing is on hold")?;
+    } else {
+        let mut rows = table(["PATH", "SINCE", "BECAUSE"]);
+        for hold in &standing {
+            rows.add_row([format!("{}{}", hold.prefix, hold.path), time(hold.at), hold.because.clone()]);
+        }
+        print_table(&rows)?;
+    }
+    if !past.is_empty() {
+        let mut rows = table(["WHEN", "WHAT", "PATH", "BECAUSE"]);
+        for event in &past {
+            rows.add_row([time(event.at), event.what.to_owned(), format!("{}{}", event.prefix, event.path), event.because.clone()]);
+        }
+        print("")?;
+        print_table(&rows)?;
+    }
+    Ok(())
+}

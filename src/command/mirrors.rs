@@ -1,0 +1,245 @@
+//! `redirector mirrors`: what the instance knows of its mirrors.
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use comfy_table::CellAlignment;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Context;
+use super::output::{ago, grouped, print, print_json, print_table, table, time};
+use crate::inventory::{Counts, HealthChange, Inventory, MirrorState, ScanSummary};
+use crate::model::{Mirror, MirrorName};
+
+/// See what is known of mirrors.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List all mirrors: where they are, how much they hold, whether they work.
+    List {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one mirror with the history of its scans and its health.
+    Show {
+        /// The mirror's name in the configuration.
+        name: String,
+        /// How many scans and changes of health to show.
+        #[arg(long, default_value_t = 10)]
+        last: usize,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List { json } => list(context, json).await,
+        Command::Show { name, last, json } => show(context, &name, last, json).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Row {
+    instance: String,
+    name: MirrorName,
+    enabled: bool,
+    health: &'static str,
+    country: Option<String>,
+    continent: Option<String>,
+    score: u32,
+    holds: u64,
+    of: u64,
+    last_scan: Option<Timestamp>,
+    last_scan_error: Option<String>,
+}
+
+async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for config in &context.configs {
+        let inventory = context.open_inventory(config).await?;
+        let members = inventory.snapshot().mirrors().members.clone();
+        let of = inventory.snapshot().file_count();
+        for member in members {
+            rows.push(row(&config.name, &inventory, &member, of).await?);
+        }
+        inventory.close().await?;
+    }
+    if json {
+        return print_json(&rows);
+    }
+    if rows.is_empty() {
+        return print("no mirrors are configured; add a [[mirror]] to the configuration");
+    }
+    let now = context.clock.now();
+    let several = context.configs.len() > 1;
+    let mut shown = table(["MIRROR", "PLACE", "SCORE", "HEALTH", "HOLDS", "SHARE", "LAST SCAN", ""]);
+    for index in [2, 4, 5] {
+        if let Some(column) = shown.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for row in &rows {
+        let name = if several { format!("{}/{}", row.instance, row.name) } else { row.name.to_string() };
+        shown.add_row([
+            name,
+            row.country.clone().or_else(|| row.continent.clone()).unwrap_or_else(|| "?".to_owned()),
+            row.score.to_string(),
+            if row.enabled { row.health.to_owned() } else { "disabled".to_owned() },
+            grouped(row.holds),
+            share(row.holds, row.of),
+            row.last_scan.map_or_else(|| "never".to_owned(), |at| ago(at, now)),
+            row.last_scan_error.as_ref().map_or_else(String::new, |error| format!("failed: {error}")),
+        ]);
+    }
+    print_table(&shown)
+}
+
+async fn row(instance: &str, inventory: &Inventory, member: &MirrorState, of: u64) -> anyhow::Result<Row> {
+    let mirror = &member.mirror;
+    let last = inventory.scans(mirror.name.clone(), 1).await?.into_iter().next();
+    Ok(Row {
+        instance: instance.to_owned(),
+        name: mirror.name.clone(),
+        enabled: mirror.enabled,
+        health: member.health.as_str(),
+        country: mirror.country.map(|country| country.to_string()),
+        continent: mirror.continent.map(|continent| continent.to_string()),
+        score: mirror.score,
+        holds: member.holdings.len(),
+        of,
+        last_scan: last.as_ref().map(|scan| scan.ended),
+        last_scan_error: last.and_then(|scan| scan.outcome.err()),
+    })
+}
+
+fn share(holds: u64, of: u64) -> String {
+    if of == 0 { "-".to_owned() } else { format!("{:.1} %", holds as f64 * 100.0 / of as f64) }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    row: Row,
+    http: Option<String>,
+    https: Option<String>,
+    rsync: Option<String>,
+    ftp: Option<String>,
+    operator: Option<String>,
+    scans: Vec<Scan>,
+    health_changes: Vec<Change>,
+}
+
+/// A scan, as programs read it.
+#[derive(Serialize)]
+struct Scan {
+    began: Timestamp,
+    ended: Timestamp,
+    protocol: &'static str,
+    complete: bool,
+    #[serde(flatten)]
+    counts: Option<Counts>,
+    error: Option<String>,
+}
+
+impl From<ScanSummary> for Scan {
+    fn from(scan: ScanSummary) -> Self {
+        let ScanSummary { began, ended, protocol, outcome, complete } = scan;
+        let (counts, error) = match outcome {
+            Ok(counts) => (Some(counts), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        Self { began, ended, protocol: protocol.as_str(), complete, counts, error }
+    }
+}
+
+/// A change of health, as programs read it.
+#[derive(Serialize)]
+struct Change {
+    at: Timestamp,
+    health: &'static str,
+    reason: Option<String>,
+}
+
+async fn show(context: &Context, name: &str, last: usize, json: bool) -> anyhow::Result<()> {
+    let mut found = false;
+    for config in &context.configs {
+        let inventory = context.open_inventory(config).await?;
+        let member = inventory.snapshot().mirrors().members.iter().find(|m| m.mirror.name.as_str() == name).cloned();
+        if let Some(member) = member {
+            found = true;
+            let shown = describe(&config.name, &inventory, &member, last).await?;
+            if json { print_json(&shown)? } else { print_shown(&shown, &member.mirror, context.clock.now())? }
+        }
+        inventory.close().await?;
+    }
+    anyhow::ensure!(found, "no mirror is called {name:?}; `redirector mirrors list` names them");
+    Ok(())
+}
+
+async fn describe(instance: &str, inventory: &Inventory, member: &MirrorState, last: usize) -> anyhow::Result<Shown> {
+    let mirror = &member.mirror;
+    Ok(Shown {
+        row: row(instance, inventory, member, inventory.snapshot().file_count()).await?,
+        http: mirror.http.as_ref().map(ToString::to_string),
+        https: mirror.https.as_ref().map(ToString::to_string),
+        rsync: mirror.rsync.clone(),
+        ftp: mirror.ftp.clone(),
+        operator: mirror.operator.clone(),
+        scans: inventory.scans(mirror.name.clone(), last).await?.into_iter().map(Scan::from).collect(),
+        health_changes: inventory
+            .health_history(mirror.name.clone(), last)
+            .await?
+            .into_iter()
+            .map(|HealthChange { health, at, reason }| Change { at, health: health.as_str(), reason })
+            .collect(),
+    })
+}
+
+fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::Result<()> {
+    let mut facts = table(["", ""]);
+    facts.set_header(Vec::<String>::new());
+    facts.add_row(["mirror", shown.row.name.as_str()]);
+    for (key, value) in
+        [("operator", &shown.operator), ("https", &shown.https), ("http", &shown.http), ("rsync", &shown.rsync), ("ftp", &shown.ftp)]
+    {
+        if let Some(value) = value {
+            facts.add_row([key, value]);
+        }
+    }
+    let place = mirror.country.map_or_else(|| "unknown".to_owned(), |c| format!("{} ({c})", c.name().unwrap_or("?")));
+    let point = mirror.point.map_or_else(String::new, |p| format!(", {:.2}, {:.2}", p.latitude, p.longitude));
+    facts.add_row(["place", &format!("{place}{point}")]);
+    facts.add_row(["score", &shown.row.score.to_string()]);
+    facts.add_row(["health", if shown.row.enabled { shown.row.health } else { "disabled" }]);
+    facts.add_row(["holds", &format!("{} of {} files ({})", grouped(shown.row.holds), grouped(shown.row.of), share(shown.row.holds, shown.row.of))]);
+    print_table(&facts)?;
+    if !shown.scans.is_empty() {
+        print("")?;
+        let mut rows = table(["SCAN", "BY", "SECONDS", "FOUND", "GONE", "MISMATCHED", "DOUBTFUL", "RESULT"]);
+        for scan in &shown.scans {
+            let seconds = format!("{:.1}", scan.ended.duration_since(scan.began).as_secs_f64());
+            let (numbers, result) = match (&scan.counts, &scan.error) {
+                (Some(c), _) => {
+                    let result = if scan.complete { "complete" } else { "in part" };
+                    ([c.found, c.gone, c.mismatched, c.doubtful].map(grouped), result.to_owned())
+                }
+                (None, error) => (["-"; 4].map(str::to_owned), format!("failed: {}", error.as_deref().unwrap_or("?"))),
+            };
+            let head = [ago(scan.began, now), scan.protocol.to_owned(), seconds];
+            rows.add_row(head.into_iter().chain(numbers).chain([result]));
+        }
+        print_table(&rows)?;
+    }
+    if !shown.health_changes.is_empty() {
+        print("")?;
+        let mut rows = table(["HEALTH", "SINCE", "BECAUSE"]);
+        for change in &shown.health_changes {
+            rows.add_row([change.health.to_owned(), time(change.at), change.reason.clone().unwrap_or_default()]);
+        }
+        print_table(&rows)?;
+    }
+    Ok(())
+}

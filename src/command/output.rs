@@ -1,0 +1,86 @@
+//! What commands print: tables that fit a terminal for people, JSON for programs.
+
+use std::io::{self, Write as _};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// An empty table with these headings, without lines around cells.
+pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+/// Prints a line, or whatever text, to standard output. A reader that went away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Prints a table without the blanks at the ends of its lines.
+pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
+    print(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
+}
+
+/// Prints a value as JSON.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&serde_json::to_string_pretty(value)?)
+}
+
+/// A time for people: local, to the second.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+/// How long ago something was, in one unit: `3 days ago`.
+pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.as_second().saturating_sub(at.as_second());
+    let (count, unit) = match seconds.abs() {
+        0..60 => (seconds.abs(), "second"),
+        60..3600 => (seconds.abs() / 60, "minute"),
+        3600..86_400 => (seconds.abs() / 3600, "hour"),
+        other => (other / 86_400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    if seconds < 0 { format!("in {count} {unit}{plural}") } else { format!("{count} {unit}{plural} ago") }
+}
+
+/// A number with separators: `676,401`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_ages_read_well() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        let now = Timestamp::from_second(1_000_000).expect("valid");
+        let at = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).expect("valid");
+        assert_eq!([1, 59, 3600, 200_000, -120].map(|s| ago(at(s), now)), [
+            "1 second ago",
+            "59 seconds ago",
+            "1 hour ago",
+            "2 days ago",
+            "in 2 minutes"
+        ]);
+    }
+}

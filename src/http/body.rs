@@ -1,0 +1,238 @@
+//! Bodies of answers: a few bytes, or parts of one open file, read piece by piece as the client takes them.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use rustix::io::ReadWriteFlags;
+use tokio::task::JoinHandle;
+
+use super::connection::UnderWay;
+use super::metrics::Counts;
+
+/// The body of an answer.
+///
+/// What is announced is sent: a file that got shorter meanwhile ends the connection instead.
+#[derive(Debug, Default)]
+pub struct Body {
+    pieces: VecDeque<Piece>,
+    file: Option<Arc<File>>,
+    /// A piece of the file that is being read by a thread that may wait.
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    left: u64,
+    under_way: Option<UnderWay>,
+    counts: Option<Arc<Counts>>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    File(Range<u64>),
+}
+
+/// How much of a file is held in memory for one client: 10,000 slow ones take 320 MB at the very most.
+const CHUNK_BYTES: u64 = 32 * 1024;
+
+impl Body {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let mut body = Self::empty();
+        body.push_bytes(bytes);
+        body
+    }
+
+    /// Parts of a file, to be filled by [`Body::push_part`]; `counts` hears what is sent.
+    #[must_use]
+    pub fn of_file(file: File, counts: Arc<Counts>) -> Self {
+        Self { file: Some(Arc::new(file)), counts: Some(counts), ..Self::default() }
+    }
+
+    /// Appends bytes.
+    pub fn push_bytes(&mut self, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        if !bytes.is_empty() {
+            self.left += bytes.len() as u64;
+            self.pieces.push_back(Piece::Bytes(bytes));
+        }
+    }
+
+    /// Appends a part of the file.
+    pub fn push_part(&mut self, part: Range<u64>) {
+        if !part.is_empty() {
+            self.left += part.end - part.start;
+            self.pieces.push_back(Piece::File(part));
+        }
+    }
+
+    /// How many bytes are still to be sent.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether nothing is to be sent.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Keeps a request under way until the body is sent or given up.
+    pub fn accompany(&mut self, under_way: UnderWay) {
+        self.under_way = Some(under_way);
+    }
+
+    fn poll_part(&mut self, part: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let Some(file) = &self.file else { return Poll::Ready(Err(cut_short())) };
+        let length = usize::try_from((part.end - part.start).min(CHUNK_BYTES)).unwrap_or(0);
+        let mut reading = match self.reading.take() {
+            Some(reading) => reading,
+            None => match read_cached(file, part.start, length) {
+                Some(read) => return Poll::Ready(read),
+                None => {
+                    let (file, start) = (Arc::clone(file), part.start);
+                    tokio::task::spawn_blocking(move || read_at(&file, start, length))
+                }
+            },
+        };
+        match Pin::new(&mut reading).poll(cx) {
+            Poll::Ready(read) => Poll::Ready(read.unwrap_or_else(|error| Err(io::Error::other(error)))),
+            Poll::Pending => {
+                self.reading = Some(reading);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        match self.pieces.pop_front() {
+            None => Poll::Ready(None),
+            Some(Piece::Bytes(bytes)) => Poll::Ready(Some(Ok(bytes))),
+            Some(Piece::File(mut part)) => {
+                let Poll::Ready(read) = self.poll_part(&part, cx) else {
+                    self.pieces.push_front(Piece::File(part));
+                    return Poll::Pending;
+                };
+                if let Ok(bytes) = &read {
+                    part.start += bytes.len() as u64;
+                    if !part.is_empty() {
+                        self.pieces.push_front(Piece::File(part));
+                    }
+                }
+                Poll::Ready(Some(read))
+            }
+        }
+    }
+}
+
+/// Reads what the kernel has in memory, without waiting for a disk; `None` where it would have to wait.
+fn read_cached(file: &File, start: u64, length: usize) -> Option<io::Result<Bytes>> {
+    let mut buffer = vec![0; length];
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut buffer)], start, ReadWriteFlags::NOWAIT) {
+        Ok(read) if read > 0 => {
+            buffer.truncate(read);
+            Some(Ok(buffer.into()))
+        }
+        // It would wait, the file system can't tell, or the file ends here: the other way finds out.
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn read_at(file: &File, start: u64, length: usize) -> io::Result<Bytes> {
+    let mut buffer = vec![0; length];
+    loop {
+        match file.read_at(&mut buffer, start) {
+            Ok(0) => return Err(cut_short()),
+            Ok(read) => {
+                buffer.truncate(read);
+                return Ok(buffer.into());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn cut_short() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file got shorter while it was sent")
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.get_mut();
+        let Some(read) = ready!(this.poll_next(cx)) else { return Poll::Ready(None) };
+        let bytes = read?;
+        let length = bytes.len() as u64;
+        this.left = this.left.saturating_sub(length);
+        if let Some(under_way) = &this.under_way {
+            under_way.advance();
+        }
+        if let Some(counts) = &this.counts {
+            counts.served(length);
+        }
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> File {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(content).expect("written");
+        file
+    }
+
+    #[tokio::test]
+    async fn parts_of_a_file_and_bytes_come_in_order() {
+        let content: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
+        let mut body = Body::of_file(file(&content), Arc::default());
+        body.push_bytes("start ");
+        body.push_part(10..90_000);
+        body.push_part(5..5);
+        body.push_bytes(" middle ");
+        body.push_part(99_999..100_000);
+        let expected = [b"start ", &content[10..90_000], b" middle ", &content[99_999..]].concat();
+        assert_eq!(body.len(), expected.len() as u64);
+        assert_eq!(body.collect().await.expect("read").to_bytes(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_gets_shorter_ends_in_an_error() {
+        let shrinking = file(&[7; 50_000]);
+        let mut body = Body::of_file(shrinking.try_clone().expect("a handle"), Arc::default());
+        body.push_part(0..50_000);
+        assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+        shrinking.set_len(100).expect("cut");
+        assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+    }
+}

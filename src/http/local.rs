@@ -1,0 +1,120 @@
+//! A file of ours as an answer: by conditions and ranges, from the one handle that was opened for it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Response};
+use jiff::Timestamp;
+
+use super::body::Body;
+use super::conditional::{Validators, Verdict};
+use super::metrics::Counts;
+use super::range::{self, Wanted};
+use super::response::{Description, content_range};
+use crate::decide::Why;
+use crate::model::TreePath;
+use crate::tree::OpenFile;
+
+/// Answers with a file. What is said of it (length, tag, time) is what its handle says.
+#[must_use]
+pub fn answer(
+    opened: OpenFile,
+    path: &TreePath<'_>,
+    why: Why,
+    (method, headers): (&Method, &HeaderMap),
+    counts: &Arc<Counts>,
+    now: Timestamp,
+) -> Response<Body> {
+    let OpenFile { file, fingerprint } = opened;
+    let (validators, now) = (Validators::of(&fingerprint), now.into());
+    let description = Description { content_type: content_type(path), validators: &validators, why, now };
+    match validators.judge(headers) {
+        Verdict::NotModified => return description.not_modified(),
+        Verdict::Failed => return description.precondition_failed(),
+        Verdict::Proceed => {}
+    }
+    let size = fingerprint.size;
+    // Ranges are defined for GET only (RFC 9110 section 14.2).
+    let ranged = method == Method::GET && validators.allow_range(headers, now);
+    let wanted = if ranged { range::wanted(headers, size) } else { Wanted::Whole };
+    let mut body = Body::of_file(file, Arc::clone(counts));
+    match wanted {
+        Wanted::Nothing => description.range_not_satisfiable(size),
+        Wanted::Whole => {
+            body.push_part(0..size);
+            description.whole(body)
+        }
+        Wanted::Parts(parts) => match parts.as_slice() {
+            [part] => {
+                body.push_part(part.clone());
+                description.part(body, part, size)
+            }
+            parts => {
+                let boundary = boundary(&validators, parts);
+                fill_multipart(&mut body, parts, &description.content_type, &boundary, size);
+                description.parts(body, &boundary)
+            }
+        },
+    }
+}
+
+/// A body of type `multipart/byteranges` (RFC 9110 section 14.6).
+fn fill_multipart(body: &mut Body, parts: &[Range<u64>], content_type: &HeaderValue, boundary: &str, size: u64) {
+    let content_type = content_type.to_str().unwrap_or("application/octet-stream");
+    for part in parts {
+        let range = content_range(part, size);
+        body.push_bytes(format!("\r\n--{boundary}\r\n{CONTENT_TYPE}: {content_type}\r\nContent-Range: {range}\r\n\r\n"));
+        body.push_part(part.clone());
+    }
+    body.push_bytes(format!("\r\n--{boundary}--\r\n"));
+}
+
+/// A line that the content does not have by chance, and that nobody can aim at without setting the file's ctime.
+fn boundary(validators: &Validators, parts: &[Range<u64>]) -> String {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = siphasher::sip::SipHasher::new();
+    validators.etag.hash(&mut hasher);
+    parts.hash(&mut hasher);
+    format!("redirector-{:016x}", hasher.finish())
+}
+
+/// The media type by the name's suffix. Sugar's bundles are not in the tables of others.
+#[must_use]
+pub fn content_type(path: &TreePath<'_>) -> HeaderValue {
+    let name = path.name();
+    let suffix = name.rsplit(|&byte| byte == b'.').next().filter(|suffix| suffix.len() < name.len());
+    let suffix = suffix.and_then(|suffix| std::str::from_utf8(suffix).ok()).unwrap_or("");
+    if suffix.eq_ignore_ascii_case("xo") {
+        return HeaderValue::from_static("application/vnd.olpc-sugar");
+    }
+    if suffix.eq_ignore_ascii_case("xol") {
+        return HeaderValue::from_static("application/vnd.olpc-content");
+    }
+    let guess = mime_guess::from_ext(suffix).first_raw().unwrap_or("application/octet-stream");
+    HeaderValue::from_static(guess)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_go_by_suffix() {
+        for (name, expected) in [
+            ("4078/labyrinth-7.xo", "application/vnd.olpc-sugar"),
+            ("A.XO", "application/vnd.olpc-sugar"),
+            ("wikipedia.xol", "application/vnd.olpc-content"),
+            ("a.pdf", "application/pdf"),
+            ("a.txt", "text/plain"),
+            ("a.tar.gz", "application/gzip"),
+            ("xo", "application/octet-stream"),
+            ("README", "application/octet-stream"),
+            (".xo", "application/vnd.olpc-sugar"),
+            ("a.\u{fc}", "application/octet-stream"),
+        ] {
+            let path = TreePath::parse(name.as_bytes()).expect("a path");
+            assert_eq!(content_type(&path), expected, "{name}");
+        }
+    }
+}

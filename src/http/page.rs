@@ -1,0 +1,133 @@
+//! Pages: the list of a directory, and errors; each as HTML, JSON or text.
+
+use askama::Template;
+use http::StatusCode;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde_json::json;
+
+use super::accept::Form;
+use crate::geo::Credit;
+use crate::model::ByteSize;
+
+/// The list of a directory.
+#[derive(Template, Serialize, Debug)]
+#[template(path = "index.html")]
+pub struct Index {
+    /// The path as people read it, with slashes at both ends.
+    pub path: String,
+    /// Whether there is a directory above it that is listed too.
+    #[serde(skip)]
+    pub has_parent: bool,
+    /// What is in it.
+    #[serde(rename = "entries")]
+    pub rows: Vec<Row>,
+    /// Whether there is more in it.
+    pub truncated: bool,
+    /// What the licence of a GeoIP database wants pages to say.
+    #[serde(skip)]
+    pub credit: Option<Credit>,
+}
+
+/// An entry of a directory.
+#[derive(Serialize, Debug)]
+pub struct Row {
+    /// The name as people read it.
+    pub name: String,
+    /// The link to it, relative to the directory and percent-encoded; with a slash at the end if it is a directory.
+    pub href: String,
+    #[serde(rename = "directory")]
+    /// Whether it is a directory itself.
+    pub is_directory: bool,
+    /// Bytes, of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
+impl Row {
+    fn size_for_people(&self) -> String {
+        self.size.map_or_else(String::new, |size| ByteSize(size).to_string())
+    }
+
+    fn time_for_people(&self) -> String {
+        self.modified.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string()
+    }
+}
+
+impl Index {
+    /// The list in a form.
+    #[must_use]
+    pub fn render(&self, form: Form) -> String {
+        match form {
+            Form::Html => self.to_string(),
+            Form::Json => serde_json::to_string(self).unwrap_or_default(),
+            Form::Text => self.rows.iter().fold(String::new(), |text, row| text + &row.href + "\n"),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    status: u16,
+    title: &'a str,
+    detail: &'a str,
+}
+
+/// An error in a form.
+#[must_use]
+pub fn error(status: StatusCode, detail: &str, form: Form) -> String {
+    let title = status.canonical_reason().unwrap_or("Error");
+    match form {
+        Form::Html => ErrorPage { status: status.as_u16(), title, detail }.to_string(),
+        Form::Json => json!({ "status": status.as_u16(), "error": title, "detail": detail }).to_string(),
+        Form::Text => format!("{} {title}: {detail}\n", status.as_u16()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Index {
+        let row = |name: &str, size| Row {
+            name: name.to_owned(),
+            href: name.replace('<', "%3C"),
+            is_directory: size == None,
+            size,
+            modified: Timestamp::UNIX_EPOCH,
+        };
+        let rows = vec![row("4078", None), row("a<b.xo", Some(676_401))];
+        Index {
+            path: "/activities/".to_owned(),
+            has_parent: true,
+            rows,
+            truncated: true,
+            credit: Some(Credit { text: "IP data & more", url: "https://geo.example/?a&b" }),
+        }
+    }
+
+    #[test]
+    fn names_in_a_page_are_escaped() {
+        let page = index().render(Form::Html);
+        assert!(page.contains(r#"<a href="./a%3Cb.xo">a&#60;b.xo</a>"#), "{page}");
+        assert!(page.contains("660.5 KiB") && page.contains("1970-01-01 00:00") && page.contains("only the first 2"), "{page}");
+        assert!(page.contains("IP data &#38; more") && page.contains(r#"<a href="../">"#), "{page}");
+        assert!(!page.contains("<script"), "{page}");
+        assert!(error(StatusCode::NOT_FOUND, "no <file>", Form::Html).contains("no &#60;file&#62;"));
+    }
+
+    #[test]
+    fn programs_get_the_list_as_json() {
+        let list: serde_json::Value = serde_json::from_str(&index().render(Form::Json)).expect("JSON");
+        assert_eq!(
+            list["entries"][1],
+            json!({ "name": "a<b.xo", "href": "a%3Cb.xo", "directory": false, "size": 676_401, "modified": "1970-01-01T00:00:00Z" })
+        );
+        assert_eq!(list["path"], "/activities/");
+        assert_eq!(list["truncated"], true);
+    }
+}

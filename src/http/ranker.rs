@@ -1,0 +1,126 @@
+//! Ranking mirrors for requests, with what can be remembered between them: the mirrors sorted for each place.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+use quick_cache::sync::Cache;
+
+use super::client::Client;
+use super::metrics::{Counts, MirrorCounts};
+use crate::inventory::{FileEntry, MirrorSet, Snapshot};
+use crate::model::{ClientNetwork, Mirror, Place};
+use crate::selection::{self, PlaceKey, Ranking, Selector, Tiers};
+
+/// Ranks the mirrors of one instance.
+#[derive(Debug)]
+pub struct Ranker {
+    prepared: ArcSwap<Prepared>,
+    /// Taken by who prepares, so that a new list of mirrors is prepared once.
+    preparing: Mutex<()>,
+}
+
+/// What is the same for all requests as long as the list of mirrors is.
+pub struct Prepared {
+    /// Of the list of mirrors.
+    generation: u64,
+    selector: Selector,
+    tiers: Cache<PlaceKey, Arc<Tiers>>,
+    counts: Vec<Arc<MirrorCounts>>,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// A ranking, and the mirrors that it speaks of.
+pub struct Ranked {
+    /// Best first; not empty.
+    pub ranking: Ranking,
+    /// The mirrors.
+    pub mirrors: Guard<Arc<MirrorSet>>,
+    prepared: Arc<Prepared>,
+}
+
+impl Ranked {
+    /// What is counted of the best mirror.
+    #[must_use]
+    pub fn counts_of_best(&self) -> Option<&MirrorCounts> {
+        self.prepared.counts.get(self.ranking.first()?.index).map(|counts| &**counts)
+    }
+}
+
+/// Places whose tiers are remembered. A country database has 250; of a city database's cells, the busiest are enough.
+const CACHED_PLACES: usize = 4096;
+
+impl Ranker {
+    /// A ranker for the mirrors as they are.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, counts: &Counts) -> Self {
+        let prepared = Prepared::new(&snapshot.mirrors(), counts);
+        Self { prepared: ArcSwap::from_pointee(prepared), preparing: Mutex::new(()) }
+    }
+
+    /// The best `wanted` mirrors for a file; `None` where there is none.
+    #[must_use]
+    pub fn rank(
+        &self,
+        (snapshot, counts): (&Snapshot, &Counts),
+        (client, place): (Client, &Place),
+        entry: &FileEntry,
+        wanted: usize,
+    ) -> Option<Ranked> {
+        let (mirrors, prepared) = self.prepare(snapshot, counts);
+        let tiers = prepared.tiers(place, client.address);
+        let usable = |index: usize| {
+            mirrors.members.get(index).is_some_and(|state| {
+                state.holds(entry.version)
+                    && selection::refusal_of_request(&state.mirror, state.health, client.scheme, entry.size).is_none()
+            })
+        };
+        let ranking = tiers.draw(ClientNetwork::of(client.address), usable, wanted);
+        (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, prepared })
+    }
+
+    /// The mirrors, and what is prepared for just this list of them.
+    fn prepare(&self, snapshot: &Snapshot, counts: &Counts) -> (Guard<Arc<MirrorSet>>, Arc<Prepared>) {
+        let mirrors = snapshot.mirrors();
+        let prepared = self.prepared.load();
+        if prepared.generation == mirrors.generation {
+            return (mirrors, Guard::into_inner(prepared));
+        }
+        let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        // What another thread prepared meanwhile may be for this list, or already for the next one.
+        let mirrors = snapshot.mirrors();
+        let prepared = self.prepared.load_full();
+        if prepared.generation == mirrors.generation {
+            return (mirrors, prepared);
+        }
+        let fresh = Arc::new(Prepared::new(&mirrors, counts));
+        self.prepared.store(Arc::clone(&fresh));
+        (mirrors, fresh)
+    }
+}
+
+impl Prepared {
+    fn new(set: &MirrorSet, counts: &Counts) -> Self {
+        let mirrors: Vec<Arc<Mirror>> = set.members.iter().map(|state| Arc::clone(&state.mirror)).collect();
+        Self {
+            generation: set.generation,
+            selector: Selector::new(&mirrors),
+            tiers: Cache::new(CACHED_PLACES),
+            counts: mirrors.iter().map(|mirror| counts.of_mirror(&mirror.name)).collect(),
+        }
+    }
+
+    fn tiers(&self, place: &Place, address: IpAddr) -> Arc<Tiers> {
+        let key = self.selector.key(place, address);
+        self.tiers.get(&key).unwrap_or_else(|| {
+            let tiers = Arc::new(self.selector.tiers_by_key(&key));
+            self.tiers.insert(key, Arc::clone(&tiers));
+            tiers
+        })
+    }
+}

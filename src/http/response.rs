@@ -1,0 +1,255 @@
+//! Answers: one constructor for each kind.
+
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderName, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use super::accept::{self, Form};
+use super::body::Body;
+use super::conditional::Validators;
+use super::page;
+use crate::decide::Why;
+use crate::inventory::MirrorSet;
+use crate::model::{Scheme, TreePath};
+use crate::selection::Ranked;
+
+/// Where administrators read why an answer is as it is.
+pub const X_REDIRECTOR: HeaderName = HeaderName::from_static("x-redirector");
+
+/// How long a client should wait before it asks again for something that is not there right now. Seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("30");
+/// Pages have no scripts, and nothing from elsewhere.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+/// Who keeps the answer must ask again before each use: a hold, or a mirror that holds the file, changes it at once.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+/// As above, and nobody may keep it for others: it is made for this client.
+const ASK_AGAIN_EACH: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// 302 to the best mirror, with the next best as `Link` lines (RFC 6249), each a line of its own and without quotes, since
+/// clients read no other form.
+///
+/// `ranking` speaks of `mirrors`, and is not empty; each of its mirrors has a URL for `scheme`.
+#[must_use]
+pub fn redirect(ranking: &[Ranked], mirrors: &MirrorSet, scheme: Scheme, path: &TreePath<'_>) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    let headers = response.headers_mut();
+    headers.reserve(ranking.len() + 5);
+    // One buffer for all lines; room for usual URLs, so that it rarely grows.
+    let mut lines = Vec::with_capacity(ranking.len() * (path.as_bytes().len() + 128));
+    let mut ends = [0; MAX_LINES];
+    for (ranked, (pri, end)) in ranking.iter().zip((1_u8..).zip(&mut ends)) {
+        if let Some(state) = mirrors.members.get(ranked.index)
+            && let Some(base) = state.mirror.base(scheme)
+        {
+            if pri == 1 {
+                let name = state.mirror.name.as_str();
+                headers.insert(X_REDIRECTOR, line(&["mirror=", name, "; why=", ranked.class.as_str()]));
+            }
+            lines.push(b'<');
+            base.url_into(path, &mut lines);
+            lines.extend_from_slice(b">; rel=duplicate; pri=");
+            lines.push(b'0' + pri);
+            if let Some(country) = state.mirror.country {
+                lines.extend_from_slice(b"; geo=");
+                lines.extend_from_slice(country.as_str().as_bytes());
+            }
+        }
+        *end = lines.len();
+    }
+    let lines = Bytes::from(lines);
+    let mut start = 0;
+    for end in ends {
+        if end > start {
+            let link = lines.slice(start..end);
+            if start == 0 {
+                let close = link.iter().position(|&byte| byte == b'>').unwrap_or(link.len());
+                headers.insert(LOCATION, ascii(link.slice(1..close)));
+            }
+            headers.append(LINK, ascii(link));
+            start = end;
+        }
+    }
+    headers.insert(CACHE_CONTROL, ASK_AGAIN_EACH);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response
+}
+
+/// The most mirrors that one redirect names. A digit has room for its `pri`.
+pub const MAX_LINES: usize = 5;
+
+/// Base URLs are printable ASCII without spaces and quotes, paths are percent-encoded.
+fn ascii(bytes: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(bytes).expect("URLs of mirrors are printable ASCII")
+}
+
+fn line(parts: &[&str]) -> HeaderValue {
+    let mut line = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| line.extend_from_slice(part.as_bytes()));
+    HeaderValue::from_maybe_shared(line.freeze()).expect("mirror names and reasons are printable ASCII")
+}
+
+/// What all answers with a file of ours say about it.
+#[derive(Debug)]
+pub struct Description<'a> {
+    /// What it is.
+    pub content_type: HeaderValue,
+    /// What its content is told by.
+    pub validators: &'a Validators,
+    /// Why it is not at a mirror.
+    pub why: Why,
+    /// What time it is.
+    pub now: SystemTime,
+}
+
+impl Description<'_> {
+    fn response(&self, status: StatusCode, body: Body) -> Response<Body> {
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(X_REDIRECTOR, line(&["local; why=", self.why.as_str()]));
+        headers.insert(CACHE_CONTROL, if self.why == Why::NotPublic { ASK_AGAIN_EACH } else { ASK_AGAIN });
+        if let Ok(etag) = HeaderValue::try_from(&self.validators.etag) {
+            headers.insert(ETAG, etag);
+        }
+        if let Some(time) = self.validators.last_modified(self.now)
+            && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(time))
+        {
+            headers.insert(LAST_MODIFIED, date);
+        }
+        response
+    }
+
+    /// 200 with the whole file.
+    #[must_use]
+    pub fn whole(&self, body: Body) -> Response<Body> {
+        let length = body.len();
+        let mut response = self.response(StatusCode::OK, body);
+        let headers = response.headers_mut();
+        self.describe_content(headers, length);
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        response
+    }
+
+    /// 206 with one part, `start..end` of `size` bytes.
+    #[must_use]
+    pub fn part(&self, body: Body, part: &std::ops::Range<u64>, size: u64) -> Response<Body> {
+        let length = body.len();
+        let mut response = self.response(StatusCode::PARTIAL_CONTENT, body);
+        let headers = response.headers_mut();
+        self.describe_content(headers, length);
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        headers.insert(CONTENT_RANGE, line(&[&content_range(part, size)]));
+        response
+    }
+
+    /// 206 with several parts, each with headers of its own, between `boundary` lines.
+    #[must_use]
+    pub fn parts(&self, body: Body, boundary: &str) -> Response<Body> {
+        let length = body.len();
+        let mut response = self.response(StatusCode::PARTIAL_CONTENT, body);
+        let headers = response.headers_mut();
+        self.describe_content(headers, length);
+        headers.insert(CONTENT_TYPE, line(&["multipart/byteranges; boundary=", boundary]));
+        response
+    }
+
+    /// 304: the client has it.
+    #[must_use]
+    pub fn not_modified(&self) -> Response<Body> {
+        self.response(StatusCode::NOT_MODIFIED, Body::empty())
+    }
+
+    /// 412: it is not what the client speaks of.
+    #[must_use]
+    pub fn precondition_failed(&self) -> Response<Body> {
+        let mut response = self.response(StatusCode::PRECONDITION_FAILED, Body::empty());
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        response
+    }
+
+    /// 416: the file has nothing of the range.
+    #[must_use]
+    pub fn range_not_satisfiable(&self, size: u64) -> Response<Body> {
+        let mut response = self.response(StatusCode::RANGE_NOT_SATISFIABLE, Body::empty());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        headers.insert(CONTENT_RANGE, line(&["bytes */", &size.to_string()]));
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        response
+    }
+
+    fn describe_content(&self, headers: &mut HeaderMap, length: u64) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+}
+
+/// The value of `Content-Range` for a part.
+#[must_use]
+pub fn content_range(part: &std::ops::Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1))
+}
+
+/// 308 to a directory with its slash: a path of this host, percent-encoded.
+#[must_use]
+pub fn slash(location: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, line(&[location]));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    headers.insert(CACHE_CONTROL, ASK_AGAIN);
+    response
+}
+
+/// 200 with the list of a directory, in the form that the client likes best.
+#[must_use]
+pub fn index(list: &page::Index, headers: &HeaderMap) -> Response<Body> {
+    let form = accept::best(headers, &[Form::Html, Form::Json, Form::Text]);
+    let mut response = written(StatusCode::OK, list.render(form), form);
+    response.headers_mut().insert(X_REDIRECTOR, HeaderValue::from_static("local; why=index"));
+    response
+}
+
+/// An error, in the form that the client likes best: plain text for programs that don't care.
+#[must_use]
+pub fn error(status: StatusCode, detail: &str, headers: &HeaderMap) -> Response<Body> {
+    let form = accept::best(headers, &[Form::Text, Form::Json, Form::Html]);
+    let mut response = written(status, page::error(status, detail, form), form);
+    let headers = response.headers_mut();
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        _ => {}
+    }
+    response
+}
+
+/// Some text of ours.
+#[must_use]
+pub fn written(status: StatusCode, text: String, form: Form) -> Response<Body> {
+    let length = text.len();
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CACHE_CONTROL, ASK_AGAIN);
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if form == Form::Html {
+        headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    }
+    response
+}

@@ -1,0 +1,124 @@
+//! All instances of one process behind common sockets: which one a request is for, and what is answered where none is.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+
+use super::body::Body;
+use super::listener::{Handler, Origin};
+use super::metrics::{Counts, Other};
+use super::site::{Asked, Site};
+use super::{response, route};
+use crate::clock;
+use crate::model::RequestPath;
+
+/// The sites that answer, to be replaced as a whole.
+#[derive(Debug, Default)]
+pub struct Router {
+    sites: ArcSwap<Vec<Arc<Site>>>,
+    /// Counts of requests that are for no instance.
+    unrouted: Counts,
+}
+
+impl Router {
+    /// A router for these sites.
+    #[must_use]
+    pub fn new(sites: Vec<Arc<Site>>) -> Self {
+        Self { sites: ArcSwap::from_pointee(sites), unrouted: Counts::default() }
+    }
+
+    /// The sites.
+    #[must_use]
+    pub fn sites(&self) -> Arc<Vec<Arc<Site>>> {
+        self.sites.load_full()
+    }
+
+    /// Replaces the sites; requests under way end with the old ones.
+    pub fn replace(&self, sites: Vec<Arc<Site>>) {
+        self.sites.store(Arc::new(sites));
+    }
+
+    /// What is counted of requests that are for no instance.
+    #[must_use]
+    pub const fn unrouted(&self) -> &Counts {
+        &self.unrouted
+    }
+
+    async fn route(&self, request: &Parts, from: Origin) -> Response<Body> {
+        let began = clock::instant();
+        let host = match host(request) {
+            Ok(host) => host,
+            Err(detail) => return refuse(&self.unrouted, Other::BadRequest, detail, &request.headers),
+        };
+        let readable = matches!(request.method, Method::GET | Method::HEAD);
+        let path = match RequestPath::parse(request.uri.path()) {
+            Ok(path) => path,
+            Err(_) if !readable => return refuse(&self.unrouted, Other::NotAllowed, READ_ONLY, &request.headers),
+            Err(error) => {
+                let detail = format!("The path can't be read: {error}.");
+                return refuse(&self.unrouted, Other::BadRequest, &detail, &request.headers);
+            }
+        };
+        let sites = self.sites.load();
+        let Some((index, below)) = route::find(sites.iter().map(|site| site.route()), host, &path) else {
+            let (other, detail) = if readable { (Other::NotFound, NOTHING_HERE) } else { (Other::NotAllowed, READ_ONLY) };
+            return refuse(&self.unrouted, other, detail, &request.headers);
+        };
+        let site = Arc::clone(&sites[index]);
+        drop(sites);
+        if !readable {
+            return refuse(site.counts(), Other::NotAllowed, READ_ONLY, &request.headers);
+        }
+        let client = site.client(from, request);
+        let response = site.answer(Asked { request, path: &below, is_directory: path.is_directory(), client }).await;
+        site.counts().took(began.elapsed());
+        response
+    }
+}
+
+const READ_ONLY: &str = "Files can only be read here.";
+const NOTHING_HERE: &str = "There is nothing here.";
+
+impl Handler for Router {
+    async fn answer(&self, request: &Parts, from: Origin) -> Response<Body> {
+        let mut response = self.route(request, from).await;
+        if request.method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+
+    fn trusts(&self, peer: IpAddr) -> bool {
+        self.sites.load().iter().any(|site| site.trusts(peer))
+    }
+}
+
+/// The host that a request is for (RFC 9112 section 3.2): that of an absolute target, else of the one `Host` line, which
+/// HTTP/1.1 demands.
+fn host(request: &Parts) -> Result<Option<&str>, &'static str> {
+    let mut lines = request.headers.get_all(HOST).iter();
+    let line = match (lines.next(), lines.next()) {
+        (Some(line), None) => Some(line.to_str().map_err(|_| "The Host header can't be read.")?),
+        (None, _) => None,
+        (Some(_), Some(_)) => return Err("There is more than one Host header."),
+    };
+    match request.uri.authority() {
+        Some(authority) => Ok(Some(authority.as_str())),
+        None if line.is_none() && request.version == Version::HTTP_11 => Err("The Host header is missing."),
+        None => Ok(line),
+    }
+}
+
+fn refuse(counts: &Counts, other: Other, detail: &str, headers: &HeaderMap) -> Response<Body> {
+    counts.other(other);
+    let status = match other {
+        Other::BadRequest => StatusCode::BAD_REQUEST,
+        Other::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        _ => StatusCode::NOT_FOUND,
+    };
+    response::error(status, detail, headers)
+}

@@ -1,0 +1,186 @@
+//! Probing all mirrors again and again, and writing down when the health of one changes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use roaring::RoaringBitmap;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Settings;
+use super::ask::{Finding, ask};
+use super::health::{Tally, Thresholds};
+use super::metrics::Metrics;
+use super::target::Cursor;
+use crate::clock::Clock;
+use crate::inventory::{Inventory, MirrorState};
+use crate::model::{Mirror, MirrorName};
+use crate::scan::schedule::lot;
+use crate::scan::{Clients, Nudge};
+
+/// Keeps the health of all mirrors current.
+pub struct Prober {
+    inventory: Inventory,
+    settings: Settings,
+    clients: Clients,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    nudge: Option<Nudge>,
+    rows: BTreeMap<MirrorName, Row>,
+}
+
+struct Row {
+    due: Timestamp,
+    tally: Tally,
+    cursor: Cursor,
+    round: u64,
+    running: bool,
+}
+
+/// A mirror that is due, as a probe needs it.
+struct Due {
+    mirror: Arc<Mirror>,
+    holdings: Arc<RoaringBitmap>,
+}
+
+/// What a probe brings back.
+struct Probed {
+    cursor: Cursor,
+    finding: Option<Finding>,
+}
+
+/// How often it is looked whether a mirror is due.
+const TICK: Duration = Duration::from_millis(250);
+/// Probes under way at once: each waits for one small answer.
+const PARALLEL: usize = 32;
+/// First probes after a start are spread over this long, or the interval if that is shorter.
+const FIRST: Duration = Duration::from_secs(5);
+
+impl Prober {
+    /// A prober. By `nudge` it asks for a scan of a mirror that lacks what it should hold.
+    #[must_use]
+    pub fn new(
+        inventory: Inventory,
+        settings: Settings,
+        clients: Clients,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        nudge: Option<Nudge>,
+    ) -> Self {
+        Self { inventory, settings, clients, clock, metrics, nudge, rows: BTreeMap::new() }
+    }
+
+    /// Probes until it is told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut probes = JoinSet::new();
+        let mut running: HashMap<tokio::task::Id, MirrorName> = HashMap::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(TICK) => self.start_due(&mut probes, &mut running),
+                Some(ended) = probes.join_next_with_id(), if !probes.is_empty() => {
+                    let (id, probed) = match ended {
+                        Ok((id, probed)) => (id, Some(probed)),
+                        Err(died) => (died.id(), None),
+                    };
+                    if let Some(name) = running.remove(&id) {
+                        self.take(&name, probed).await;
+                    }
+                }
+            }
+        }
+        probes.shutdown().await;
+    }
+
+    /// Starts the probes that are due.
+    fn start_due(&mut self, probes: &mut JoinSet<Probed>, running: &mut HashMap<tokio::task::Id, MirrorName>) {
+        for due in self.due() {
+            if probes.len() >= PARALLEL {
+                return;
+            }
+            let Some(row) = self.rows.get_mut(&due.mirror.name) else { continue };
+            row.running = true;
+            let mut cursor = row.cursor.clone();
+            let name = due.mirror.name.clone();
+            let (inventory, clients, clock) = (self.inventory.clone(), self.clients.clone(), self.clock.clone());
+            let timeout = self.settings.timeout.0;
+            let task = probes.spawn(async move {
+                let finding = match cursor.choose(&inventory, &due.holdings).await {
+                    Ok(files) => Some(ask(&clients, &due.mirror, &files, timeout, &clock).await),
+                    Err(error) => {
+                        tracing::warn!(mirror = %due.mirror.name, %error, "can't choose what to ask a mirror for");
+                        None
+                    }
+                };
+                Probed { cursor, finding }
+            });
+            running.insert(task.id(), name);
+        }
+    }
+
+    /// The mirrors that are due; those that are new are entered, those that left are struck.
+    fn due(&mut self) -> Vec<Due> {
+        let now = self.clock.now();
+        let set = self.inventory.snapshot().mirrors();
+        let members: Vec<&MirrorState> = set.members.iter().filter(|state| state.mirror.enabled).collect();
+        self.rows.retain(|name, row| row.running || members.iter().any(|state| state.mirror.name == *name));
+        let first = FIRST.min(self.settings.interval.0);
+        let mut due = Vec::new();
+        for state in members {
+            let name = &state.mirror.name;
+            let row = self.rows.entry(name.clone()).or_insert_with(|| Row {
+                due: now + span(first.mul_f64(lot(name, 0))),
+                tally: Tally::new(state.health),
+                cursor: Cursor::default(),
+                round: 0,
+                running: false,
+            });
+            if !row.running && row.due <= now {
+                due.push(Due { mirror: Arc::clone(&state.mirror), holdings: Arc::clone(&state.holdings) });
+            }
+        }
+        due
+    }
+
+    /// Takes note of a probe that ended. `None`: it died of a bug.
+    async fn take(&mut self, mirror: &MirrorName, probed: Option<Probed>) {
+        let now = self.clock.now();
+        let Some(row) = self.rows.get_mut(mirror) else { return };
+        row.running = false;
+        row.round += 1;
+        row.due = now + span(self.settings.interval.0.mul_f64(0.9 + 0.2 * lot(mirror, row.round)));
+        let Some(probed) = probed else {
+            tracing::error!(%mirror, "a probe died; this is a bug");
+            return;
+        };
+        row.cursor = probed.cursor;
+        let Some(finding) = probed.finding else { return };
+        let before = row.tally.health();
+        let thresholds = Thresholds { failures: self.settings.failures, successes: self.settings.successes };
+        row.tally = row.tally.after(finding.outcome, thresholds);
+        let health = row.tally.health();
+        self.metrics.note(mirror, finding.outcome, health);
+        if finding.lacks {
+            tracing::info!(%mirror, "a mirror lacks a file that it was seen with; it is scanned soon");
+            self.nudge.iter().for_each(|nudge| nudge.scan_soon(mirror));
+        }
+        if health != before {
+            let reason = finding.reason.clone();
+            tracing::info!(%mirror, health = health.as_str(), before = before.as_str(), reason, "the health of a mirror changed");
+            if let Err(error) = self.inventory.record_health(mirror.clone(), health, now, finding.reason).await {
+                tracing::error!(%mirror, %error, "can't write down the health of a mirror");
+                // What is not written down is not in the snapshot either: the next probe tries again.
+                if let Some(row) = self.rows.get_mut(mirror) {
+                    row.tally = Tally::new(before);
+                }
+            }
+        }
+    }
+}
+
+fn span(duration: Duration) -> SignedDuration {
+    const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366);
+    SignedDuration::try_from(duration).unwrap_or(LONGEST).min(LONGEST)
+}

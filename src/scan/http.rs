@@ -1,0 +1,257 @@
+//! The lister over HTTP: reads directory listings from the top, breadth first, and enters only directories that the public
+//! tree has. What a listing leaves open about a file is settled by asking for the file.
+//!
+//! A directory that can't be read, or whose page was cut, is unknown: it proves nothing about what is below it.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::answer::{Answer, Failure};
+use super::findings::{Extent, Finding, Findings, Word};
+use super::ground::{Answered, Ground, Questions, Sought};
+use super::listing::{self, Entry, Family, Kind, Listing, Zone};
+use super::matching::{Listed, Time, Verdict, ZoneLearner, judge_listed};
+use super::progress::Step;
+use super::session::{Page, Session};
+use crate::model::TreePath;
+
+/// Lists the mirror below the plan's scope, until all is seen or `deadline` has come.
+pub(super) async fn list(
+    ground: &Ground<'_>,
+    session: &Session,
+    query: Option<&str>,
+    deadline: Instant,
+    findings: &mut Findings,
+) {
+    let crawl = Crawl { ground, session, query, zone: Mutex::default() };
+    let mut queue = VecDeque::from([ground.plan.scope().clone()]);
+    findings.coverage.set(ground.plan.scope(), Extent::Unknown);
+    let mut visits = FuturesUnordered::new();
+    loop {
+        while visits.len() < session.connections() && crawl.may_go_on(findings) {
+            let Some(directory) = queue.pop_front() else { break };
+            visits.push(crawl.visit(directory));
+        }
+        let visit = match tokio::time::timeout_at(deadline.into(), visits.next()).await {
+            Ok(Some(visit)) => visit,
+            Ok(None) => break,
+            Err(_) => {
+                findings.troubles.add(|| "the scan took too long".to_owned());
+                return;
+            }
+        };
+        crawl.take(visit, findings, &mut queue);
+    }
+    if !queue.is_empty() {
+        let left = queue.len();
+        findings.troubles.add(|| format!("the scan was ended by its limits with {left} directories left to read"));
+    }
+}
+
+struct Crawl<'a> {
+    ground: &'a Ground<'a>,
+    session: &'a Session,
+    query: Option<&'a str>,
+    zone: Mutex<ZoneLearner>,
+}
+
+/// One directory, read.
+struct Visit {
+    directory: TreePath<'static>,
+    outcome: Result<Seen, Unread>,
+}
+
+/// What was in it.
+struct Seen {
+    findings: Vec<Finding>,
+    below: Vec<TreePath<'static>>,
+    entries: u64,
+    extent: Extent,
+}
+
+/// Why a directory could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unread {
+    /// No page came.
+    #[error("{0}")]
+    Failure(#[from] Failure),
+    /// The page is something else.
+    #[error("{0}")]
+    NoListing(#[from] listing::Error),
+    /// The reader of listings has a bug.
+    #[error("reading the listing failed")]
+    Died,
+}
+
+impl Unread {
+    /// Whether the server has something there, but shows no listing of it: its files can still be asked for one by one.
+    pub(super) fn shows_no_listing(&self) -> bool {
+        match self {
+            Self::NoListing(_) => true,
+            Self::Failure(Failure::Status(status)) => matches!(status.as_u16(), 401 | 403 | 405 | 406),
+            Self::Failure(_) | Self::Died => false,
+        }
+    }
+}
+
+/// A file in a listing: what is looked for there, and what the listing says.
+struct Candidate {
+    path: TreePath<'static>,
+    sought: Sought,
+    listed: Listed,
+}
+
+impl<'a> Crawl<'a> {
+    fn may_go_on(&self, findings: &Findings) -> bool {
+        let limits = self.session.limits();
+        !self.session.is_given_up() && findings.entries < limits.entries && self.session.received() < limits.total_bytes
+    }
+
+    /// Takes in what a visit found.
+    fn take(&self, visit: Visit, findings: &mut Findings, queue: &mut VecDeque<TreePath<'static>>) {
+        self.ground.step(Step::Directory);
+        let seen = match visit.outcome {
+            Ok(seen) => seen,
+            Err(Unread::Failure(failure)) if is_absent(&failure) => {
+                findings.coverage.set(&visit.directory, Extent::Absent);
+                return;
+            }
+            Err(unread) if unread.shows_no_listing() && findings.blind.len() < self.session.limits().blind => {
+                findings.blind.push(visit.directory);
+                return;
+            }
+            Err(trouble) => {
+                findings.troubles.add(|| format!("/{}: {trouble}", visit.directory));
+                return;
+            }
+        };
+        findings.entries += seen.entries;
+        self.ground.step(Step::Files(seen.findings.len() as u64));
+        seen.findings.iter().for_each(|finding| findings.note(finding));
+        for directory in seen.below {
+            if !findings.coverage.has(&directory) && directory.segments().count() <= self.session.limits().depth {
+                findings.coverage.set(&directory, Extent::Unknown);
+                queue.push_back(directory);
+            }
+        }
+        findings.coverage.set(&visit.directory, seen.extent);
+        if seen.extent == Extent::Unknown {
+            findings.troubles.add(|| format!("/{}: the listing is not whole", visit.directory));
+        }
+    }
+
+    async fn visit(&self, directory: TreePath<'static>) -> Visit {
+        let outcome = self.read(&directory).await;
+        Visit { directory, outcome }
+    }
+
+    async fn read(&self, directory: &TreePath<'static>) -> Result<Seen, Unread> {
+        let page = self.session.page(directory, self.query).await?;
+        let listing = parse(page).await?;
+        let mut candidates = Vec::new();
+        let mut below = Vec::new();
+        let mut findings = Vec::new();
+        let entries = listing.entries.len() as u64;
+        for entry in &listing.entries {
+            // A name that is no segment of a path leads nowhere.
+            let Ok(path) = directory.join(&entry.name) else { continue };
+            match (self.ground.sought(&path), entry.kind) {
+                (Some(sought), Kind::Directory) => findings.push(sought.finding(Word::Listing(Verdict::Mismatched))),
+                (Some(sought), Kind::File | Kind::Unknown) => {
+                    candidates.push(Candidate { path, sought, listed: self.listed(entry) })
+                }
+                (None, Kind::Directory | Kind::Unknown) if self.ground.plan.has_directory(&path) => below.push(path),
+                (None, _) => {}
+            }
+        }
+        // A page of unknown make that shows nothing of ours may be any page with links.
+        let is_strange = listing.family == Family::Generic && candidates.is_empty() && below.is_empty();
+        let extent = if listing.complete && !is_strange { Extent::Complete(listing.family) } else { Extent::Unknown };
+        findings.extend(self.judge(candidates).await);
+        Ok(Seen { findings, below, entries, extent })
+    }
+
+    /// Judges the files of one listing: by the listing, and where that leaves doubt, by asking.
+    async fn judge(&self, candidates: Vec<Candidate>) -> Vec<Finding> {
+        let mut findings = Vec::with_capacity(candidates.len());
+        let mut doubts = VecDeque::new();
+        for candidate in candidates {
+            match judge_listed(&candidate.sought.wanted, &candidate.listed) {
+                Verdict::Doubtful => doubts.push_back(candidate),
+                verdict => findings.push(candidate.sought.finding(Word::Listing(verdict))),
+            }
+        }
+        // In small batches: what the first ones teach about the mirror's time zone spares questions about the rest.
+        while !doubts.is_empty() {
+            let mut batch = Vec::new();
+            while batch.len() < self.session.connections() {
+                let Some(doubt) = doubts.pop_front() else { break };
+                match judge_listed(&doubt.sought.wanted, &self.with_zone(doubt.listed)) {
+                    Verdict::Doubtful => batch.push(doubt),
+                    verdict => findings.push(doubt.sought.finding(Word::Listing(verdict))),
+                }
+            }
+            findings.extend(self.ask(batch).await);
+        }
+        findings
+    }
+
+    async fn ask(&self, batch: Vec<Candidate>) -> Vec<Finding> {
+        let mut times = std::collections::HashMap::new();
+        let mut files = Vec::with_capacity(batch.len());
+        for doubt in batch {
+            times.insert(doubt.sought.version, doubt.listed.time);
+            files.push((doubt.path, doubt.sought));
+        }
+        let answers = Questions::new(self.session, files).all().await;
+        for Answered { finding, answer, .. } in &answers {
+            let Answer::Copy(copy) = answer else { continue };
+            if let (Some(Some(listed)), Some(exact)) = (times.get(&finding.version), copy.modified)
+                && listed.offset.is_none()
+            {
+                self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner).learn(listed, exact.as_second());
+            }
+        }
+        answers.into_iter().map(|answered| answered.finding).collect()
+    }
+
+    /// What an entry says, as evidence. Times of a mirror whose clock is far off are none.
+    fn listed(&self, entry: &Entry) -> Listed {
+        let size = entry.size.map(|size| (size.least, size.most));
+        let time = entry.time.filter(|_| !self.session.is_clock_off()).map(|time| Time {
+            seconds: time.at.as_second(),
+            precision: i64::try_from(time.precision.as_secs()).unwrap_or(i64::MAX / 4),
+            offset: (time.zone == Zone::Known).then_some(0),
+        });
+        self.with_zone(Listed { size, time })
+    }
+
+    fn with_zone(&self, listed: Listed) -> Listed {
+        let offset = self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner).offset();
+        let time = listed.time.map(|time| Time { offset: time.offset.or(offset), ..time });
+        Listed { time, ..listed }
+    }
+}
+
+/// Whether the server says that there is no such directory.
+fn is_absent(failure: &Failure) -> bool {
+    matches!(failure, Failure::Status(status) if matches!(status.as_u16(), 404 | 410))
+}
+
+/// Reads a page as a listing; a large one on a thread where that holds nobody up.
+pub(super) async fn parse(page: Page) -> Result<Listing, Unread> {
+    /// Reading this much takes well below a millisecond.
+    const SMALL: usize = 64 * 1024;
+    if page.body.len() <= SMALL {
+        return parse_here(&page);
+    }
+    tokio::task::spawn_blocking(move || parse_here(&page)).await.unwrap_or(Err(Unread::Died))
+}
+
+fn parse_here(page: &Page) -> Result<Listing, Unread> {
+    let base = listing::Base::parse(page.url.as_str())?;
+    Ok(listing::parse(&page.body, page.content_type.as_deref(), &base)?)
+}

@@ -1,0 +1,48 @@
+//! Caddy's page, and rclone's, which is made after it: a table whose times are machine-readable, and of whose directories only the link tells.
+
+use super::Kind;
+use super::collect::Collector;
+use super::html::{Token, Tokens, first_text, unescape};
+use super::size::{self, Rounding};
+use super::table::{Cell, Row, Step, next_row};
+use super::time;
+
+/// Reads rows up to the end of the table.
+pub(super) fn read(tokens: &mut Tokens<'_>, collector: &mut Collector<'_>) {
+    let mut row = Row::default();
+    while !collector.is_full() {
+        match next_row(tokens, &mut row) {
+            Step::Row => add(&row, collector),
+            Step::End => return collector.complete(),
+            Step::Cut => return,
+        }
+    }
+}
+
+fn add(row: &Row<'_>, collector: &mut Collector<'_>) {
+    let Some(href) = row.link.and_then(|link| link.raw(b"href")) else {
+        return;
+    };
+    if row.heads {
+        return;
+    }
+    let Some(name) = collector.link(href) else {
+        return;
+    };
+    let size = row.cells.iter().find_map(|cell| size_of(cell));
+    let time = row.cells.iter().find_map(|cell| time_of(cell));
+    collector.push(name, Kind::File, size, time);
+}
+
+/// `<td data-order="1234">1.2 KiB</td>`: exact in the attribute, -1 for directories. Newer pages have more around the text.
+fn size_of(cell: &Cell<'_>) -> Option<super::Size> {
+    let order = cell.tag.raw(b"data-order").or_else(|| cell.tag.raw(b"data-size"))?;
+    size::parse(order, Rounding::Nearest).or_else(|| size::parse(&first_text(cell.inner), Rounding::Nearest))
+}
+
+fn time_of(cell: &Cell<'_>) -> Option<super::ListedTime> {
+    Tokens::new(cell.inner).find_map(|token| match token {
+        Token::Open(tag) if tag.is(b"time") => time::parse_start(&unescape(tag.raw(b"datetime")?)).map(|(time, _)| time),
+        _ => None,
+    })
+}

@@ -1,0 +1,59 @@
+//! What is counted about scans.
+
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::round::Report;
+use crate::metrics::Counter;
+
+/// Counts of scans.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    scans: Family<Outcome, Counter>,
+    seconds: Family<OfMirror, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    found: Family<OfMirror, Gauge>,
+    last_success: Family<OfMirror, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    mirror: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfMirror {
+    mirror: String,
+}
+
+impl Metrics {
+    /// Puts the counts where they are printed from.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("scans", "Scans of mirrors, by outcome: complete, partial, failed", self.scans.clone());
+        registry.register("scan_duration_seconds", "How long the last scan of a mirror took", self.seconds.clone());
+        registry.register("scan_found_files", "Files that the last scan found on a mirror", self.found.clone());
+        let help = "When a mirror was last scanned whole, in seconds since 1970";
+        registry.register("scan_last_success_timestamp_seconds", help, self.last_success.clone());
+    }
+
+    /// Counts a scan that ended at `now`.
+    pub fn note(&self, report: &Report, now: Timestamp) {
+        let mirror = OfMirror { mirror: report.mirror.to_string() };
+        let outcome = match &report.outcome {
+            Ok(_) if report.complete => "complete",
+            Ok(_) => "partial",
+            Err(_) => "failed",
+        };
+        self.scans.get_or_create(&Outcome { mirror: mirror.mirror.clone(), outcome }).inc();
+        self.seconds.get_or_create(&mirror).set(report.took.as_secs_f64());
+        if let Ok(counts) = &report.outcome {
+            self.found.get_or_create(&mirror).set(i64::try_from(counts.found).unwrap_or(i64::MAX));
+            if report.complete {
+                self.last_success.get_or_create(&mirror).set(now.as_second());
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What there is to find: the directories of the public tree that have files of ours. One plan serves the scans of many
+//! mirrors, and bounds what each of them costs: other directories of a mirror are not entered.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+use roaring::RoaringBitmap;
+
+use super::listing::Family;
+use crate::inventory::{self, Inventory};
+use crate::model::{FileRecord, TreePath, VersionNumber};
+
+/// What a scan looks for.
+#[derive(Debug)]
+pub struct Plan {
+    scope: TreePath<'static>,
+    hasher: RandomState,
+    /// Hashes: a collision costs one request for a directory that has nothing of ours.
+    directories: HashSet<u64>,
+    versions: RoaringBitmap,
+    unlisted: Vec<TreePath<'static>>,
+}
+
+impl Plan {
+    /// Reads what the tree has below `scope`.
+    ///
+    /// # Errors
+    /// When the inventory can't be read.
+    pub async fn make(
+        inventory: &Inventory,
+        scope: TreePath<'static>,
+        unlisted_limit: usize,
+    ) -> Result<Self, inventory::Error> {
+        let mut plan = Self::empty(scope);
+        let mut pages = Pages::new(plan.scope.clone());
+        while let Some(page) = pages.next(inventory).await? {
+            for record in &page {
+                plan.add(&record.path, record.version, unlisted_limit);
+            }
+        }
+        Ok(plan)
+    }
+
+    fn empty(scope: TreePath<'static>) -> Self {
+        Self {
+            scope,
+            hasher: RandomState::new(),
+            directories: HashSet::new(),
+            versions: RoaringBitmap::new(),
+            unlisted: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, path: &TreePath<'static>, version: VersionNumber, unlisted_limit: usize) {
+        self.versions.insert(version.0);
+        if path.segments().any(is_left_out) && self.unlisted.len() < unlisted_limit {
+            self.unlisted.push(path.clone());
+        }
+        let mut directory = path.parent();
+        while let Some(above) = directory {
+            if !self.directories.insert(self.hasher.hash_one(above.as_bytes())) {
+                break;
+            }
+            directory = above.parent().map(TreePath::into_owned);
+        }
+    }
+
+    /// The directory below which is looked.
+    #[must_use]
+    pub const fn scope(&self) -> &TreePath<'static> {
+        &self.scope
+    }
+
+    /// How many files there are to find.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.versions.len()
+    }
+
+    /// The numbers of their versions.
+    #[must_use]
+    pub const fn versions(&self) -> &RoaringBitmap {
+        &self.versions
+    }
+
+    /// Whether a directory has files of ours, somewhere below.
+    #[must_use]
+    pub fn has_directory(&self, directory: &TreePath<'_>) -> bool {
+        self.directories.contains(&self.hasher.hash_one(directory.as_bytes()))
+    }
+
+    /// Files that listings tend to leave out, up to a limit.
+    #[must_use]
+    pub fn unlisted(&self) -> &[TreePath<'static>] {
+        &self.unlisted
+    }
+}
+
+/// Whether some server leaves a name out of its listings; Apache leaves out the most. That such a name is not listed proves nothing.
+fn is_left_out(name: &[u8]) -> bool {
+    Family::Apache.may_leave_out(name)
+}
+
+/// The files of the inventory, page by page.
+#[derive(Debug)]
+pub(super) struct Pages {
+    within: TreePath<'static>,
+    after: Option<TreePath<'static>>,
+}
+
+impl Pages {
+    pub(super) const fn new(within: TreePath<'static>) -> Self {
+        Self { within, after: None }
+    }
+
+    /// Files read at once: few enough to stay small, many enough to be quick.
+    const SIZE: usize = 5_000;
+
+    /// The next page; `None` at the end.
+    pub(super) async fn next(&mut self, inventory: &Inventory) -> Result<Option<Vec<FileRecord>>, inventory::Error> {
+        let page = inventory.files(self.within.clone(), self.after.take(), Self::SIZE).await?;
+        self.after = page.last().map(|record| record.path.clone());
+        Ok(self.after.is_some().then_some(page))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> TreePath<'static> {
+        TreePath::parse(text.as_bytes().to_vec()).expect("valid")
+    }
+
+    #[test]
+    fn only_directories_with_files_of_ours_are_entered() {
+        let mut plan = Plan::empty(TreePath::root());
+        for (number, file) in (0..).zip(["4078/labyrinth-7.xo", "4078/labyrinth-8.xo", "a/b/c/d.xo", "a/.hidden/e.xo"]) {
+            plan.add(&path(file), VersionNumber(number), 10);
+        }
+        for (directory, ours) in
+            [("", true), ("4078", true), ("a", true), ("a/b", true), ("a/b/c", true), ("a/b/c/d.xo", false), ("b", false)]
+        {
+            assert_eq!(plan.has_directory(&path(directory)), ours, "{directory}");
+        }
+        assert_eq!(plan.files(), 4);
+        assert_eq!(plan.unlisted(), [path("a/.hidden/e.xo")]);
+    }
+}

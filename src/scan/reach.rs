@@ -1,0 +1,183 @@
+//! Where the questions for one mirror may go: its own URLs, and no address of the site's own network.
+//!
+//! A mirror is never a way into the network that the scanner stands in: what its name resolves to and where it redirects
+//! to is checked before a byte is sent.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use reqwest::Url;
+
+use crate::model::Mirror;
+
+/// The URLs of one mirror: what is asked lies below one of them, redirects included.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    bases: Vec<Url>,
+}
+
+/// Why a URL is not asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another host, port or scheme, or not below the mirror's path.
+    #[error("it leads away from the mirror, to {0}")]
+    Away(String),
+    /// An address that is none of the public Internet's.
+    #[error("{0} is a private address (scan.allow-private-addresses is off)")]
+    Private(String),
+}
+
+impl Reach {
+    /// What a mirror's configuration allows.
+    #[must_use]
+    pub fn of(mirror: &Mirror) -> Self {
+        let bases = [&mirror.https, &mirror.http].into_iter().flatten();
+        Self { bases: bases.filter_map(|base| Url::parse(base.as_str()).ok()).collect() }
+    }
+
+    /// Checks where a redirect leads.
+    ///
+    /// # Errors
+    /// When the target is not below one of the mirror's own URLs.
+    pub fn check(&self, target: &Url) -> Result<(), Refusal> {
+        if self.bases.iter().any(|base| is_below(base, target)) { Ok(()) } else { Err(Refusal::Away(shown(target))) }
+    }
+}
+
+/// Whether `target` lies on the server of `base`, and below its path. From `http` to `https` on the usual ports is the same server.
+fn is_below(base: &Url, target: &Url) -> bool {
+    let usual = |url: &Url| url.port().is_none();
+    let same_door = base.scheme() == target.scheme() && base.port_or_known_default() == target.port_or_known_default();
+    let upgraded = base.scheme() == "http" && target.scheme() == "https" && usual(base) && usual(target);
+    base.host() == target.host()
+        && (same_door || upgraded)
+        && target.username().is_empty()
+        && target.password().is_none()
+        && target.path().starts_with(base.path())
+}
+
+/// The address that a URL names literally.
+#[must_use]
+pub fn literal_address(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+/// Whether an address is one of the public Internet, as far as the IANA registries of special-purpose addresses
+/// (RFC 6890) tell; multicast and cloud machines' metadata services are not.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    // Azure's metadata service has a public address that leads nowhere else.
+    const METADATA: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+    let octets = address.octets();
+    let special = address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || address.is_multicast()
+        || address.is_documentation()
+        || octets[0] == 0
+        || octets[0] >= 240
+        || (octets[0] == 100 && octets[1] & 0b1100_0000 == 64)
+        || (octets[0] == 192 && octets[1] == 0 && octets[2] == 0)
+        || (octets[0] == 198 && octets[1] & 0b1111_1110 == 18);
+    !special && address != METADATA
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let embedded = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low));
+    match segments {
+        // NAT64 (RFC 6052), 6to4 (RFC 3056): what counts is the IPv4 address within.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
+        // Documentation, and local-use NAT64 (RFC 8215).
+        [0x2001, 0xdb8, ..] | [0x64, 0xff9b, 1, ..] => false,
+        // Global unicast is 2000::/3; everything else is local, multicast or unassigned.
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+/// A URL for people: bounded, because a server chose it.
+fn shown(url: &Url) -> String {
+    /// Enough for a host and the start of a path.
+    const MAX_SHOWN: usize = 120;
+    let text = url.as_str();
+    match text.char_indices().nth(MAX_SHOWN) {
+        None => text.to_owned(),
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("valid")
+    }
+
+    #[test]
+    fn a_redirect_stays_on_the_mirror_and_below_its_path() {
+        let reach = Reach { bases: vec![url("http://m.example/sugar/"), url("https://tls.m.example:8443/s/")] };
+        for (target, allowed) in [
+            ("http://m.example/sugar/a", true),
+            ("http://m.example/sugar/", true),
+            ("https://m.example/sugar/a", true),
+            ("http://m.example:80/sugar/a", true),
+            ("https://tls.m.example:8443/s/a", true),
+            ("http://m.example/sugar", false),
+            ("http://m.example/sugarcane/a", false),
+            ("http://m.example/sugar/../other/", false),
+            ("http://m.example:22/sugar/a", false),
+            ("https://m.example:8443/sugar/a", false),
+            ("http://tls.m.example:8443/s/a", false),
+            ("http://other.example/sugar/a", false),
+            ("http://user@m.example/sugar/a", false),
+            ("ftp://m.example/sugar/a", false),
+        ] {
+            assert_eq!(reach.check(&url(target)).is_ok(), allowed, "{target}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_are_not_the_internets_are_told_apart() {
+        for (address, public) in [
+            ("8.8.8.8", true),
+            ("2001:4860:4860::8888", true),
+            ("64:ff9b::808:808", true),
+            ("127.0.0.1", false),
+            ("10.1.2.3", false),
+            ("172.16.0.1", false),
+            ("172.32.0.1", true),
+            ("192.168.1.1", false),
+            ("169.254.169.254", false),
+            ("168.63.129.16", false),
+            ("100.64.0.1", false),
+            ("100.100.100.200", false),
+            ("100.128.0.1", true),
+            ("198.18.0.1", false),
+            ("192.0.0.1", false),
+            ("0.0.0.0", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("::ffff:8.8.8.8", true),
+            ("fe80::1", false),
+            ("fd00:ec2::254", false),
+            ("ff02::1", false),
+            ("64:ff9b::7f00:1", false),
+            ("64:ff9b:1::1", false),
+            ("2002:7f00:1::", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_public(address.parse().expect("an address")), public, "{address}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One mirror, asked politely: few connections, redirects within its own URLs, pauses where it asks for them, second tries
+//! where a failure may pass.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
+use tokio::sync::Semaphore;
+
+use super::answer::{Answer, Copy, Failure, copy, failure, http_date, retry_after, text};
+use super::client::Clients;
+use super::limits::Limits;
+use super::reach::Reach;
+use crate::clock::{self, Clock};
+use crate::model::{BaseUrl, Mirror, TreePath};
+
+/// A conversation with one mirror over one of its URLs.
+#[derive(Debug)]
+pub struct Session {
+    clients: Clients,
+    base: BaseUrl,
+    reach: Reach,
+    limits: Limits,
+    clock: Clock,
+    connections: usize,
+    slots: Semaphore,
+    pause: Mutex<Pause>,
+    refuses_head: AtomicBool,
+    /// Seconds by which the mirror's clock is ahead.
+    skew: AtomicI64,
+    received: AtomicU64,
+    failures_in_a_row: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Pause {
+    until: Option<Instant>,
+    patience: Duration,
+    for_good: bool,
+}
+
+/// A page as it came.
+#[derive(Debug)]
+pub struct Page {
+    /// The body, unpacked.
+    pub body: Vec<u8>,
+    /// The `Content-Type`.
+    pub content_type: Option<String>,
+    /// Where it was found in the end.
+    pub url: Url,
+}
+
+/// A question: method and what is special about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Question {
+    /// GET of a page.
+    Page,
+    /// HEAD of a file.
+    Head,
+    /// GET of a file's first byte, for servers that know no HEAD.
+    FirstByte,
+}
+
+impl Session {
+    /// Begins a conversation over one of the mirror's URLs.
+    #[must_use]
+    pub fn new(clients: &Clients, mirror: &Mirror, base: &BaseUrl, connections: usize, limits: &Limits, clock: &Clock) -> Self {
+        Self {
+            clients: clients.clone(),
+            base: base.clone(),
+            reach: Reach::of(mirror),
+            limits: limits.clone(),
+            clock: clock.clone(),
+            connections: connections.max(1),
+            slots: Semaphore::new(connections.max(1)),
+            pause: Mutex::new(Pause { until: None, patience: limits.patience, for_good: false }),
+            refuses_head: AtomicBool::new(false),
+            skew: AtomicI64::new(0),
+            received: AtomicU64::new(0),
+            failures_in_a_row: AtomicU32::new(0),
+        }
+    }
+
+    /// The limits of this conversation.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How many questions are under way at once, at most.
+    #[must_use]
+    pub const fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// The bytes of all pages so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Whether the mirror's clock is so far off that its times are no evidence.
+    #[must_use]
+    pub fn is_clock_off(&self) -> bool {
+        u128::from(self.skew.load(Ordering::Relaxed).unsigned_abs()) > u128::from(self.limits.clock.as_secs())
+    }
+
+    /// The URL of a directory, with its slash.
+    fn directory_url(&self, directory: &TreePath<'_>) -> String {
+        if directory.is_root() { self.base.as_str().to_owned() } else { format!("{}/", self.base.url(directory)) }
+    }
+
+    /// Gets the page of a directory. `query` is what the server family needs to show sizes and times, mostly nothing.
+    ///
+    /// # Errors
+    /// When no whole page came.
+    pub async fn page(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Page, Failure> {
+        let mut url = parse(&self.directory_url(directory))?;
+        url.set_query(query);
+        self.persist(|| async {
+            let (response, url) = self.ask(Question::Page, url.clone()).await?;
+            let content_type = text(&response, &CONTENT_TYPE);
+            let body = self.body(response).await?;
+            Ok(Page { body, content_type, url })
+        })
+        .await
+    }
+
+    /// Asks what the server has at a path, without its content.
+    pub async fn look(&self, path: &TreePath<'_>) -> Answer {
+        self.look_at(&self.base.url(path)).await
+    }
+
+    /// Asks for the base URL itself: for a mirror of which no file is known.
+    pub async fn look_at_base(&self) -> Answer {
+        self.look_at(self.base.as_str()).await
+    }
+
+    async fn look_at(&self, url: &str) -> Answer {
+        let url = match parse(url) {
+            Ok(url) => url,
+            Err(failure) => return Answer::Unclear(failure),
+        };
+        match self.persist(|| self.describe(url.clone())).await {
+            Ok(copy) => Answer::Copy(copy),
+            Err(Failure::Status(StatusCode::NOT_FOUND | StatusCode::GONE)) => Answer::Missing,
+            Err(failure) => Answer::Unclear(failure),
+        }
+    }
+
+    /// Asks by HEAD, and for the first byte where that says too little: some servers know no HEAD, Apache answers it without a
+    /// length for empty files.
+    async fn describe(&self, url: Url) -> Result<Copy, Failure> {
+        if !self.refuses_head.load(Ordering::Relaxed) {
+            match self.ask(Question::Head, url.clone()).await {
+                Err(Failure::Status(StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)) => {
+                    self.refuses_head.store(true, Ordering::Relaxed);
+                }
+                Err(failure) => return Err(failure),
+                Ok((response, found)) => {
+                    let copy = copy(&response, found != url);
+                    if copy.size.is_some() {
+                        return Ok(copy);
+                    }
+                }
+            }
+        }
+        let (response, found) = self.ask(Question::FirstByte, url.clone()).await?;
+        Ok(copy(&response, found != url))
+    }
+
+    /// Repeats a question whose failure may pass, a bounded number of times, with growing waits.
+    async fn persist<T, F: Future<Output = Result<T, Failure>>>(&self, attempt: impl Fn() -> F) -> Result<T, Failure> {
+        let mut wait = self.limits.back_off;
+        for _ in 0..self.limits.retries {
+            match attempt().await {
+                Err(failure) if failure.may_pass() && !self.is_paused_for_good() => {
+                    tracing::debug!(base = %self.base, error = %failure, "asking again");
+                }
+                done => return self.note_outcome(done),
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2);
+        }
+        self.note_outcome(attempt().await)
+    }
+
+    /// Counts failures of the server in a row.
+    fn note_outcome<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        match &outcome {
+            Err(failure) if failure.is_of_the_server() => {
+                self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => self.failures_in_a_row.store(0, Ordering::Relaxed),
+        }
+        outcome
+    }
+
+    /// Whether the mirror went away: it is not asked any more.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.failures_in_a_row.load(Ordering::Relaxed) >= self.limits.failures_in_a_row
+    }
+
+    /// Sends one question and follows redirects. What comes back has a status that is an answer.
+    async fn ask(&self, question: Question, url: Url) -> Result<(Response, Url), Failure> {
+        if self.is_given_up() {
+            return Err(Failure::GivenUp);
+        }
+        let _slot = self.slots.acquire().await.map_err(|closed| Failure::Broken(closed.to_string()))?;
+        let mut url = url;
+        for _ in 0..=self.limits.redirects {
+            if self.is_paused_for_good() {
+                return Err(Failure::LeftAlone);
+            }
+            self.wait_out_pause().await;
+            let response = self.send(question, url.clone()).await?;
+            self.note_clock(&response);
+            let status = response.status();
+            if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+                let target = text(&response, &LOCATION).and_then(|target| url.join(&target).ok()).ok_or(Failure::Circles)?;
+                self.reach.check(&target)?;
+                url = target;
+                continue;
+            }
+            if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+                self.note_pause(&response);
+            }
+            let empty = question == Question::FirstByte && status == StatusCode::RANGE_NOT_SATISFIABLE;
+            let good =
+                status == StatusCode::OK || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT || empty;
+            return if good { Ok((response, url)) } else { Err(Failure::Status(status)) };
+        }
+        Err(Failure::Circles)
+    }
+
+    async fn send(&self, question: Question, url: Url) -> Result<Response, Failure> {
+        let request = match question {
+            Question::Page => self
+                .clients
+                .pages
+                .get(url)
+                .header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"),
+            Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, "identity"),
+            Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, "bytes=0-0"),
+        };
+        request.send().await.map_err(|error| failure(&error))
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
+        let limit = self.limits.page_bytes;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
+            if body.len() + chunk.len() > limit {
+                return Err(Failure::TooLarge(limit));
+            }
+            self.received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// Waits while the server asked for a pause.
+    async fn wait_out_pause(&self) {
+        let until = self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner).until;
+        if let Some(until) = until {
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+
+    /// Notes how long the server wants to be left alone: what it says, or, when that is too long for this scan, for good.
+    fn note_pause(&self, response: &Response) {
+        let asked = text(response, &RETRY_AFTER).and_then(|value| retry_after(&value, self.clock.now())).unwrap_or_default();
+        let mut pause = self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if asked > self.limits.pause || asked > pause.patience {
+            pause.for_good = true;
+        } else {
+            pause.patience -= asked;
+            pause.until = Some(clock::instant() + asked);
+        }
+    }
+
+    /// Whether the server wants to be left alone for longer than one scan can wait.
+    fn is_paused_for_good(&self) -> bool {
+        self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner).for_good
+    }
+
+    fn note_clock(&self, response: &Response) {
+        if let Some(date) = text(response, &DATE).and_then(|date| http_date(&date)) {
+            self.skew.store(date.as_second() - self.clock.now().as_second(), Ordering::Relaxed);
+        }
+    }
+}
+
+fn parse(url: &str) -> Result<Url, Failure> {
+    Url::parse(url).map_err(|error| Failure::Broken(format!("{url:?} is no URL: {error}")))
+}

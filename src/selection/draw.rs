@@ -1,0 +1,174 @@
+//! Who of the mirrors of one tier comes first for a client network? Weighted rendezvous hashing.
+//!
+//! Each mirror gets a number in (0, 1) from a hash of its name and the client's network, and with it a waiting time: the minus
+//! logarithm of the number, divided by the score. The shortest wait wins. Such times are exponentially distributed, so a mirror
+//! wins in proportion to its score; and as nobody's time hangs on another's, a mirror that leaves takes only its own clients
+//! along. (Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; with weights: Schindelhauer and
+//! Schomaker, "Weighted distributed hash tables", 2005.)
+
+use std::ops::Deref;
+
+use crate::model::{ClientNetwork, Mirror};
+
+use super::nearness::Class;
+use super::tiers::Slot;
+
+/// A mirror with its rank for one client.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Ranked {
+    /// Its index in the list of mirrors.
+    pub index: usize,
+    /// How it is related to the client: the `why` of the answer.
+    pub class: Class,
+    /// As [`Member::distance_km`](super::Member::distance_km).
+    pub distance_km: Option<f64>,
+}
+
+/// The usable mirrors for one request, best first.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    few: [Ranked; Self::INLINE],
+    count: usize,
+    /// All of them, once there are more than fit into `few`.
+    many: Vec<Ranked>,
+}
+
+impl Ranking {
+    /// So many are kept without an allocation. Answers name 5 mirrors, and a list for people or programs more.
+    pub const INLINE: usize = 16;
+
+    pub(super) fn push(&mut self, ranked: Ranked) {
+        if let Some(place) = self.few.get_mut(self.count) {
+            *place = ranked;
+        } else {
+            if self.many.is_empty() {
+                self.many.extend_from_slice(&self.few);
+            }
+            self.many.push(ranked);
+        }
+        self.count += 1;
+    }
+}
+
+impl Default for Ranking {
+    fn default() -> Self {
+        let nobody = Ranked { index: 0, class: Class::World, distance_km: None };
+        Self { few: [nobody; Self::INLINE], count: 0, many: Vec::new() }
+    }
+}
+
+impl Deref for Ranking {
+    type Target = [Ranked];
+
+    fn deref(&self) -> &[Ranked] {
+        if self.many.is_empty() { &self.few[..self.count] } else { &self.many }
+    }
+}
+
+impl PartialEq for Ranking {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+/// A client network's part in the draw.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lot(u64);
+
+impl Lot {
+    pub(super) const fn new(network: ClientNetwork) -> Self {
+        Self(mix(network.key()))
+    }
+}
+
+/// A mirror's part in the draw.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Contender {
+    /// From its name, so that its place in the configuration plays no role.
+    seed: u64,
+    /// 1 / score; 1 for score 0: those are drawn among themselves.
+    slowness: f64,
+}
+
+impl Contender {
+    pub(super) fn new(mirror: &Mirror) -> Self {
+        Self { seed: mix(fnv1a(mirror.name.as_str().as_bytes())), slowness: f64::from(mirror.score.max(1)).recip() }
+    }
+
+    /// A number in (0, 1), never one of its ends: 52 bits of the hash, and a half.
+    fn number(self, lot: Lot) -> f64 {
+        const SCALE: f64 = 1.0 / (1_u64 << 52) as f64;
+        ((mix(self.seed ^ lot.0) >> 12) as f64 + 0.5) * SCALE
+    }
+
+    /// The waiting time: positive and finite.
+    pub(super) fn time(self, lot: Lot) -> f64 {
+        -self.number(lot).ln() * self.slowness
+    }
+}
+
+/// Gives `push` the best `room` (at most [`Ranking::INLINE`]) usable mirrors of a tier, best first.
+pub(super) fn draw_few(
+    contenders: &[Contender],
+    tier: &[Slot],
+    lot: Lot,
+    room: usize,
+    usable: &mut impl FnMut(usize) -> bool,
+    mut push: impl FnMut(Slot),
+) {
+    if let [only] = tier {
+        if usable(usize::from(only.index)) {
+            push(*only);
+        }
+        return;
+    }
+    let mut best = [(0.0, Slot::new(0, None)); Ranking::INLINE];
+    let mut count = 0;
+    for slot in tier {
+        let contender = contenders[usize::from(slot.index)];
+        let number = contender.number(lot);
+        let slowest = if count == room { best[count - 1].0 } else { f64::INFINITY };
+        // -ln(x) is at least 1 - x: most of a large tier is told to be too slow without a logarithm.
+        if (1.0 - number) * contender.slowness >= slowest {
+            continue;
+        }
+        let time = contender.time(lot);
+        if time >= slowest || !usable(usize::from(slot.index)) {
+            continue;
+        }
+        let place = best[..count].partition_point(|(other, _)| *other <= time);
+        count = room.min(count + 1);
+        best.copy_within(place..count - 1, place + 1);
+        best[place] = (time, *slot);
+    }
+    best[..count].iter().for_each(|(_, slot)| push(*slot));
+}
+
+/// The same for any `room`, with an allocation.
+pub(super) fn draw_all(
+    contenders: &[Contender],
+    tier: &[Slot],
+    lot: Lot,
+    room: usize,
+    usable: &mut impl FnMut(usize) -> bool,
+    push: impl FnMut(Slot),
+) {
+    let usable = tier.iter().filter(|slot| usable(usize::from(slot.index)));
+    let mut times: Vec<(f64, Slot)> = usable.map(|slot| (contenders[usize::from(slot.index)].time(lot), *slot)).collect();
+    times.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    times.into_iter().take(room).map(|(_, slot)| slot).for_each(push);
+}
+
+/// FNV-1a, 64 bits: names to numbers, the same on every machine and in every release. `mix` makes them look random.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Makes each bit of the result hang on every bit of the number: the finaliser of splitmix64 (Steele, Lea and Flood, 2014;
+/// constants by David Stafford, "Mix13").
+const fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}

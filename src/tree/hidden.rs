@@ -1,0 +1,199 @@
+//! What nobody is shown: names of files and directories, at any depth.
+
+use crate::model::TreePath;
+
+/// Patterns of hidden names, read once.
+///
+/// A pattern is one name, in which `*` stands for any characters and `?` for one; it hides files and directories of that
+/// name, and everything below these. One that ends in a slash hides directories only.
+#[derive(Debug, Clone, Default)]
+pub struct Hidden {
+    /// Hide whatever has the name.
+    names: Vec<Name>,
+    /// Hide only directories.
+    directories: Vec<Name>,
+}
+
+/// Why a pattern is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Nothing, or only a slash.
+    #[error("it is empty")]
+    Empty,
+    /// A slash that is not at the end.
+    #[error("it has a slash that is not at its end; a pattern is one name, which is hidden at any depth")]
+    Slash,
+}
+
+impl Hidden {
+    /// Reads patterns.
+    ///
+    /// # Errors
+    /// The first pattern that is none, and why.
+    pub fn parse<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Result<Self, (&'p str, Error)> {
+        let mut hidden = Self::default();
+        for pattern in patterns {
+            let (list, name) = match pattern.strip_suffix('/') {
+                Some(name) => (&mut hidden.directories, name),
+                None => (&mut hidden.names, pattern),
+            };
+            list.push(Name::parse(name).map_err(|error| (pattern, error))?);
+        }
+        Ok(hidden)
+    }
+
+    /// Whether a file is hidden, by its own name or by that of a directory above it.
+    #[must_use]
+    pub fn matches(&self, path: &TreePath<'_>) -> bool {
+        self.is_name_hidden(path.name()) || self.is_within_hidden(path)
+    }
+
+    /// Whether a directory is hidden, by its own name or by that of a directory above it.
+    #[must_use]
+    pub fn matches_directory(&self, path: &TreePath<'_>) -> bool {
+        path.segments().any(|segment| self.is_directory_name_hidden(segment))
+    }
+
+    /// Whether a file of this name is hidden, wherever it is.
+    pub(super) fn is_name_hidden(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// Whether a directory of this name is hidden, wherever it is.
+    pub(super) fn is_directory_name_hidden(&self, name: &[u8]) -> bool {
+        self.is_name_hidden(name) || self.directories.iter().any(|pattern| pattern.matches(name))
+    }
+
+    fn is_within_hidden(&self, path: &TreePath<'_>) -> bool {
+        path.parent().is_some_and(|parent| self.matches_directory(&parent))
+    }
+}
+
+/// A pattern for one name, sorted by how it can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    Is(Box<[u8]>),
+    Starts(Box<[u8]>),
+    Ends(Box<[u8]>),
+    Glob(Box<[u8]>),
+}
+
+impl Name {
+    fn parse(pattern: &str) -> Result<Self, Error> {
+        if pattern.is_empty() {
+            return Err(Error::Empty);
+        }
+        if pattern.contains('/') {
+            return Err(Error::Slash);
+        }
+        let is_plain = |text: &str| !text.contains(['*', '?']);
+        Ok(match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+            _ if is_plain(pattern) => Self::Is(pattern.as_bytes().into()),
+            (Some(start), _) if is_plain(start) => Self::Starts(start.as_bytes().into()),
+            (_, Some(end)) if is_plain(end) => Self::Ends(end.as_bytes().into()),
+            _ => Self::Glob(pattern.as_bytes().into()),
+        })
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Is(whole) => name == &**whole,
+            Self::Starts(start) => name.starts_with(start),
+            Self::Ends(end) => name.ends_with(end),
+            Self::Glob(pattern) => matches_glob(pattern, name),
+        }
+    }
+}
+
+/// Compares byte by byte; on a difference it goes back to the last `*` and lets that take one byte more. So the time is
+/// at most the product of both lengths, whatever the pattern.
+fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, n));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((after_star, taken)) = retry else { return false };
+                retry = Some((after_star, taken + 1));
+                (p, n) = (after_star, taken + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> TreePath<'_> {
+        TreePath::parse(text.as_bytes()).expect("valid")
+    }
+
+    #[test]
+    fn names_are_hidden_at_any_depth_with_all_below_them() {
+        let hidden = Hidden::parse(["temp/", "extracted/", ".*"]).expect("valid");
+        for (text, is_hidden) in [
+            ("", false),
+            ("4078/labyrinth-7.xo", false),
+            (".htaccess", true),
+            ("4078/.htaccess", true),
+            (".git/config", true),
+            ("temp/x.xo", true),
+            ("4078/temp/x.xo", true),
+            ("4078/temp/deep/x.xo", true),
+            ("temp", false),
+            ("4078/temp.xo", false),
+            ("mytemp/x.xo", false),
+            ("Temp/x.xo", false),
+            ("extracted/a", true),
+            ("a.b", false),
+        ] {
+            assert_eq!(hidden.matches(&path(text)), is_hidden, "{text}");
+        }
+        assert!(hidden.matches_directory(&path("4078/temp")) && hidden.matches_directory(&path(".git")));
+        assert!(!hidden.matches_directory(&path("4078")) && !hidden.matches_directory(&path("")));
+    }
+
+    #[test]
+    fn stars_and_question_marks_match_within_a_name() {
+        for (pattern, name, is_hidden) in [
+            ("*.tmp", "a.tmp", true),
+            ("*.tmp", "a.tmpx", false),
+            ("a*", "abc", true),
+            ("a*c?e", "abbbcde", true),
+            ("a*c?e", "abbbcdde", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b*", "xxbxxa", false),
+            ("?", "a", true),
+            ("?", "ab", false),
+            ("*", "anything", true),
+            ("a**", "a", true),
+            ("*aab", "aaaaab", true),
+        ] {
+            let hidden = Hidden::parse([pattern]).expect("valid");
+            assert_eq!(hidden.matches(&path(name)), is_hidden, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_one_name() {
+        assert_eq!(Hidden::parse(["a", ""]).expect_err("empty"), ("", Error::Empty));
+        assert_eq!(Hidden::parse(["/"]).expect_err("empty"), ("/", Error::Empty));
+        assert_eq!(Hidden::parse(["a/b"]).expect_err("two"), ("a/b", Error::Slash));
+    }
+
+    #[test]
+    fn a_hostile_pattern_takes_no_time() {
+        let hidden = Hidden::parse(["*a*a*a*a*a*a*a*a*a*a*b"]).expect("valid");
+        assert!(!hidden.matches(&path(&"a".repeat(255))));
+    }
+}

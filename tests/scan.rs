@@ -1,0 +1,1194 @@
+//! Scans of real servers and of servers that misbehave. The latter all show promise 4: what was known stays unless it was
+//! disproved.
+
+mod servers;
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redirector::clock::Clock;
+use redirector::inventory::{Inventory, Observation, Protocol, Seen};
+use redirector::model::{BaseUrl, Fingerprint, Mirror, MirrorName, Scheme, Span, TreePath};
+use redirector::scan::{Clients, Limits, Mode, Quiet, Report, Scanner, Settings};
+use servers::{Folder, Odd, Request, Server, listing, respond};
+
+/// When all files of the tree were last changed, unless a test says otherwise.
+const THEN: i64 = 1_750_000_027;
+
+/// A tree as the inventory knows it, and one mirror of it.
+struct World {
+    inventory: Inventory,
+    clock: Clock,
+    mirror: Mirror,
+}
+
+impl World {
+    async fn new(files: &[(&str, u64, i64)], url: &str) -> Self {
+        let clock = Clock::system();
+        let mirror = mirror(url);
+        let inventory = Inventory::temporary(vec![Arc::new(mirror.clone())], clock.clone()).await.expect("it opens");
+        let world = Self { inventory, clock, mirror };
+        world.put(files).await;
+        world.inventory.set_indexed().await.expect("written");
+        world
+    }
+
+    /// Has files in the tree, new or changed.
+    async fn put(&self, files: &[(&str, u64, i64)]) {
+        let observations = files.iter().map(|(name, size, mtime)| Observation {
+            path: path(name),
+            fingerprint: Fingerprint {
+                size: *size,
+                mtime_ns: mtime * 1_000_000_000,
+                ctime_ns: mtime * 1_000_000_000,
+                inode: 1,
+            },
+            at: self.clock.now(),
+            kind: Seen::First,
+        });
+        self.inventory.observe(observations.collect()).await.expect("written");
+    }
+
+    fn scanner(&self, change: impl FnOnce(&mut Settings)) -> Scanner {
+        let mut settings = Settings { timeout: Span(Duration::from_secs(5)), limits: quick(), ..Settings::default() };
+        change(&mut settings);
+        let clients = Clients::new(&settings, None).expect("clients");
+        Scanner::new(self.inventory.clone(), settings, clients, self.clock.clone())
+    }
+
+    async fn scan(&self) -> Report {
+        self.scan_with(|_| {}).await
+    }
+
+    async fn scan_with(&self, change: impl FnOnce(&mut Settings)) -> Report {
+        let scanner = self.scanner(change);
+        let plan = scanner.plan(TreePath::root()).await.expect("the inventory can be read");
+        scanner.scan(&self.mirror, &plan, Mode::Record, &Quiet).await
+    }
+
+    /// The paths that the mirror is known to hold.
+    async fn held(&self) -> BTreeSet<String> {
+        let files = self.inventory.files(TreePath::root(), None, 1000).await.expect("the inventory can be read");
+        let mirrors = self.inventory.snapshot().mirrors();
+        files.iter().filter(|file| mirrors.members[0].holds(file.version)).map(|file| file.path.to_string()).collect()
+    }
+}
+
+fn path(text: &str) -> TreePath<'static> {
+    TreePath::parse(text.as_bytes().to_vec()).expect("valid")
+}
+
+fn mirror(url: &str) -> Mirror {
+    Mirror {
+        name: MirrorName::parse("m").expect("valid"),
+        http: Some(BaseUrl::parse(url, Scheme::Http).expect("valid")),
+        https: None,
+        rsync: None,
+        ftp: None,
+        country: None,
+        continent: None,
+        point: None,
+        asn: None,
+        networks: Vec::new(),
+        score: 100,
+        only: None,
+        also_countries: Vec::new(),
+        exclude_countries: Vec::new(),
+        max_file_size: None,
+        enabled: true,
+        operator: None,
+    }
+}
+
+/// Limits with which a test does not wait.
+fn quick() -> Limits {
+    Limits {
+        page_bytes: 1 << 20,
+        duration: Duration::from_secs(20),
+        retries: 1,
+        back_off: Duration::from_millis(1),
+        pause: Duration::from_secs(2),
+        patience: Duration::from_secs(2),
+        failures_in_a_row: 5,
+        sample: 4,
+        ..Limits::default()
+    }
+}
+
+fn names(files: &[(&str, u64, i64)]) -> BTreeSet<String> {
+    files.iter().map(|(name, ..)| (*name).to_owned()).collect()
+}
+
+mod real {
+    use super::*;
+
+    /// Names that servers, browsers and shells have trouble with, sizes that round, and an old file.
+    const FILES: [(&str, u64, i64); 14] = [
+        ("4078/labyrinth-7.xo", 676_401, THEN),
+        ("4078/labyrinth-8.xo", 1_000_000, THEN + 86_400),
+        ("4078/notes.txt", 0, THEN),
+        ("4259/+ciudadano-2.xo", 999, THEN),
+        ("4259/colors!-16.xo", 1023, THEN),
+        ("odd/a b.xo", 1024, THEN),
+        ("odd/100%.xo", 10_239, THEN),
+        ("odd/ü-ñ-語.xo", 10_240, THEN),
+        ("odd/a&b;c,d=e.xo", 1_048_575, THEN),
+        ("odd/quote'\"<>.xo", 5, THEN),
+        ("odd/a#b?c.xo", 77, THEN),
+        ("odd/an-activity-with-a-name-that-no-listing-shows-in-full-because-it-is-so-long-12.xo", 12_345, THEN),
+        ("deep/er/and/deeper/x.xo", 1, THEN),
+        ("top.xo", 42, 946_684_800),
+    ];
+
+    /// A mirror with the faults that mirrors have.
+    fn folder() -> Folder {
+        let folder = Folder::new();
+        for (name, size, mtime) in FILES {
+            folder.write(name, usize::try_from(size).expect("small"), mtime);
+        }
+        for n in 0..5 {
+            folder.write(&format!("not-ours-{n}/file.xo"), 3, THEN);
+        }
+        folder
+    }
+
+    async fn finds_what_is_there_and_nothing_else(server: impl FnOnce(&std::path::Path) -> Server) {
+        let folder = folder();
+        let server = server(folder.path());
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        let counts = report.outcome.clone().unwrap_or_else(|reason| panic!("{reason}"));
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert_eq!((counts.found, counts.gone, counts.mismatched, counts.doubtful), (14, 0, 0, 0), "{report:?}");
+        assert!(report.complete && report.protocol == Protocol::Http, "{report:?}");
+
+        // The tree goes on: one file gets a new version of equal size and another time, one of another size, and one is new.
+        world
+            .put(&[
+                ("4078/labyrinth-7.xo", 676_401, THEN + 40 * 86_400),
+                ("4259/colors!-16.xo", 1024, THEN),
+                ("4078/new.xo", 5, THEN),
+            ])
+            .await;
+        // The mirror loses one, and cuts another one short.
+        folder.remove("deep");
+        folder.write("odd/a&b;c,d=e.xo", 500_000, THEN + 99);
+        let report = world.scan().await;
+        let counts = report.outcome.clone().unwrap_or_else(|reason| panic!("{reason}"));
+        assert_eq!((counts.found, counts.gone, counts.mismatched, counts.doubtful), (10, 1, 3, 0), "{report:?}");
+        let mut left = names(&FILES);
+        for lost in ["4078/labyrinth-7.xo", "4259/colors!-16.xo", "deep/er/and/deeper/x.xo", "odd/a&b;c,d=e.xo"] {
+            left.remove(lost);
+        }
+        assert_eq!(world.held().await, left);
+
+        // The mirror catches up.
+        folder.write("4078/labyrinth-7.xo", 676_401, THEN + 40 * 86_400);
+        folder.write("4259/colors!-16.xo", 1024, THEN + 5);
+        folder.write("4078/new.xo", 5, THEN);
+        folder.write("deep/er/and/deeper/x.xo", 1, THEN);
+        folder.write("odd/a&b;c,d=e.xo", 1_048_575, THEN);
+        let report = world.scan().await;
+        assert_eq!(world.held().await.len(), 15, "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn nginx_with_exact_sizes() {
+        finds_what_is_there_and_nothing_else(|root| Server::nginx(root, "autoindex on;")).await;
+    }
+
+    #[tokio::test]
+    async fn nginx_with_rounded_sizes_and_local_time() {
+        finds_what_is_there_and_nothing_else(|root| {
+            Server::nginx(root, "autoindex on; autoindex_exact_size off; autoindex_localtime on;")
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn nginx_with_json() {
+        finds_what_is_there_and_nothing_else(|root| Server::nginx(root, "autoindex on; autoindex_format json;")).await;
+    }
+
+    #[tokio::test]
+    async fn apache_with_a_table() {
+        finds_what_is_there_and_nothing_else(|root| Server::apache(root, "FancyIndexing HTMLTable NameWidth=*", "")).await;
+    }
+
+    #[tokio::test]
+    async fn apache_with_preformatted_text_and_cut_names() {
+        finds_what_is_there_and_nothing_else(|root| Server::apache(root, "FancyIndexing", "")).await;
+    }
+
+    #[tokio::test]
+    async fn apache_with_a_plain_list() {
+        finds_what_is_there_and_nothing_else(|root| Server::apache(root, "None", "")).await;
+    }
+
+    #[tokio::test]
+    async fn apache_with_a_plain_list_that_stays_plain() {
+        let folder = folder();
+        folder.write("odd/a b.xo", 1000, THEN);
+        let server = Server::apache(folder.path(), "IgnoreClient", "");
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.mismatched)), Ok((13, 1)), "{report:?}");
+        folder.remove("4078/labyrinth-7.xo");
+        let report = world.scan().await;
+        assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.gone)), Ok((12, 1)), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn lighttpd() {
+        finds_what_is_there_and_nothing_else(Server::lighttpd).await;
+    }
+
+    #[tokio::test]
+    async fn a_mirror_without_listings_is_asked_file_by_file() {
+        let folder = folder();
+        folder.remove("top.xo");
+        folder.write("odd/a b.xo", 1000, THEN);
+        let server = Server::nginx(folder.path(), "");
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        let counts = report.outcome.clone().unwrap_or_else(|reason| panic!("{reason}"));
+        assert_eq!((counts.found, counts.mismatched, counts.doubtful), (12, 1, 0), "{report:?}");
+        assert!(report.complete && report.protocol == Protocol::Head, "{report:?}");
+        folder.remove("4078");
+        let report = world.scan().await;
+        let counts = report.outcome.clone().unwrap_or_else(|reason| panic!("{reason}"));
+        assert_eq!((counts.found, counts.gone, counts.mismatched), (9, 3, 1), "{report:?}");
+        assert_eq!(world.held().await.len(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_second_scan_of_apache_asks_for_no_file_again() {
+        let folder = folder();
+        let server = Server::apache(folder.path(), "FancyIndexing HTMLTable", "");
+        let world = World::new(&FILES, &server.url()).await;
+        let first = world.scan().await;
+        // Without the files themselves, only the listing can tell: what was confirmed by HEAD stays confirmed.
+        let second = world.scan().await;
+        assert_eq!(first.outcome, second.outcome);
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn files_that_listings_leave_out_are_asked_for() {
+        const HIDDEN: [(&str, u64, i64); 3] = [(".well-known/stamp", 5, THEN), ("4078/.meta", 7, THEN), ("4078/a.xo", 9, THEN)];
+        let folder = Folder::new();
+        for (name, size, mtime) in HIDDEN {
+            folder.write(name, usize::try_from(size).expect("small"), mtime);
+        }
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        let world = World::new(&HIDDEN, &server.url()).await;
+        world.scan().await;
+        assert_eq!(world.held().await, names(&HIDDEN));
+        folder.remove("4078/.meta");
+        world.scan().await;
+        assert_eq!(world.held().await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_nobody_trusts_is_refused_and_told() {
+        let folder = folder();
+        let server = Server::nginx_tls(folder.path());
+        let mut world = World::new(&FILES, &server.url()).await;
+        let base = format!("https://{}/", server.address());
+        world.mirror.https = Some(BaseUrl::parse(&base, Scheme::Https).expect("valid"));
+        world.mirror.http = None;
+        let report = world.scan().await;
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("certificate")), "{report:?}");
+        // Where it is to be had in the clear as well, it is scanned there, and the fault is told.
+        let plain = Server::nginx(folder.path(), "autoindex on;");
+        world.mirror.http = Some(BaseUrl::parse(&plain.url(), Scheme::Http).expect("valid"));
+        let report = world.scan().await;
+        assert!(report.notes.iter().any(|note| note.contains("certificate")), "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn a_directory_can_be_scanned_alone() {
+        let folder = folder();
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        folder.remove("4078");
+        folder.remove("4259");
+        let scanner = world.scanner(|_| {});
+        let plan = scanner.plan(path("4078")).await.expect("readable");
+        let report = scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
+        assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.gone)), Ok((0, 3)), "{report:?}");
+        assert_eq!(world.held().await.len(), 11, "what is in 4259 is not looked at");
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_tells_what_would_change_and_changes_nothing() {
+        let folder = folder();
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        folder.remove("4078");
+        world.put(&[("new.xo", 3, THEN)]).await;
+        folder.write("new.xo", 3, THEN);
+        let scanner = world.scanner(|_| {});
+        let plan = scanner.plan(TreePath::root()).await.expect("readable");
+        let report = scanner.scan(&world.mirror, &plan, Mode::DryRun, &Quiet).await;
+        let changes = report.changes.expect("a dry run tells");
+        assert_eq!(changes.gained, [path("new.xo")]);
+        assert_eq!(changes.lost, ["4078/labyrinth-7.xo", "4078/labyrinth-8.xo", "4078/notes.txt"].map(path));
+        assert_eq!(changes.untold, 0);
+        assert_eq!(world.held().await, names(&FILES));
+        assert_eq!(world.inventory.scans(world.mirror.name.clone(), 10).await.expect("readable").len(), 1);
+    }
+}
+
+mod misbehaving {
+    use super::*;
+
+    /// Twelve files in four directories, and one at the top.
+    pub(super) const FILES: [(&str, u64, i64); 13] = [
+        ("top.xo", 5, THEN),
+        ("a/1.xo", 11, THEN),
+        ("a/2.xo", 12, THEN),
+        ("a/3.xo", 13, THEN),
+        ("b/1.xo", 21, THEN),
+        ("b/2.xo", 22, THEN),
+        ("b/3.xo", 23, THEN),
+        ("c/1.xo", 31, THEN),
+        ("c/2.xo", 32, THEN),
+        ("c/3.xo", 33, THEN),
+        ("d/1.xo", 41, THEN),
+        ("d/2.xo", 42, THEN),
+        ("d/3.xo", 43, THEN),
+    ];
+
+    /// A mirror as it should be.
+    pub(super) fn good(request: &Request, out: &mut TcpStream) -> io::Result<()> {
+        mirror_of(&FILES, request, out)
+    }
+
+    fn mirror_of(files: &[(&str, u64, i64)], request: &Request, out: &mut TcpStream) -> io::Result<()> {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let name = path.trim_start_matches('/');
+        if let Some((_, size, mtime)) = files.iter().find(|(file, ..)| *file == name) {
+            let time = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(mtime.unsigned_abs()));
+            let body = vec![b'x'; usize::try_from(*size).expect("small")];
+            return respond(request, out, "200 OK", &[("Last-Modified", &time)], &body);
+        }
+        match page(files, path) {
+            Some(page) => respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes()),
+            None => respond(request, out, "404 Not Found", &[], b"no"),
+        }
+    }
+
+    /// The listing of a directory.
+    fn page(files: &[(&str, u64, i64)], path: &str) -> Option<String> {
+        let directory = path.strip_prefix('/')?;
+        if !directory.is_empty() && !directory.ends_with('/') {
+            return None;
+        }
+        let mut entries: Vec<(String, u64, i64)> = Vec::new();
+        for (file, size, mtime) in files {
+            let Some(rest) = file.strip_prefix(directory) else { continue };
+            match rest.split_once('/') {
+                Some((below, _)) if entries.iter().all(|(name, ..)| *name != format!("{below}/")) => {
+                    entries.push((format!("{below}/"), 0, *mtime));
+                }
+                Some(_) => {}
+                None => entries.push((rest.to_owned(), *size, *mtime)),
+            }
+        }
+        let entries: Vec<_> = entries.iter().map(|(name, size, mtime)| (name.as_str(), *size, *mtime)).collect();
+        (directory.is_empty() || !entries.is_empty()).then(|| listing(path, &entries))
+    }
+
+    /// Scans a good mirror, which then turns bad, and scans it again.
+    async fn turned(
+        bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+        change: impl FnOnce(&mut Settings),
+    ) -> (World, Odd, Report) {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        let first = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "{first:?}");
+        server.turn_into(bad);
+        let report = world.scan_with(change).await;
+        (world, server, report)
+    }
+
+    /// Nothing is taken away, and the report says why.
+    async fn keeps_all(what: &str, bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Report {
+        keeps_all_with(what, bad, |_| {}).await
+    }
+
+    async fn keeps_all_with(
+        what: &str,
+        bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+        change: impl FnOnce(&mut Settings),
+    ) -> Report {
+        let (world, _server, report) = turned(bad, change).await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        let told = match &report.outcome {
+            Ok(_) => report.notes.join("; "),
+            Err(reason) => reason.clone(),
+        };
+        assert!(!report.complete, "{report:?}");
+        assert!(told.contains(what), "{what:?} is not in {told:?}");
+        let history = world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable");
+        assert_eq!(history[0].outcome, report.outcome, "the failure is written down");
+        report
+    }
+
+    fn ok(request: &Request, out: &mut TcpStream, body: &[u8]) -> io::Result<()> {
+        respond(request, out, "200 OK", &[("Content-Type", "text/html")], body)
+    }
+
+    #[tokio::test]
+    async fn nobody_listens() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        let mut gone = World { mirror: mirror(&format!("http://{}/", servers::free_address())), ..world };
+        gone.mirror.name = MirrorName::parse("m").expect("valid");
+        let report = gone.scan().await;
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("can't connect")), "{report:?}");
+        assert_eq!(gone.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn the_connection_is_cut_in_the_middle_of_a_page() {
+        keeps_all("broke off", |request, out| {
+            let page = page(&FILES, &request.path).unwrap_or_default();
+            let length = page.len().to_string();
+            respond(
+                request,
+                out,
+                "200 OK",
+                &[("Content-Type", "text/html"), ("Content-Length", &length)],
+                &page.as_bytes()[..page.len() / 2],
+            )
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_server_dies_in_the_middle_of_a_scan() {
+        let left = AtomicUsize::new(4);
+        let report = keeps_all("broke off", move |request, out| {
+            if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+                return Ok(());
+            }
+            good(request, out)
+        })
+        .await;
+        assert!(report.outcome.is_ok(), "what was seen before counts: {report:?}");
+    }
+
+    #[tokio::test]
+    async fn listings_are_cut_short_without_a_sign_of_it() {
+        keeps_all("not whole", |request, out| match page(&FILES, &request.path) {
+            Some(page) => {
+                write!(out, "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n")?;
+                out.write_all(&page.as_bytes()[..page.len() * 2 / 3])
+            }
+            None => good(request, out),
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn everything_is_an_empty_page() {
+        keeps_all("can't exist", |request, out| ok(request, out, b"")).await;
+    }
+
+    #[tokio::test]
+    async fn everything_is_a_page_that_says_we_moved() {
+        keeps_all("can't exist", |request, out| {
+            ok(request, out, b"<html><body>We moved to <a href=\"http://new.example/\">here</a></body></html>")
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn everything_is_a_login_page() {
+        let form =
+            b"<html><body><form action=login method=post><input name=user><input type=password name=p></form></body></html>";
+        keeps_all("can't exist", move |request, out| ok(request, out, form)).await;
+    }
+
+    #[tokio::test]
+    async fn everything_redirects_to_a_login_page() {
+        keeps_all("can't exist", |request, out| match request.path.as_str() {
+            "/login" => ok(request, out, b"<form><input name=user></form>"),
+            _ => respond(request, out, "302 Found", &[("Location", "/login")], b""),
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_domain_is_parked() {
+        let page =
+            b"<html><head><title>mirror.example</title></head><body><ul><li><a href=\"/cheap-flights\">Cheap flights</a>\
+                     <li><a href=\"/loans/\">Loans</a></ul><a href=\"/a/\">Related</a></body></html>";
+        keeps_all("can't exist", move |request, out| ok(request, out, page)).await;
+    }
+
+    #[tokio::test]
+    async fn a_good_listing_and_a_friendly_page_for_what_is_missing() {
+        keeps_all("can't exist", |request, out| {
+            if page(&FILES, &request.path).is_some() {
+                good(request, out)
+            } else {
+                ok(request, out, b"Sorry! Try our home page.")
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_server_fails() {
+        keeps_all("500", |request, out| respond(request, out, "500 Internal Server Error", &[], b"")).await;
+    }
+
+    #[tokio::test]
+    async fn the_server_wants_to_be_left_alone_for_an_hour() {
+        let (world, server, report) =
+            turned(|request, out| respond(request, out, "503 Service Unavailable", &[("Retry-After", "3600")], b""), |_| {})
+                .await;
+        assert!(report.outcome.is_err(), "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+        let before = server.requests();
+        let report = world.scan().await;
+        assert!(report.outcome.is_err());
+        assert!(server.requests() - before <= 2, "it is not asked again and again");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_for_a_moment_gets_it() {
+        let refused = AtomicUsize::new(0);
+        let (world, _server, report) = turned(
+            move |request, out| {
+                if refused.fetch_add(1, Ordering::SeqCst) == 0 {
+                    return respond(request, out, "429 Too Many Requests", &[("Retry-After", "1")], b"");
+                }
+                good(request, out)
+            },
+            |_| {},
+        )
+        .await;
+        assert!(report.complete && report.took >= Duration::from_secs(1), "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn everything_redirects_to_another_host() {
+        let other = Odd::start(good);
+        let target = other.url().replace("127.0.0.1", "127.0.0.77");
+        let away = move |request: &Request, out: &mut TcpStream| {
+            let location = format!("{target}{}", request.path.trim_start_matches('/'));
+            respond(request, out, "302 Found", &[("Location", &location)], b"")
+        };
+        keeps_all("leads away", away).await;
+        assert_eq!(other.requests(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_our_own_network_is_not_followed() {
+        let secret = Odd::start(|request, out| ok(request, out, b"<h1>Router</h1>"));
+        let target = secret.url();
+        let (world, _server, report) = turned(
+            move |request, out| match request.path.as_str() {
+                "/a/" => respond(request, out, "301 Moved Permanently", &[("Location", &target)], b""),
+                _ => good(request, out),
+            },
+            |_| {},
+        )
+        .await;
+        assert_eq!(secret.requests(), 0);
+        assert!(!report.complete, "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn redirects_go_in_circles() {
+        keeps_all("in circles", |request, out| {
+            respond(request, out, "302 Found", &[("Location", &format!("{}x", request.path))], b"")
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn directories_never_end() {
+        let endless = |request: &Request, out: &mut TcpStream| {
+            if page(&FILES, &request.path).is_none() && request.path.ends_with('/') || request.path == "/a/" {
+                return ok(
+                    request,
+                    out,
+                    listing(
+                        &request.path,
+                        &[("a/", 0, THEN), ("b/", 0, THEN), ("1.xo", 11, THEN), ("2.xo", 12, THEN), ("3.xo", 13, THEN)],
+                    )
+                    .as_bytes(),
+                );
+            }
+            good(request, out)
+        };
+        let (world, server, report) = turned(endless, |_| {}).await;
+        assert!(report.complete, "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+        assert!(server.requests() < 40, "only our directories are entered: {} requests", server.requests());
+    }
+
+    #[tokio::test]
+    async fn a_page_never_ends() {
+        keeps_all("larger than", |request, out| {
+            if request.method == "HEAD" {
+                return good(request, out);
+            }
+            write!(out, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html><head><title>Index of /</title></head><body><pre>")?;
+            for n in 0.. {
+                writeln!(out, "<a href=\"{n}.xo\">{n}.xo</a>   15-Jun-2025 15:07   {n}")?;
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_small_page_unpacks_to_a_huge_one() {
+        let mut packer = std::process::Command::new("gzip")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("every Debian has gzip");
+        let mut input = packer.stdin.take().expect("piped");
+        let feeder = std::thread::spawn(move || {
+            let zeros = vec![b' '; 1 << 20];
+            (0..64).for_each(|_| input.write_all(&zeros).expect("it reads"));
+        });
+        let bomb = packer.wait_with_output().expect("it ends").stdout;
+        feeder.join().expect("it wrote");
+        assert!(bomb.len() < 100_000);
+        keeps_all("larger than", move |request, out| {
+            if request.method == "HEAD" {
+                return good(request, out);
+            }
+            respond(request, out, "200 OK", &[("Content-Type", "text/html"), ("Content-Encoding", "gzip")], &bomb)
+        })
+        .await;
+    }
+
+    /// Waits until the other side is tired of it.
+    pub(super) fn wait_for_hang_up(out: &mut TcpStream) -> io::Result<()> {
+        use std::io::Read as _;
+        out.set_read_timeout(Some(Duration::from_secs(10)))?;
+        out.read(&mut [0]).map(drop)
+    }
+
+    #[tokio::test]
+    async fn one_byte_a_minute() {
+        let slow = |_: &Request, out: &mut TcpStream| {
+            write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nContent-Type: text/html\r\n\r\n<")?;
+            wait_for_hang_up(out)
+        };
+        keeps_all_with("in time", slow, |settings| settings.timeout = Span(Duration::from_millis(300))).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_taken_and_nothing_comes() {
+        let silent = |_: &Request, out: &mut TcpStream| wait_for_hang_up(out);
+        keeps_all_with("in time", silent, |settings| settings.timeout = Span(Duration::from_millis(300))).await;
+    }
+
+    #[tokio::test]
+    async fn a_scan_has_an_end() {
+        let slow = |request: &Request, out: &mut TcpStream| {
+            if request.path.len() > 1 && request.method == "GET" { wait_for_hang_up(out) } else { good(request, out) }
+        };
+        keeps_all_with("took too long", slow, |settings| settings.limits.duration = Duration::from_millis(500)).await;
+    }
+
+    #[tokio::test]
+    async fn names_that_are_no_names_are_passed_over() {
+        let odd = |request: &Request, out: &mut TcpStream| {
+            if request.path == "/a/" {
+                let names = [
+                    "../../etc/passwd",
+                    "..%2f..%2fetc%2fpasswd",
+                    "%2e%2e/",
+                    "x%00y",
+                    "x%0d%0aSet-Cookie: y",
+                    "a\\b",
+                    "",
+                    "//evil.example/",
+                    "1.xo",
+                    "2.xo",
+                    "3.xo",
+                ];
+                let entries: Vec<_> = names
+                    .iter()
+                    .map(|name| (*name, 10 + name.bytes().next().map_or(0, |b| u64::from(b.wrapping_sub(b'0'))), THEN))
+                    .collect();
+                return ok(request, out, listing("/a/", &entries).as_bytes());
+            }
+            good(request, out)
+        };
+        let (world, _server, report) = turned(odd, |_| {}).await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn all_links_but_one_lead_to_another_host() {
+        keeps_all("the others stay", |request, out| {
+            if request.path.ends_with('/') {
+                let page = page(&FILES, &request.path).unwrap_or_default();
+                let page = page
+                    .replace("href=\"", "href=\"http://elsewhere.example/")
+                    .replace("http://elsewhere.example/top.xo", "top.xo");
+                return ok(request, out, page.as_bytes());
+            }
+            good(request, out)
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_empty_listing_at_the_root_and_the_files_are_there() {
+        let report = keeps_all("the others stay", |request, out| {
+            if request.path == "/" { ok(request, out, listing("/", &[]).as_bytes()) } else { good(request, out) }
+        })
+        .await;
+        assert_eq!(report.outcome.expect("it was read").doubtful, 13);
+    }
+
+    #[tokio::test]
+    async fn an_empty_listing_at_the_root_and_the_files_are_gone() {
+        let empty = |request: &Request, out: &mut TcpStream| {
+            if request.path == "/" {
+                ok(request, out, listing("/", &[]).as_bytes())
+            } else {
+                respond(request, out, "404 Not Found", &[], b"")
+            }
+        };
+        let (world, _server, report) = turned(empty, |_| {}).await;
+        assert_eq!(report.outcome.as_ref().map(|counts| counts.gone), Ok(13), "{report:?}");
+        assert!(world.held().await.is_empty(), "this was disproved: every request would end in a 404");
+    }
+
+    #[tokio::test]
+    async fn an_empty_listing_at_the_root_and_a_page_for_every_file() {
+        let asked = AtomicUsize::new(0);
+        keeps_all("can't exist", move |request, out| {
+            // It says no to the first question only.
+            if request.path == "/" {
+                ok(request, out, listing("/", &[]).as_bytes())
+            } else if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                respond(request, out, "404 Not Found", &[], b"")
+            } else {
+                ok(request, out, b"please log in")
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn one_directory_fails_and_the_others_are_believed() {
+        let (world, _server, report) = turned(
+            |request, out| match request.path.as_str() {
+                "/a/" => respond(request, out, "500 Internal Server Error", &[], b""),
+                "/b/" => ok(request, out, listing("/b/", &[("1.xo", 21, THEN), ("3.xo", 23, THEN)]).as_bytes()),
+                "/b/2.xo" => respond(request, out, "404 Not Found", &[], b""),
+                _ => good(request, out),
+            },
+            |_| {},
+        )
+        .await;
+        let mut left = names(&FILES);
+        left.remove("b/2.xo");
+        assert_eq!(world.held().await, left, "{report:?}");
+        assert!(!report.complete && report.notes.iter().any(|note| note.contains("/a") && note.contains("500")), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_not_shown_and_its_files_are_there() {
+        keeps_all("the others stay", |request, out| match request.path.as_str() {
+            "/a/" => respond(request, out, "404 Not Found", &[], b""),
+            _ => good(request, out),
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_directory_without_a_listing_is_asked_file_by_file() {
+        let server = Odd::start(|request, out| match request.path.as_str() {
+            "/a/" => respond(request, out, "403 Forbidden", &[], b""),
+            "/b/" => ok(request, out, b"<html><h1>The b activities</h1></html>"),
+            "/b/2.xo" => respond(request, out, "404 Not Found", &[], b""),
+            _ => good(request, out),
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        let mut there = names(&FILES);
+        there.remove("b/2.xo");
+        assert_eq!(world.held().await, there, "{report:?}");
+        assert!(report.complete && report.notes.iter().any(|note| note.contains("2 directories")), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn a_listing_shows_other_sizes_than_the_files_have() {
+        keeps_all("the others stay", |request, out| match request.path.as_str() {
+            "/a/" => ok(request, out, listing("/a/", &[("1.xo", 0, THEN), ("2.xo", 0, THEN), ("3.xo", 0, THEN)]).as_bytes()),
+            _ => good(request, out),
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_listing_shows_files_as_directories() {
+        keeps_all("the others stay", |request, out| match request.path.as_str() {
+            "/a/" => ok(request, out, listing("/a/", &[("1.xo/", 0, THEN), ("2.xo/", 0, THEN), ("3.xo/", 0, THEN)]).as_bytes()),
+            _ => good(request, out),
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_file_has_another_length() {
+        let bad = |request: &Request, out: &mut TcpStream| match request.path.as_str() {
+            "/" => respond(request, out, "403 Forbidden", &[], b""),
+            "/a/1.xo" => respond(request, out, "200 OK", &[], b"short"),
+            _ => good(request, out),
+        };
+        let (world, _server, report) = turned(bad, |_| {}).await;
+        let mut left = names(&FILES);
+        left.remove("a/1.xo");
+        assert_eq!(world.held().await, left, "{report:?}");
+        assert_eq!(report.outcome.map(|counts| (counts.found, counts.mismatched)), Ok((12, 1)));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_knows_no_head_is_asked_for_the_first_byte() {
+        let bad = |request: &Request, out: &mut TcpStream| {
+            if request.method == "HEAD" {
+                return respond(request, out, "405 Method Not Allowed", &[("Allow", "GET")], b"");
+            }
+            if request.path.ends_with('/') {
+                return respond(request, out, "403 Forbidden", &[], b"");
+            }
+            match FILES.iter().find(|(name, ..)| request.path[1..] == **name) {
+                Some((_, size, _)) if request.header("range") == Some("bytes=0-0") => {
+                    respond(request, out, "206 Partial Content", &[("Content-Range", &format!("bytes 0-0/{size}"))], b"x")
+                }
+                Some(_) => panic!("the whole file was asked for"),
+                None => respond(request, out, "404 Not Found", &[], b""),
+            }
+        };
+        let (world, _server, report) = turned(bad, |_| {}).await;
+        assert_eq!(report.outcome.as_ref().map(|counts| counts.found), Ok(13), "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn lengths_are_not_told() {
+        keeps_all("does not say enough", |request, out| match request.path.as_str() {
+            "/" => respond(request, out, "403 Forbidden", &[], b""),
+            path if FILES.iter().any(|(name, ..)| path[1..] == **name) => {
+                respond(request, out, "200 OK", &[("Transfer-Encoding", "chunked")], b"0\r\n\r\n")
+            }
+            _ => respond(request, out, "404 Not Found", &[], b""),
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn file_by_file_and_the_server_goes_away() {
+        let left = AtomicUsize::new(6);
+        keeps_all("in a row", move |request, out| {
+            if request.path == "/" {
+                return respond(request, out, "403 Forbidden", &[], b"");
+            }
+            if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+                return Ok(());
+            }
+            good(request, out)
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn files_are_forbidden_for_a_while() {
+        keeps_all("403", |request, out| {
+            if request.path.contains("this-name") {
+                respond(request, out, "404 Not Found", &[], b"")
+            } else {
+                respond(request, out, "403 Forbidden", &[], b"")
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_clock_is_years_off() {
+        let date = "Mon, 03 Jan 2000 00:00:00 GMT";
+        let (world, _server, report) = turned(
+            move |request, out| {
+                let old: Vec<_> = FILES.iter().map(|(name, size, _)| (*name, *size, 946_857_600)).collect();
+                match page(&old, &request.path) {
+                    Some(page) => {
+                        respond(request, out, "200 OK", &[("Content-Type", "text/html"), ("Date", date)], page.as_bytes())
+                    }
+                    None => match FILES.iter().find(|(name, ..)| request.path[1..] == **name) {
+                        Some((_, size, _)) => {
+                            let length = size.to_string();
+                            respond(
+                                request,
+                                out,
+                                "200 OK",
+                                &[("Content-Length", &length), ("Date", date), ("Last-Modified", date)],
+                                b"",
+                            )
+                        }
+                        None => respond(request, out, "404 Not Found", &[("Date", date)], b""),
+                    },
+                }
+            },
+            |_| {},
+        )
+        .await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn an_older_copy_of_equal_size_is_no_holding() {
+        let server = Odd::start(|request, out| {
+            let old: Vec<_> = FILES.iter().map(|(name, size, mtime)| (*name, *size, mtime - 3600)).collect();
+            mirror_of(&old, request, out)
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.mismatched)), Ok((0, 13)), "{report:?}");
+        assert!(world.held().await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_empty_tree_takes_nothing_away() {
+        let server = Odd::start(good);
+        let world = World::new(&[], &server.url()).await;
+        let report = world.scan().await;
+        assert!(report.outcome.is_err_and(|reason| reason.contains("no file")), "nothing to look for");
+        assert_eq!(server.requests(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_scan_that_is_dropped_leaves_no_trace() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        server.turn_into(|_, out| wait_for_hang_up(out));
+        let scan = world.scan();
+        assert!(tokio::time::timeout(Duration::from_millis(200), scan).await.is_err());
+        assert_eq!(world.held().await, names(&FILES));
+        assert_eq!(world.inventory.scans(world.mirror.name.clone(), 10).await.expect("readable").len(), 1);
+    }
+}
+
+mod again {
+    use prometheus_client::registry::Registry;
+    use redirector::model::Health;
+    use redirector::probe::{self, Prober};
+    use redirector::scan::{Metrics, Nudge, Scheduler};
+    use tokio::task::JoinHandle;
+    use tokio_util::sync::CancellationToken;
+
+    use super::misbehaving::{FILES, good, wait_for_hang_up};
+    use super::*;
+
+    /// Waits for something that will be so, within a bound.
+    async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+        for _ in 0..1000 {
+            if is_so().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{what}: not within 20 seconds");
+    }
+
+    /// A scheduler at work.
+    struct Scheduling {
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+        nudge: Nudge,
+        metrics: Arc<Metrics>,
+    }
+
+    fn schedule(world: &World, interval: Duration) -> Scheduling {
+        let scanner = world.scanner(|settings| settings.interval = Span(interval));
+        let metrics = Arc::new(Metrics::default());
+        let (scheduler, nudge) = Scheduler::new(scanner, world.clock.clone(), Arc::clone(&metrics));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(scheduler.run(stop.clone()));
+        Scheduling { stop, task, nudge, metrics }
+    }
+
+    impl Scheduling {
+        async fn end(self) {
+            self.stop.cancel();
+            tokio::time::timeout(Duration::from_secs(1), self.task)
+                .await
+                .expect("it stops within a second")
+                .expect("it did not die");
+        }
+    }
+
+    async fn health(world: &World) -> Health {
+        world.inventory.snapshot().mirrors().members[0].health
+    }
+
+    fn probing(world: &World, nudge: Option<Nudge>) -> (CancellationToken, JoinHandle<()>) {
+        let settings = probe::Settings {
+            interval: Span(Duration::from_millis(10)),
+            timeout: Span(Duration::from_secs(2)),
+            failures: 3,
+            successes: 2,
+        };
+        let clients = Clients::new(&Settings::default(), None).expect("clients");
+        let metrics = Arc::new(probe::Metrics::default());
+        let prober = Prober::new(world.inventory.clone(), settings, clients, world.clock.clone(), metrics, nudge);
+        let stop = CancellationToken::new();
+        (stop.clone(), tokio::spawn(prober.run(stop)))
+    }
+
+    #[tokio::test]
+    async fn mirrors_are_scanned_again_and_again_whatever_happens() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        let scheduling = schedule(&world, Duration::from_millis(500));
+        until("a first scan", async || world.held().await == names(&FILES)).await;
+        server.turn_into(|_, _| Ok(()));
+        let failed = async || {
+            let scans = world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable");
+            scans.first().is_some_and(|scan| scan.outcome.is_err())
+        };
+        until("a failed scan", failed).await;
+        assert_eq!(world.held().await, names(&FILES));
+        server.turn_into(|request, out| match request.path.as_str() {
+            "/b/2.xo" => respond(request, out, "404 Not Found", &[], b""),
+            "/b/" => respond(
+                request,
+                out,
+                "200 OK",
+                &[("Content-Type", "text/html")],
+                listing("/b/", &[("1.xo", 21, THEN), ("3.xo", 23, THEN)]).as_bytes(),
+            ),
+            _ => good(request, out),
+        });
+        until("a scan that sees the change", async || world.held().await.len() == 12).await;
+        let mut registry = Registry::default();
+        scheduling.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes everything");
+        for line in [
+            "scans_total{mirror=\"m\",outcome=\"complete\"}",
+            "scans_total{mirror=\"m\",outcome=\"failed\"}",
+            "scan_found_files{mirror=\"m\"} 12",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        scheduling.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_hangs_holds_nobody_up() {
+        let hanging = Odd::start(|_, out| wait_for_hang_up(out));
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        let mut slow = mirror(&hanging.url());
+        slow.name = MirrorName::parse("slow").expect("valid");
+        world.inventory.set_mirrors(vec![Arc::new(world.mirror.clone()), Arc::new(slow)]).await.expect("written");
+        let scheduling = schedule(&world, Duration::from_secs(1));
+        until("a scan of the other", async || world.held().await == names(&FILES)).await;
+        until("a question to the slow one", async || hanging.requests() > 0).await;
+        scheduling.end().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_scanned_while_there_is_nothing_to_look_for() {
+        let server = Odd::start(good);
+        let world = World::new(&[], &server.url()).await;
+        let scheduling = schedule(&world, Duration::from_millis(100));
+        world.put(&FILES).await;
+        until("a first scan", async || world.held().await == names(&FILES)).await;
+        scheduling.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_mirror_is_down_after_several_failures_and_up_after_several_successes() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        let (stop, task) = probing(&world, None);
+        until("up", async || health(&world).await == Health::Up).await;
+        server.turn_into(|request, out| respond(request, out, "500 Internal Server Error", &[], b""));
+        until("down", async || health(&world).await == Health::Down).await;
+        server.turn_into(good);
+        until("up again", async || health(&world).await == Health::Up).await;
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(1), task).await.expect("it stops within a second").expect("it did not die");
+        let history = world.inventory.health_history(world.mirror.name.clone(), 10).await.expect("readable");
+        let mut healths: Vec<_> = history.iter().map(|change| change.health).collect();
+        healths.sort_by_key(|health| health.as_str());
+        assert_eq!(
+            healths,
+            [Health::Down, Health::Failing, Health::Up, Health::Up],
+            "only changes are written down: {history:?}"
+        );
+        assert!(
+            history.iter().any(|change| change.reason.as_ref().is_some_and(|reason| reason.contains("500"))),
+            "{history:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_lacks_a_file_is_scanned_and_not_given_up() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        let scheduling = schedule(&world, Duration::from_secs(3600));
+        let missing = |request: &Request, out: &mut TcpStream| match request.path.as_str() {
+            "/a/1.xo" => respond(request, out, "404 Not Found", &[], b""),
+            "/a/" => respond(
+                request,
+                out,
+                "200 OK",
+                &[("Content-Type", "text/html")],
+                listing("/a/", &[("2.xo", 12, THEN), ("3.xo", 13, THEN)]).as_bytes(),
+            ),
+            _ => good(request, out),
+        };
+        server.turn_into(missing);
+        let (stop, task) = probing(&world, Some(scheduling.nudge.clone()));
+        until("the file is taken away", async || world.held().await.len() == 12).await;
+        assert_eq!(health(&world).await, Health::Up);
+        stop.cancel();
+        task.await.expect("it did not die");
+        scheduling.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_mirror_without_files_is_asked_for_its_base() {
+        let server = Odd::start(|request, out| respond(request, out, "403 Forbidden", &[], b""));
+        let world = World::new(&FILES, &server.url()).await;
+        let (stop, task) = probing(&world, None);
+        until("up", async || health(&world).await == Health::Up).await;
+        server.turn_into(|_, _| Ok(()));
+        until("down", async || health(&world).await == Health::Down).await;
+        stop.cancel();
+        task.await.expect("it did not die");
+    }
+}

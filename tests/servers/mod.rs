@@ -1,0 +1,334 @@
+//! Servers for tests: the real ones that mirrors run (nginx, Apache httpd, lighttpd), started on loopback with a folder to serve,
+//! and one that does whatever a test tells it to, wrong things above all. They end when they are dropped.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+/// A folder with files of chosen sizes and times.
+pub struct Folder {
+    dir: tempfile::TempDir,
+}
+
+impl Folder {
+    /// An empty one, which every user of this machine may read: servers give up their rights.
+    pub fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+        Self { dir }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file of this many bytes with this mtime, and the folders above it.
+    pub fn write(&self, name: &str, size: usize, mtime: i64) {
+        self.write_bytes(name, &vec![b'x'; size], mtime);
+    }
+
+    pub fn write_bytes(&self, name: &str, content: &[u8], mtime: i64) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("below the folder")).expect("folders can be made");
+        let mut file = fs::File::create(&path).expect("files can be made");
+        file.write_all(content).expect("there is room");
+        let seconds = Duration::from_secs(u64::try_from(mtime).expect("after 1970"));
+        file.set_modified(SystemTime::UNIX_EPOCH + seconds).expect("the time can be set");
+    }
+
+    pub fn remove(&self, name: &str) {
+        let path = self.path().join(name);
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");
+    }
+}
+
+/// A server program under way.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    /// Its configuration, logs and such.
+    home: Folder,
+}
+
+impl Server {
+    /// The URL of its root.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// nginx with `autoindex`; `more` goes into the location.
+    pub fn nginx(root: &Path, more: &str) -> Self {
+        Self::nginx_with(root, more, "")
+    }
+
+    fn nginx_with(root: &Path, more: &str, listen: &str) -> Self {
+        Self::start("nginx", |home, address| {
+            let home = home.display();
+            let config = format!(
+                "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\n\
+                 events {{ worker_connections 64; }}\n\
+                 http {{ access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
+                 uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; charset utf-8;\n\
+                 server {{ listen {address}{listen}; location / {{ root {}; {more} }} }} }}\n",
+                root.display()
+            );
+            let user = if is_root() { "user root;\n" } else { "" };
+            (user.to_owned() + &config, vec!["-p".into(), home.to_string(), "-c".into()])
+        })
+    }
+
+    /// nginx with `autoindex`, over TLS, with a certificate that nobody trusts.
+    pub fn nginx_tls(root: &Path) -> Self {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+        Self::nginx_with(
+            root,
+            "autoindex on;",
+            &format!(" ssl; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem"),
+        )
+    }
+
+    /// Apache httpd with `mod_autoindex`; `options` are its `IndexOptions`.
+    pub fn apache(root: &Path, options: &str, more: &str) -> Self {
+        Self::start("apache2", |home, address| {
+            let (home, root) = (home.display(), root.display());
+            let modules: String = ["mpm_event", "authz_core", "autoindex", "dir", "mime"]
+                .map(|module| format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"))
+                .concat();
+            let config = format!(
+                "ServerRoot {home}\nServerName localhost\nPidFile {home}/pid\nErrorLog {home}/error.log\nListen {address}\n{modules}\
+                 TypesConfig /etc/mime.types\nUser nobody\nGroup nogroup\nStartServers 1\nThreadsPerChild 8\nMinSpareThreads 1\n\
+                 MaxSpareThreads 16\nMaxRequestWorkers 16\nDefaultRuntimeDir {home}\nDocumentRoot {root}\n\
+                 <Directory {root}>\nRequire all granted\nOptions Indexes FollowSymLinks\nIndexOptions {options}\n{more}\n</Directory>\n"
+            );
+            (config, vec!["-DFOREGROUND".into(), "-f".into()])
+        })
+    }
+
+    /// lighttpd with `mod_dirlisting`.
+    pub fn lighttpd(root: &Path) -> Self {
+        Self::start("lighttpd", |home, address| {
+            let config = format!(
+                "server.modules = (\"mod_dirlisting\")\nserver.document-root = \"{}\"\nserver.bind = \"{}\"\nserver.port = {}\n\
+                 server.errorlog = \"{}/error.log\"\n\
+                 server.stat-cache-engine = \"disable\"\ndir-listing.activate = \"enable\"\ndir-listing.encoding = \"utf-8\"\n",
+                root.display(),
+                address.ip(),
+                address.port(),
+                home.display()
+            );
+            (config, vec!["-D".into(), "-f".into()])
+        })
+    }
+
+    fn start(program: &str, configure: impl Fn(&Path, SocketAddr) -> (String, Vec<String>)) -> Self {
+        // Another process may take the port between choosing and using it: then another one is tried.
+        for _ in 0..5 {
+            let address = free_address();
+            let home = Folder::new();
+            let (config, arguments) = configure(home.path(), address);
+            home.write_bytes("server.conf", config.as_bytes(), 1_700_000_000);
+            let errors = fs::File::create(home.path().join("stderr")).expect("a log");
+            let child = Command::new(find(program))
+                .args(arguments)
+                .arg(home.path().join("server.conf"))
+                .env("TZ", "Europe/Berlin")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(errors)
+                .process_group(0)
+                .spawn()
+                .unwrap_or_else(|error| panic!("{program} can't be started (scripts/test installs it): {error}"));
+            let mut server = Self { child, address, home };
+            if server.answers() {
+                return server;
+            }
+            eprintln!("{program} did not start: {}", server.complaints());
+        }
+        panic!("{program} does not start");
+    }
+
+    /// Waits until it listens, or has ended.
+    fn answers(&mut self) -> bool {
+        for _ in 0..1000 {
+            if TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).is_ok() {
+                return self.child.try_wait().expect("it is our child").is_none();
+            }
+            if self.child.try_wait().expect("it is our child").is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
+    fn complaints(&self) -> String {
+        ["stderr", "error.log"].map(|name| fs::read_to_string(self.home.path().join(name)).unwrap_or_default()).concat()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Its whole group: some servers have children of their own.
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
+        }
+        self.child.wait().ok();
+    }
+}
+
+/// Debian keeps servers where the path of ordinary users does not lead.
+fn find(program: &str) -> PathBuf {
+    let usual = Path::new("/usr/sbin").join(program);
+    if usual.exists() { usual } else { PathBuf::from(program) }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// An address on loopback of which nothing else in these tests makes use, with a free port.
+pub fn free_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(2);
+    let last = NEXT.fetch_add(1, Ordering::Relaxed).clamp(2, 250);
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), 0)).expect("loopback has free ports");
+    listener.local_addr().expect("it is bound")
+}
+
+/// A request, as an [`Odd`] server sees it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What an [`Odd`] server does with a request: writes whatever it likes to the connection, which is then closed.
+pub type Behaviour = dyn Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync;
+
+/// A server that does what a test wants.
+pub struct Odd {
+    address: SocketAddr,
+    behaviour: Arc<Mutex<Arc<Behaviour>>>,
+    stopped: Arc<AtomicBool>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Odd {
+    pub fn start(behaviour: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        let (stopped, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let behaviour: Arc<Mutex<Arc<Behaviour>>> = Arc::new(Mutex::new(Arc::new(behaviour)));
+        let (is_stopped, count, current) = (Arc::clone(&stopped), Arc::clone(&requests), Arc::clone(&behaviour));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if is_stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let (behaviour, count) = (Arc::clone(&current.lock().expect("no test panics with it")), Arc::clone(&count));
+                std::thread::spawn(move || serve(stream, &*behaviour, &count).ok());
+            }
+        });
+        Self { address, behaviour, stopped, requests }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes its ways.
+    pub fn turn_into(&self, behaviour: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static) {
+        *self.behaviour.lock().expect("no test panics with it") = Arc::new(behaviour);
+    }
+
+    /// How many requests came.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Odd {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        TcpStream::connect(self.address).ok();
+    }
+}
+
+fn serve(mut stream: TcpStream, behaviour: &Behaviour, count: &AtomicUsize) -> io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut reader = BufReader::new(stream.try_clone()?).take(64 * 1024);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let mut words = line.split_whitespace();
+    let (Some(method), Some(path)) = (words.next(), words.next()) else { return Ok(()) };
+    let mut request = Request { method: method.to_owned(), path: path.to_owned(), headers: Vec::new() };
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':') {
+            request.headers.push((name.to_owned(), value.trim().to_owned()));
+        }
+    }
+    count.fetch_add(1, Ordering::SeqCst);
+    behaviour(&request, &mut stream)
+}
+
+/// Writes a whole response; of an answer to HEAD only the head.
+pub fn respond(request: &Request, out: &mut impl Write, status: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
+    write!(out, "HTTP/1.1 {status}\r\nConnection: close\r\n")?;
+    for (name, value) in headers {
+        write!(out, "{name}: {value}\r\n")?;
+    }
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding"))
+    {
+        write!(out, "Content-Length: {}\r\n", body.len())?;
+    }
+    out.write_all(b"\r\n")?;
+    if request.method == "HEAD" { Ok(()) } else { out.write_all(body) }
+}
+
+/// A page as nginx writes it for a directory: names that end with a slash are directories, the others files with their sizes and
+/// times (seconds since 1970).
+pub fn listing(path: &str, entries: &[(&str, u64, i64)]) -> String {
+    let mut page = format!(
+        "<html>\r\n<head><title>Index of {path}</title></head>\r\n<body>\r\n<h1>Index of {path}</h1><hr><pre><a href=\"../\">../</a>\r\n"
+    );
+    for (name, size, mtime) in entries {
+        let time = jiff::Timestamp::from_second(*mtime).expect("valid").strftime("%d-%b-%Y %H:%M");
+        let size = if name.ends_with('/') { "-".to_owned() } else { size.to_string() };
+        page.push_str(&format!(
+            "<a href=\"{name}\">{name}</a>{:pad$} {time} {size:>19}\r\n",
+            "",
+            pad = 50usize.saturating_sub(name.len())
+        ));
+    }
+    page.push_str("</pre><hr></body>\r\n</html>\r\n");
+    page
+}

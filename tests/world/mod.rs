@@ -1,0 +1,399 @@
+//! World: what a test needs around a server: trees in a temporary folder, what the inventory knows of them, mirrors,
+//! places, a clock that stands still, and a server on a socket of its own.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+pub mod script;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use redirector::clock::Clock;
+use redirector::decide::Rules;
+use redirector::geo::{self, Locator};
+use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
+use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
+use redirector::model::{
+    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
+};
+use redirector::tree::{self, Trees};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// A world with one server and any number of instances.
+pub struct World {
+    folder: TempDir,
+    pub clock: Clock,
+    pub router: Arc<Router>,
+    server: Server,
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// Where connections start with a PROXY header.
+    pub proxied: SocketAddr,
+    instances: Vec<Instance>,
+    places: BTreeMap<String, String>,
+    locator: Option<Arc<Locator>>,
+}
+
+/// One instance: its settings, its trees and what is known of them.
+pub struct Instance {
+    pub name: String,
+    folder: PathBuf,
+    pub settings: tree::Settings,
+    pub server: http::Settings,
+    files: BTreeMap<TreePath<'static>, FileRecord>,
+    next_version: u32,
+    mirrors: Vec<MirrorState>,
+    /// Grows with the list of mirrors, not with what they hold.
+    generation: u64,
+    holds: Vec<TreePath<'static>>,
+    trees: Option<Trees>,
+    counts: Arc<Counts>,
+    nudge: mpsc::Sender<TreePath<'static>>,
+    nudged: mpsc::Receiver<TreePath<'static>>,
+}
+
+/// What large files are filled with, again and again. 23 letters, so that no two pieces of a file look the same.
+pub const PATTERN: &[u8] = b"abcdefghijklmnopqrstuvw";
+
+/// What a file of the world is filled with.
+pub enum Content {
+    Text(String),
+    Size(u64),
+}
+
+impl World {
+    /// A world with a server that has no instances yet, at noon of 1 November 2026.
+    pub async fn new() -> Self {
+        Self::with_limits(&http::Settings::default()).await
+    }
+
+    pub async fn with_limits(settings: &http::Settings) -> Self {
+        let router = Arc::new(Router::default());
+        let server = Server::new(http::Limits::new(settings));
+        let open = || http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let (socket, proxied) = (open(), open());
+        let address = socket.local_addr().expect("bound");
+        let proxied_address = proxied.local_addr().expect("bound");
+        server.serve(socket, Start::Request, &router);
+        server.serve(proxied, Start::ProxyHeader, &router);
+        let now = "2026-11-01T12:00:00Z".parse().expect("a time");
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            clock: Clock::manual(now),
+            router,
+            server,
+            address,
+            proxied: proxied_address,
+            instances: Vec::new(),
+            places: BTreeMap::new(),
+            locator: None,
+        }
+    }
+
+    /// Ends the server as at SIGTERM.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    /// Adds an instance, which the following calls of [`World::instance`] give.
+    pub fn add_instance(&mut self, name: &str) -> &mut Instance {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(folder.join("public")).expect("a folder");
+        std::fs::create_dir_all(folder.join("application")).expect("a folder");
+        self.instances.push(Instance::new(name, &folder));
+        self.instance()
+    }
+
+    /// The instance that was added last, or chosen by [`World::choose`]; the first call makes one.
+    pub fn instance(&mut self) -> &mut Instance {
+        if self.instances.is_empty() {
+            self.add_instance("activities");
+        }
+        self.instances.last_mut().expect("at least one")
+    }
+
+    /// Makes an instance the one that [`World::instance`] gives.
+    pub fn choose(&mut self, name: &str) {
+        let at = self.instances.iter().position(|instance| instance.name == name).expect("an instance of that name");
+        let chosen = self.instances.remove(at);
+        self.instances.push(chosen);
+    }
+
+    /// Says in which country a network is.
+    pub fn place(&mut self, network: &str, country: &str) {
+        self.places.insert(network.to_owned(), country.to_ascii_uppercase());
+        self.locator = None;
+    }
+
+    /// Lets the server answer from the world as it is now.
+    pub fn publish(&mut self) {
+        let locator = self.locator();
+        let clock = &self.clock;
+        let sites = self.instances.iter_mut().map(|instance| Arc::new(instance.site(clock, &locator))).collect();
+        self.router.replace(sites);
+    }
+
+    /// Knows the places of this world and no others.
+    fn locator(&mut self) -> Arc<Locator> {
+        if let Some(locator) = &self.locator {
+            return Arc::clone(locator);
+        }
+        let country = |code: &str| serde_json::json!({ "country": { "iso_code": code } });
+        let mut countries = mmdb_writer::Writer::new("World-Country");
+        countries.insert(network("240.0.0.0/4"), &country("AQ")).expect("a record");
+        for (place, code) in &self.places {
+            countries.insert(network(place), &country(code)).expect("a record");
+        }
+        let mut systems = mmdb_writer::Writer::new("World-ASN");
+        systems.insert(network("240.0.0.0/4"), &serde_json::json!({ "autonomous_system_number": 64_496 })).expect("a record");
+        let write = |name: &str, writer: &mmdb_writer::Writer| {
+            let path = self.folder.path().join(name);
+            redirector::durable::write(&path, &writer.to_bytes().expect("a database")).expect("written");
+            Some(path)
+        };
+        let settings = geo::Settings {
+            location: write("places.mmdb", &countries),
+            asn: write("asn.mmdb", &systems),
+            ..geo::Settings::default()
+        };
+        let (locator, problems) = Locator::open(&settings).expect("a locator");
+        assert!(problems.is_empty(), "{problems:?}");
+        Arc::clone(self.locator.insert(Arc::new(locator)))
+    }
+}
+
+fn network(text: &str) -> IpNet {
+    text.parse().expect("a network")
+}
+
+impl Instance {
+    fn new(name: &str, folder: &Path) -> Self {
+        let settings = format!(
+            "prefix = \"/{name}\"\npublic = {:?}\napplication = {:?}\n",
+            folder.join("public"),
+            folder.join("application")
+        );
+        let (nudge, nudged) = mpsc::channel(64);
+        Self {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            settings: toml::from_str(&settings).expect("settings"),
+            server: http::Settings::default(),
+            files: BTreeMap::new(),
+            next_version: 1,
+            mirrors: Vec::new(),
+            generation: 1,
+            holds: Vec::new(),
+            trees: None,
+            counts: Arc::default(),
+            nudge,
+            nudged,
+        }
+    }
+
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
+    /// The folder `public` or `application`.
+    pub fn tree(&self, which: &str) -> PathBuf {
+        self.folder.join(which)
+    }
+
+    /// Opens the trees; called again after a setting changed.
+    pub fn open_trees(&mut self) {
+        self.trees = Some(Trees::open(&self.settings).expect("trees"));
+    }
+
+    fn trees(&mut self) -> &Trees {
+        if self.trees.is_none() {
+            self.open_trees();
+        }
+        self.trees.as_ref().expect("opened")
+    }
+
+    /// Writes a file that was last modified then.
+    pub fn write(&self, which: &str, path: &str, content: &Content, modified: Timestamp) {
+        let file = self.tree(which).join(path);
+        std::fs::create_dir_all(file.parent().expect("below a tree")).expect("a folder");
+        let bytes = match content {
+            Content::Text(text) => text.clone().into_bytes(),
+            Content::Size(size) => {
+                let size = usize::try_from(*size).expect("a size that fits");
+                let mut bytes = PATTERN.repeat(size / PATTERN.len() + 1);
+                bytes.truncate(size);
+                bytes
+            }
+        };
+        let written = std::fs::File::create(&file).and_then(|mut file| {
+            std::io::Write::write_all(&mut file, &bytes)?;
+            file.set_modified(modified.into())
+        });
+        written.expect("written");
+    }
+
+    /// Lets the inventory know a file of the public tree, as a new version that is public since `since`.
+    pub fn index(&mut self, path: &str, since: Timestamp) {
+        let tree_path = tree_path(path);
+        let fingerprint = self.trees().public.look(&tree_path).expect("a file of the public tree").fingerprint;
+        let version = VersionNumber(self.next_version);
+        self.next_version += 1;
+        let record = FileRecord {
+            path: tree_path.clone(),
+            version,
+            fingerprint,
+            sha256: None,
+            version_mtime_ns: fingerprint.mtime_ns,
+            public_since: since,
+            state: FileState::Settled,
+        };
+        self.files.insert(tree_path, record);
+    }
+
+    /// Sets the state of a file in the inventory.
+    pub fn set_state(&mut self, path: &str, state: FileState) {
+        self.files.get_mut(&tree_path(path)).expect("an indexed file").state = state;
+    }
+
+    /// Takes a file out of the inventory.
+    pub fn forget(&mut self, path: &str) {
+        self.files.remove(&tree_path(path));
+    }
+
+    /// Adds a mirror; without URLs it has both at `NAME.example/sugar/`.
+    pub fn add_mirror(&mut self, mirror: Mirror) {
+        self.generation += 1;
+        self.mirrors.push(MirrorState { mirror: Arc::new(mirror), holdings: Arc::default(), health: Health::Up });
+    }
+
+    fn mirror(&mut self, name: &str) -> &mut MirrorState {
+        self.mirrors.iter_mut().find(|state| state.mirror.name.as_str() == name).expect("a mirror of that name")
+    }
+
+    /// Lets a mirror hold the present versions of the paths; `*` is every indexed file.
+    pub fn let_hold(&mut self, mirror: &str, paths: &str) {
+        let versions: Vec<u32> = self.versions(paths);
+        Arc::make_mut(&mut self.mirror(mirror).holdings).extend(versions);
+    }
+
+    /// Takes the present versions of the paths from a mirror.
+    pub fn let_lose(&mut self, mirror: &str, paths: &str) {
+        let versions = self.versions(paths);
+        *Arc::make_mut(&mut self.mirror(mirror).holdings) -= roaring::RoaringBitmap::from_iter(versions);
+    }
+
+    fn versions(&self, paths: &str) -> Vec<u32> {
+        if paths == "*" {
+            return self.files.values().map(|record| record.version.0).collect();
+        }
+        paths.split(',').map(|path| self.files.get(&tree_path(path)).expect("an indexed file").version.0).collect()
+    }
+
+    pub fn set_health(&mut self, mirror: &str, health: Health) {
+        self.mirror(mirror).health = health;
+    }
+
+    pub fn hold(&mut self, path: &str) {
+        self.holds.push(tree_path(path.trim_end_matches('/')));
+    }
+
+    pub fn release(&mut self, path: &str) {
+        let path = tree_path(path.trim_end_matches('/'));
+        self.holds.retain(|held| *held != path);
+    }
+
+    /// Takes a tree away as if it were unmounted.
+    pub fn unmount(&mut self, which: &str) {
+        self.trees();
+        std::fs::rename(self.tree(which), self.folder.join(format!("{which}-unmounted"))).expect("renamed");
+        self.trees().refresh();
+    }
+
+    pub fn mount(&mut self, which: &str) {
+        std::fs::rename(self.folder.join(format!("{which}-unmounted")), self.tree(which)).expect("renamed");
+        self.trees().refresh();
+    }
+
+    /// What the index was asked to look at since the last call.
+    pub fn take_nudged(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.nudged.try_recv().ok()).map(|path| path.to_string()).collect()
+    }
+
+    fn site(&mut self, clock: &Clock, locator: &Arc<Locator>) -> Site {
+        let trees = self.trees().clone();
+        let mirrors = MirrorSet { generation: self.generation, members: self.mirrors.clone() };
+        let snapshot = Snapshot::for_test(self.files.values().cloned().collect(), mirrors, self.holds.clone());
+        Site::new(Makings {
+            name: self.name.clone(),
+            route: Route::new(&self.server.hosts, self.settings.prefix.clone()),
+            trust: Trust { proxies: self.server.trusted_proxies.clone(), by: self.server.forwarded_by },
+            trees,
+            application_access: self.settings.application_access,
+            index: self.settings.index,
+            rules: Rules::new(self.settings.min_age, self.settings.min_size),
+            snapshot: Arc::new(snapshot),
+            locator: Arc::clone(locator),
+            credit: None,
+            counts: Arc::clone(&self.counts),
+            nudge: self.nudge.clone(),
+            clock: clock.clone(),
+        })
+    }
+}
+
+/// A mirror as a script writes it: `NAME COUNTRY [key=value]...`; country `-` is none.
+pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror {
+    let url = |key: &str, scheme| {
+        let default = format!("{key}://{name}.example/sugar/");
+        let given = keys.get(key).copied();
+        let wanted = given.map_or_else(
+            || (!keys.contains_key("http") && !keys.contains_key("https")).then_some(default),
+            |url| Some(url.to_owned()),
+        );
+        wanted.map(|url| BaseUrl::parse(&url, scheme).expect("a base URL"))
+    };
+    let list = |key: &str| keys.get(key).map(|value| value.split(',')).into_iter().flatten();
+    Mirror {
+        name: MirrorName::parse(name).expect("a name"),
+        http: url("http", Scheme::Http),
+        https: url("https", Scheme::Https),
+        rsync: None,
+        ftp: None,
+        country: country.parse().ok(),
+        continent: country.parse::<redirector::model::Country>().ok().and_then(redirector::model::Country::continent),
+        point: None,
+        asn: None,
+        networks: list("networks").map(|network| network.parse().expect("a network")).collect(),
+        score: keys.get("score").map_or(100, |score| score.parse().expect("a number")),
+        only: keys.get("only").map(|only| serde_json::from_value(serde_json::json!(only)).expect("a kind of only")),
+        also_countries: list("also-countries").map(|country| country.parse().expect("a country")).collect(),
+        exclude_countries: list("exclude-countries").map(|country| country.parse().expect("a country")).collect(),
+        max_file_size: keys.get("max-file-size").map(|size| size.parse::<ByteSize>().expect("a size").0),
+        enabled: !keys.contains_key("disabled"),
+        operator: None,
+    }
+}
+
+pub fn tree_path(path: &str) -> TreePath<'static> {
+    TreePath::parse(path.as_bytes().to_vec()).expect("a path")
+}
+
+/// Waits until something is so, for at most ten seconds.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let patience = tokio::time::timeout(Duration::from_secs(10), async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    });
+    patience.await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}
