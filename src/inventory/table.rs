@@ -372,9 +372,9 @@ mod tests {
 
     #[test]
     fn a_full_shard_finds_what_it_has_at_both_ends() {
-        let rows =
-            |tags: &[u64]| tags.iter().map(|&tag| (Key { top: 7, tag }, Slot::new(Key { top: 7, tag }, &entry(1)))).collect();
-        let shard = Shard::from_rows(rows(&[0, 1, 2, u64::MAX - 1, u64::MAX]));
+        let tags = [0, 1, 2, u64::MAX - 1, u64::MAX];
+        let rows = tags.map(|tag| (Key { top: 7, tag }, Some(Slot::new(Key { top: 7, tag }, &entry(1)))));
+        let shard = Shard::default().merged(&rows);
         for (tag, found) in
             [(0, Some(0)), (2, Some(2)), (3, None), (u64::MAX, Some(4)), (u64::MAX - 1, Some(3)), (1 << 63, None)]
         {
