@@ -384,23 +384,50 @@ mod tests {
         assert_eq!(Shard::default().find(Key { top: 7, tag: 0 }), None);
     }
 
+    #[test]
+    fn batches_put_in_replace_and_take_out() {
+        let table = Table::new((3, 4));
+        let mut map = BTreeMap::new();
+        for batch in 0..10_u32 {
+            let changes: Vec<(u32, Option<u32>)> =
+                (0..5000).map(|n| (n * (batch + 1) % 20_000, (n % 7 > 0).then_some(batch * 5000 + n))).collect();
+            table.apply(changes.iter().map(|&(n, version)| (path(n), version.map(entry))));
+            for (n, version) in changes {
+                match version {
+                    Some(version) => map.insert(n, version),
+                    None => map.remove(&n),
+                };
+            }
+            assert_eq!(table.len(), map.len() as u64);
+        }
+        assert!((0..20_000).all(|n| table.get(&path(n)) == map.get(&n).copied().map(entry)));
+    }
+
     proptest! {
         #[test]
-        fn a_table_is_a_map(batches in prop::collection::vec(prop::collection::vec((0_u32..60, prop::option::of(0_u32..1000)), 0..40), 0..8)) {
-            let table = Table::new((3, 4));
+        fn a_shard_is_a_map(
+            batches in prop::collection::vec(prop::collection::vec((0_u64..40, 0_u64..2, prop::option::of(0_u32..1000)), 0..40), 0..8)
+        ) {
+            let mut shard = Shard::default();
             let mut map = BTreeMap::new();
             for batch in batches {
-                table.apply(batch.iter().map(|&(n, version)| (path(n), version.map(entry))));
-                for (n, version) in batch {
+                let key = |tag: u64, rest: u64| Key { top: rest, tag: tag * (u64::MAX / 39) };
+                let changes: Vec<_> = batch
+                    .iter()
+                    .map(|&(tag, rest, version)| (key(tag, rest), version.map(|version| Slot::new(key(tag, rest), &entry(version)))))
+                    .collect();
+                shard = shard.merged(&changes);
+                for (tag, rest, version) in batch {
                     match version {
-                        Some(version) => map.insert(n, version),
-                        None => map.remove(&n),
+                        Some(version) => map.insert((tag, rest), version),
+                        None => map.remove(&(tag, rest)),
                     };
                 }
-                for n in 0..60 {
-                    prop_assert_eq!(table.get(&path(n)), map.get(&n).copied().map(entry));
+                for (tag, rest) in (0..40).flat_map(|tag| [(tag, 0), (tag, 1)]) {
+                    let found = shard.find(key(tag, rest)).map(|at| shard.slots[at].entry());
+                    prop_assert_eq!(found, map.get(&(tag, rest)).copied().map(entry));
                 }
-                prop_assert_eq!(table.len(), map.len() as u64);
+                prop_assert_eq!(shard.tags.len(), map.len());
             }
         }
     }
