@@ -505,7 +505,7 @@ async fn a_directory_that_can_not_be_read_any_more_keeps_its_files() {
     world.walk_once().await;
     let before = world.file("closed/deep/file").await;
     fs::remove_file(world.path("open/gone")).expect("deleted");
-    fs::set_permissions(world.path("closed"), fs::Permissions::from_mode(0)).expect("closed");
+    fs::set_permissions(world.path("closed"), fs::Permissions::from_mode(0o0)).expect("closed");
     let report = world.walk_once().await;
     fs::set_permissions(world.path("closed"), fs::Permissions::from_mode(0o755)).expect("opened");
     assert_eq!((report.ending, report.unreadable, report.forgotten), (Ending::Complete, 1, 1));
