@@ -28,7 +28,7 @@ pub fn answer(
     now: Timestamp,
 ) -> Response<Body> {
     let OpenFile { file, fingerprint } = opened;
-    let (validators, now) = (Validators::of(&fingerprint), now.into());
+    let validators = Validators::of(&fingerprint);
     let description = Description { content_type: content_type(path), validators: &validators, why, now };
     match validators.judge(headers) {
         Verdict::NotModified => return description.not_modified(),
