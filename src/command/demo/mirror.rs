@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::decide::Why;
 use crate::http::body::Body;
 use crate::http::listener::{Error, Handler, Origin};
+use crate::http::threads::Threads;
 use crate::http::{Counts, Limits, Server, Settings, Start, bind, local};
 use crate::model::{RequestPath, TreePath};
 use crate::tree::{self, Kind, Root, Trees};
@@ -23,6 +24,7 @@ pub(super) struct Mirror {
     root: Root,
     is_broken: bool,
     counts: Arc<Counts>,
+    threads: Threads,
     clock: Clock,
 }
 
@@ -35,7 +37,7 @@ impl Mirror {
     /// Serves a folder at a loopback address; the port is any that is free. A broken mirror answers 500 to everything.
     pub(super) fn serve(folder: &Path, address: IpAddr, is_broken: bool, clock: &Clock) -> anyhow::Result<(Server, SocketAddr)> {
         let trees = Trees::open(&tree::Settings::of(folder))?;
-        let mirror = Self { root: trees.public, is_broken, counts: Arc::default(), clock: clock.clone() };
+        let mirror = Self { root: trees.public, is_broken, counts: Arc::default(), threads: Threads::default(), clock: clock.clone() };
         let (socket, address) = listen(address)?;
         let server = Server::new(Limits::new(&Settings::default()));
         server.serve(socket, Start::Request, &Arc::new(mirror));
@@ -53,7 +55,7 @@ impl Mirror {
     fn file(&self, request: &Parts, path: &TreePath<'_>) -> Response<Body> {
         if let Ok(opened) = self.root.open_file(path) {
             let asked = (&request.method, &request.headers);
-            let mut response = local::answer(opened, path, Why::NoMirror, asked, &self.counts, self.clock.now());
+            let mut response = local::answer(opened, path, Why::NoMirror, asked, (&self.counts, &self.threads), self.clock.now());
             response.headers_mut().remove(X_REDIRECTOR);
             return response;
         }
