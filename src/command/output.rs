@@ -75,12 +75,9 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         let now = Timestamp::from_second(1_000_000).expect("valid");
         let at = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).expect("valid");
-        assert_eq!([1, 59, 3600, 200_000, -120].map(|s| ago(at(s), now)), [
-            "1 second ago",
-            "59 seconds ago",
-            "1 hour ago",
-            "2 days ago",
-            "in 2 minutes"
-        ]);
+        assert_eq!(
+            [1, 59, 3600, 200_000, -120].map(|s| ago(at(s), now)),
+            ["1 second ago", "59 seconds ago", "1 hour ago", "2 days ago", "in 2 minutes"]
+        );
     }
 }

@@ -125,8 +125,7 @@ impl Signals {
 
 /// What can't be true of instances that run side by side.
 fn refuse_contradictions(configs: &[Config]) -> Result<(), Error> {
-    let errors: Vec<String> =
-        check::conflicts(configs).iter().map(ToString::to_string).collect();
+    let errors: Vec<String> = check::conflicts(configs).iter().map(ToString::to_string).collect();
     if errors.is_empty() { Ok(()) } else { Err(Error::Configuration(errors.join("\n"))) }
 }
 
@@ -208,7 +207,8 @@ impl Doors {
                 tracing::error!(error = chain(&error), "not listening there");
             }
         }
-        let (keep, close) = std::mem::take(&mut self.open).into_iter().partition(|(open, _)| wanted.iter().any(|(door, _)| door == open));
+        let (keep, close) =
+            std::mem::take(&mut self.open).into_iter().partition(|(open, _)| wanted.iter().any(|(door, _)| door == open));
         self.open = keep;
         Self { open: close }.close().await;
     }

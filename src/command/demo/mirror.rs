@@ -35,7 +35,12 @@ const MAX_ENTRIES: usize = 10_000;
 
 impl Mirror {
     /// Serves a folder at a loopback address; the port is any that is free. A broken mirror answers 500 to everything.
-    pub(super) fn serve(folder: &Path, address: IpAddr, is_broken: bool, clock: &Clock) -> anyhow::Result<(Server, SocketAddr)> {
+    pub(super) fn serve(
+        folder: &Path,
+        address: IpAddr,
+        is_broken: bool,
+        clock: &Clock,
+    ) -> anyhow::Result<(Server, SocketAddr)> {
         let trees = Trees::open(&tree::Settings::of(folder))?;
         let mirror = Self { root: trees.public, is_broken, counts: Arc::default(), threads: Threads::default(), clock: clock.clone() };
         let (socket, address) = listen(address)?;
@@ -59,7 +64,9 @@ impl Mirror {
             response.headers_mut().remove(X_REDIRECTOR);
             return response;
         }
-        let Ok(location) = HeaderValue::try_from(format!("/{}/", path.encoded())) else { return status(StatusCode::BAD_REQUEST) };
+        let Ok(location) = HeaderValue::try_from(format!("/{}/", path.encoded())) else {
+            return status(StatusCode::BAD_REQUEST);
+        };
         match self.root.look(path) {
             Ok(look) if look.kind == Kind::Directory => {
                 let mut response = status(StatusCode::MOVED_PERMANENTLY);
@@ -73,7 +80,9 @@ impl Mirror {
     fn list(&self, path: &TreePath<'_>) -> Option<Response<Body>> {
         let items = self.root.list(path, MAX_ENTRIES).ok()?;
         let title = format!("Index of /{path}{}", if path.is_root() { "" } else { "/" });
-        let mut page = format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<h1>{title}</h1><hr><pre><a href=\"../\">../</a>\r\n");
+        let mut page = format!(
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<h1>{title}</h1><hr><pre><a href=\"../\">../</a>\r\n"
+        );
         for item in items {
             let name = TreePath::parse(item.name).ok()?;
             let (slash, size) = match item.kind {
@@ -82,7 +91,8 @@ impl Mirror {
             };
             let modified = Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default().strftime("%d-%b-%Y %H:%M");
             let gap = 50_usize.saturating_sub(name.name().len() + slash.len());
-            write!(page, "<a href=\"{}{slash}\">{name}{slash}</a>{:gap$} {modified} {size:>19}\r\n", name.encoded(), "").ok()?;
+            write!(page, "<a href=\"{}{slash}\">{name}{slash}</a>{:gap$} {modified} {size:>19}\r\n", name.encoded(), "")
+                .ok()?;
         }
         page.push_str("</pre><hr></body>\r\n</html>\r\n");
         let mut response = Response::new(Body::full(page));
