@@ -136,19 +136,13 @@ pub(super) fn failure(error: &reqwest::Error) -> Failure {
     }
 }
 
-/// Whether a certificate was refused.
-fn is_untrusted(error: &reqwest::Error) -> bool {
-    let mut next = error.source();
-    while let Some(source) = next {
-        // What an I/O error was made of is not its source, but inside it.
-        let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = source.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return true;
-        }
-        next = source.source();
-    }
-    false
+/// Whether a certificate was refused, somewhere in the causes of an error.
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    // What an I/O error was made of is not its source, but inside it.
+    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+        || inside.is_some_and(|inside| is_untrusted(inside))
+        || error.source().is_some_and(is_untrusted)
 }
 
 /// The innermost cause: the library's outer layers only repeat the URL.
