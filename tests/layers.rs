@@ -63,9 +63,29 @@ const PURE: &[&str] = &[
 
 /// What a pure module can't have.
 const IMPURE: &[&str] = &[
-    "std::fs", "std::env", "std::process", "std::thread", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "tokio", "reqwest",
-    "rusqlite", "rustix", "tracing", "SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now", "clock::", "rand::", "println!",
-    "eprintln!", "async fn", ".await",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "tokio",
+    "reqwest",
+    "rusqlite",
+    "rustix",
+    "tracing",
+    "SystemTime::now",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "clock::",
+    "rand::",
+    "println!",
+    "eprintln!",
+    "async fn",
+    ".await",
 ];
 
 /// Lines that a file may have, its tests apart: it should be read in one sitting.
@@ -102,8 +122,11 @@ fn source_files() -> Vec<File> {
     let read = |path: &PathBuf| fs::read_to_string(path).expect("a source file is readable");
     let tests: BTreeSet<PathBuf> = paths.iter().flat_map(|path| test_files(path, &read(path))).collect();
     let below = |path: &PathBuf| path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
-    let files: Vec<File> =
-        paths.iter().filter(|path| !tests.contains(*path)).map(|path| File { path: below(path), code: code(&read(path)) }).collect();
+    let files: Vec<File> = paths
+        .iter()
+        .filter(|path| !tests.contains(*path))
+        .map(|path| File { path: below(path), code: code(&read(path)) })
+        .collect();
     assert!(files.len() > 50, "the sources were not found");
     files
 }
@@ -147,7 +170,8 @@ fn test_files(path: &Path, text: &str) -> Vec<PathBuf> {
 /// The text without comments, and without what stands from the module of its tests on (tests come last).
 fn code(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let is_tests = |pair: &[&str]| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_start().starts_with("mod ") && pair[1].ends_with('{');
+    let is_tests =
+        |pair: &[&str]| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_start().starts_with("mod ") && pair[1].ends_with('{');
     let end = lines.windows(2).position(is_tests).unwrap_or(lines.len());
     let bare = |line: &&str| match line.trim_start().starts_with("//") {
         true => String::new(),
@@ -292,7 +316,8 @@ fn files_are_short_and_say_what_they_are() {
 fn the_reader_of_these_laws_sees_what_is_there() {
     let file = |path: &str, code: &str| File { path: path.to_owned(), code: self::code(code) };
     let used = |file: &File| used_modules(file).into_iter().collect::<Vec<_>>().join(" ");
-    let group = file("tree/walk.rs", "use crate::{geo::{a, http}, model};\nuse crate::clock::Clock; // crate::probe\n// crate::scan\n");
+    let group =
+        file("tree/walk.rs", "use crate::{geo::{a, http}, model};\nuse crate::clock::Clock; // crate::probe\n// crate::scan\n");
     assert_eq!(used(&group), "clock geo model");
     assert_eq!(used(&file("tree/walk.rs", "use super::super::inventory::X;\nuse super::scan::Y;")), "inventory");
     assert_eq!(used(&file("tree/mod.rs", "use super::inventory::X;")), "inventory");

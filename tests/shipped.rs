@@ -70,7 +70,9 @@ fn systemd_takes_the_unit() {
     let path = folder.path().join("redirector.service");
     durable::write(&path, here.as_bytes()).expect("written");
     assert_accepted("systemd-analyze", &["verify", "--man=no", "--recursive-errors=no", &path.to_string_lossy()]);
-    for line in ["ProtectSystem=strict", "NoNewPrivileges=yes", "StateDirectory=redirector", "ExecReload=/bin/kill -HUP $MAINPID"] {
+    for line in
+        ["ProtectSystem=strict", "NoNewPrivileges=yes", "StateDirectory=redirector", "ExecReload=/bin/kill -HUP $MAINPID"]
+    {
         assert!(unit.lines().any(|own| own == line), "{line}");
     }
 }
