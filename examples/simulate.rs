@@ -7,7 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "a report is what it is for")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,7 +47,8 @@ fn main() -> Result<ExitCode> {
     let country = locator(None)?;
     let city = arguments.city.clone().map(|file| locator(Some(file))).transpose()?;
     let clients = Clients::new(&arguments, &country, city.as_ref());
-    println!("{} mirrors; {} IPv4 clients in {} countries", mirrors.len(), clients.list.len(), clients.country_count());
+    let countries: BTreeSet<Country> = clients.list.iter().filter_map(|(_, country, _)| *country).collect();
+    println!("{} mirrors; {} IPv4 clients in {} countries", mirrors.len(), clients.list.len(), countries.len());
 
     let mut sound = true;
     if let Some(city) = &city {
@@ -95,10 +96,6 @@ impl Clients {
         Self { list, seed: arguments.seed }
     }
 
-    fn country_count(&self) -> usize {
-        self.list.iter().filter_map(|(_, country, _)| *country).collect::<std::collections::BTreeSet<_>>().len()
-    }
-
     fn places(&self, locator: &Locator) -> Vec<Place> {
         self.list.iter().map(|(address, ..)| locator.locate(*address)).collect()
     }
@@ -123,8 +120,10 @@ impl Choice<'_> {
         let near = self.distances(mirrors, "every mirror has the file", everything, aim);
         let near_partly = self.distances(mirrors, "a third of the mirrors has 70 % of the files", partly, aim);
         let even = self.shares(mirrors, "all scores 100");
-        let uneven: Vec<Arc<Mirror>> =
-            mirrors.iter().enumerate().map(|(n, mirror)| scored(mirror, [50, 100, 200][n % 3])).collect();
+        let scored = |(number, mirror): (usize, &Arc<Mirror>)| {
+            Arc::new(Mirror { score: [50, 100, 200][number % 3], ..(**mirror).clone() })
+        };
+        let uneven: Vec<Arc<Mirror>> = mirrors.iter().enumerate().map(scored).collect();
         let uneven = self.shares(&uneven, "scores 50, 100, 200 in turn");
         let loyal = self.leave(mirrors);
         near && near_partly && even && uneven && loyal
@@ -199,7 +198,7 @@ impl Choice<'_> {
     /// Each mirror leaves in turn: its clients move, and nobody else.
     fn leave(&self, mirrors: &[Arc<Mirror>]) -> bool {
         let count = MOVERS.min(self.clients.list.len());
-        let mut first = |mirrors: &[Arc<Mirror>]| -> Vec<Option<MirrorName>> {
+        let first = |mirrors: &[Arc<Mirror>]| -> Vec<Option<MirrorName>> {
             let mut atlas = Atlas::new(mirrors);
             let clients = self.clients.list.iter().zip(&self.places).take(count);
             clients
@@ -374,10 +373,6 @@ fn parse_mirror(line: &str) -> Result<Mirror> {
         enabled: true,
         operator: None,
     })
-}
-
-fn scored(mirror: &Mirror, score: u32) -> Arc<Mirror> {
-    Arc::new(Mirror { score, ..mirror.clone() })
 }
 
 fn mean(values: &[f64]) -> f64 {

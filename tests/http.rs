@@ -2,6 +2,16 @@
 
 mod world;
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redirector::http::{Admin, Limits, Problem, Server, Settings, Start, bind};
+use redirector::model::Span;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use world::{Content, World, until};
+
 /// One test for each script, named as the file is, and one that no script is forgotten.
 macro_rules! scripts {
     ($($name:ident)*) => {
@@ -49,4 +59,310 @@ scripts! {
     types
     withdrawn_mirrors
     young
+}
+
+const GET: &str = "GET /activities/a.txt HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+/// A world with one small file, which no mirror has.
+async fn world(settings: &Settings) -> World {
+    let mut world = World::with_limits(settings).await;
+    put(&mut world, "a.txt", &Content::Text("0123456789".to_owned()));
+    world
+}
+
+fn put(world: &mut World, path: &str, content: &Content) {
+    let yesterday = world.clock.now() - Duration::from_secs(86_400);
+    world.instance().write("public", path, content, yesterday);
+    world.instance().index(path, yesterday);
+    world.publish();
+}
+
+fn span(milliseconds: u64) -> Span {
+    Span(Duration::from_millis(milliseconds))
+}
+
+async fn connect(world: &World) -> TcpStream {
+    TcpStream::connect(world.address).await.expect("connected")
+}
+
+/// Sends a request and reads what comes until there are `bodies` copies of the small file's content.
+async fn ask(stream: &mut TcpStream, request: &str, bodies: usize) -> String {
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let read = async {
+        while String::from_utf8_lossy(&answer).matches("0123456789").count() < bodies {
+            assert_ne!(stream.read_buf(&mut answer).await.expect("readable"), 0, "closed early");
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("an answer in time");
+    String::from_utf8(answer).expect("UTF-8")
+}
+
+/// All that comes until the connection ends.
+async fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("an end in time");
+    // A reset is an end as well.
+    drop(end);
+    bytes
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn length(answer: &[u8]) -> u64 {
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    (answer.len() - head - 4) as u64
+}
+
+#[tokio::test]
+async fn a_connection_takes_many_requests_also_at_once() {
+    let world = world(&Settings::default()).await;
+    let mut stream = connect(&world).await;
+    assert!(ask(&mut stream, GET, 1).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(ask(&mut stream, &GET.repeat(5), 5).await.matches("HTTP/1.1 200 OK").count(), 5);
+}
+
+#[tokio::test]
+async fn a_client_that_dawdles_with_its_headers_is_cut_and_an_idle_one_later() {
+    let settings = Settings { header_timeout: span(100), idle_timeout: span(400), ..Settings::default() };
+    let world = world(&settings).await;
+    let mut silent = connect(&world).await;
+    assert_eq!(rest(&mut silent).await, b"");
+    let mut half = connect(&world).await;
+    half.write_all(b"GET /activities/a.txt HTTP/1.1\r\nHos").await.expect("sent");
+    assert_eq!(rest(&mut half).await, b"");
+
+    let mut idle = connect(&world).await;
+    ask(&mut idle, GET, 1).await;
+    let began = redirector::clock::instant();
+    assert_eq!(rest(&mut idle).await, b"");
+    assert!(began.elapsed() >= Duration::from_millis(350), "{:?}", began.elapsed());
+    until("all are closed", || world.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut() {
+    let mut world = world(&Settings { write_timeout: span(200), ..Settings::default() }).await;
+    put(&mut world, "large.bin", &Content::Size(30_000_000));
+    let mut stream = connect(&world).await;
+    stream.write_all(GET.replace("a.txt", "large.bin").as_bytes()).await.expect("sent");
+    until("it is served", || world.connections() == 1).await;
+    until("it is cut", || world.connections() == 0).await;
+    assert!(length(&rest(&mut stream).await) < 30_000_000);
+}
+
+#[tokio::test]
+async fn large_files_come_whole_to_several_clients_at_once() {
+    let mut world = world(&Settings::default()).await;
+    put(&mut world, "large.bin", &Content::Size(3_000_000));
+    let request = GET.replace("a.txt", "large.bin").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let download = || async {
+        let mut stream = connect(&world).await;
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let answer = rest(&mut stream).await;
+        let body = &answer[answer.len() - 3_000_000..];
+        assert_eq!(length(&answer), 3_000_000);
+        assert!(body.chunks(world::PATTERN.len()).all(|piece| world::PATTERN.starts_with(piece)));
+    };
+    tokio::join!(download(), download(), download(), download());
+    assert_eq!(world.instance().counts().offload(), Some(0.0));
+}
+
+#[tokio::test]
+async fn a_file_that_gets_shorter_while_it_is_sent_ends_the_connection() {
+    let mut world = world(&Settings::default()).await;
+    put(&mut world, "large.bin", &Content::Size(30_000_000));
+    let mut stream = connect(&world).await;
+    stream.write_all(GET.replace("a.txt", "large.bin").as_bytes()).await.expect("sent");
+    let mut start = [0; 1000];
+    stream.read_exact(&mut start).await.expect("the start");
+    assert!(String::from_utf8_lossy(&start).contains("content-length: 30000000"));
+    let file = std::fs::File::options().write(true).open(world.instance().tree("public").join("large.bin")).expect("open");
+    file.set_len(1000).expect("cut");
+    assert!(rest(&mut stream).await.len() < 29_000_000);
+}
+
+#[tokio::test]
+async fn a_stop_lets_downloads_end_and_takes_no_more() {
+    let mut world = world(&Settings::default()).await;
+    put(&mut world, "large.bin", &Content::Size(30_000_000));
+    let address = world.address;
+    let mut idle = connect(&world).await;
+    ask(&mut idle, GET, 1).await;
+    let mut download = connect(&world).await;
+    download.write_all(GET.replace("a.txt", "large.bin").as_bytes()).await.expect("sent");
+    let mut start = [0; 1000];
+    download.read_exact(&mut start).await.expect("the start");
+    let stopping = tokio::spawn(world.stop());
+    assert_eq!(rest(&mut idle).await, b"");
+    let taken = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.expect("refused in time");
+    assert!(!stopping.is_finished());
+    assert!(rest(&mut download).await.len() > 29_999_000);
+    tokio::time::timeout(PATIENCE, stopping).await.expect("stopped in time").expect("no panic");
+}
+
+#[tokio::test]
+async fn a_stop_cuts_what_does_not_end_in_time() {
+    let mut world = world(&Settings { drain_timeout: span(200), ..Settings::default() }).await;
+    put(&mut world, "large.bin", &Content::Size(30_000_000));
+    let mut download = connect(&world).await;
+    download.write_all(GET.replace("a.txt", "large.bin").as_bytes()).await.expect("sent");
+    let mut start = [0; 1000];
+    download.read_exact(&mut start).await.expect("the start");
+    tokio::time::timeout(PATIENCE, world.stop()).await.expect("stopped in time");
+    assert!(rest(&mut download).await.len() < 29_999_000);
+}
+
+#[tokio::test]
+async fn more_clients_than_may_connect_wait_for_their_turn() {
+    let world = world(&Settings { max_connections: 2, ..Settings::default() }).await;
+    let (mut one, mut two) = (connect(&world).await, connect(&world).await);
+    ask(&mut one, GET, 1).await;
+    ask(&mut two, GET, 1).await;
+    let mut three = connect(&world).await;
+    three.write_all(GET.as_bytes()).await.expect("sent");
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(100), three.read(&mut byte)).await;
+    assert!(early.is_err(), "answered although two are connected");
+    drop(one);
+    assert!(ask(&mut three, "", 1).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_or_too_many_are_refused() {
+    let world = world(&Settings::default()).await;
+    for request in [
+        GET.replace("Host", &format!("X-Large: {}\r\nHost", "x".repeat(17_000))),
+        GET.replace("Host", &format!("{}Host", "X-Many: y\r\n".repeat(200))),
+        GET.replace("a.txt", &"x".repeat(20_000)),
+    ] {
+        let mut stream = connect(&world).await;
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let answer = String::from_utf8_lossy(&rest(&mut stream).await).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 431 ") || answer.starts_with("HTTP/1.1 414 "), "{answer:.200}");
+    }
+}
+
+#[tokio::test]
+async fn who_sends_a_body_hears_that_it_is_not_wanted() {
+    let world = world(&Settings::default()).await;
+    let mut stream = connect(&world).await;
+    let body = "x".repeat(100_000);
+    let head = "POST /activities/a.txt HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000\r\n";
+    stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).await.expect("sent");
+    assert!(rest(&mut stream).await.starts_with(b"HTTP/1.1 405 "));
+
+    // Who asks first is not encouraged.
+    let mut stream = connect(&world).await;
+    stream.write_all(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes()).await.expect("sent");
+    assert!(rest(&mut stream).await.starts_with(b"HTTP/1.1 405 "));
+}
+
+#[tokio::test]
+async fn http_2_in_the_clear_is_spoken_on_the_same_port() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut world = world(&Settings::default()).await;
+    put(&mut world, "large.bin", &Content::Size(3_000_000));
+    put(&mut world, "mirrored.bin", &Content::Size(10));
+    world.instance().add_mirror(world::mirror("leiden", "nl", &std::collections::BTreeMap::new()));
+    world.instance().let_hold("leiden", "mirrored.bin");
+    world.publish();
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client");
+    let url = |path: &str| format!("http://{}/activities/{path}", world.address);
+    let redirect = client.get(url("mirrored.bin")).send().await.expect("an answer");
+    assert_eq!((redirect.version(), redirect.status().as_u16()), (reqwest::Version::HTTP_2, 302));
+    assert_eq!(redirect.headers()["location"], "http://leiden.example/sugar/mirrored.bin");
+    let whole = client.get(url("large.bin")).send().await.expect("an answer").bytes().await.expect("a body");
+    assert_eq!(whole.len(), 3_000_000);
+    let part = client.get(url("large.bin")).header("range", "bytes=23-45").send().await.expect("an answer");
+    assert_eq!(part.text().await.expect("text"), "abcdefghijklmnopqrstuvw");
+    let head = client.head(url("large.bin")).send().await.expect("an answer");
+    assert_eq!(head.headers()["content-length"], "3000000");
+}
+
+#[tokio::test]
+async fn ipv4_and_ipv6_are_listened_at_side_by_side() {
+    let any_v4 = bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).expect("bound");
+    let port = any_v4.local_addr().expect("bound").port();
+    let any_v6 = bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).expect("bound beside it");
+    let world = world(&Settings::default()).await;
+    let server = Server::new(Limits::new(&Settings::default()));
+    server.serve(any_v4, Start::Request, &world.router);
+    server.serve(any_v6, Start::Request, &world.router);
+    for address in ["127.0.0.1", "[::1]"] {
+        let mut stream = TcpStream::connect(format!("{address}:{port}")).await.expect("connected");
+        ask(&mut stream, GET, 1).await;
+    }
+    server.stop().await;
+    assert!(bind(world.address).is_err_and(|error| error.to_string().contains("127.0.0.1")));
+}
+
+#[tokio::test]
+async fn administrators_see_what_is_counted_and_what_is_wrong() {
+    let mut world = world(&Settings::default()).await;
+    put(&mut world, "mirrored.bin", &Content::Size(1_000));
+    world.instance().add_mirror(world::mirror("leiden", "nl", &std::collections::BTreeMap::new()));
+    world.instance().let_hold("leiden", "mirrored.bin");
+    world.publish();
+    let mut stream = connect(&world).await;
+    ask(&mut stream, GET, 1).await;
+    ask(&mut stream, &(GET.replace("a.txt", "mirrored.bin") + &GET.replace("a.txt", "nothing") + GET), 1).await;
+
+    let geoip = Problem { instance: None, what: "geoip", detail: "the file is broken".to_owned() };
+    let admin = Arc::new(Admin::new(Arc::clone(&world.router), Vec::new(), Box::new(move || vec![geoip.clone()])));
+    let server = Server::new(Limits::new(&Settings::default()));
+    let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound");
+    let address = socket.local_addr().expect("bound");
+    server.serve(socket, Start::Request, &admin);
+    let fetch = |path: &'static str| async move {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        String::from_utf8(rest(&mut stream).await).expect("UTF-8")
+    };
+
+    assert!(fetch("/healthz").await.ends_with("ok\n"));
+    assert!(fetch("/nothing").await.starts_with("HTTP/1.1 404 "));
+    let ready = fetch("/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    assert!(ready.contains(r#"{"ready":true,"degraded":[{"what":"geoip","detail":"the file is broken"}]}"#), "{ready}");
+    let metrics = fetch("/metrics").await;
+    for line in [
+        r#"redirector_requests_total{instance="activities",answer="local",why="no-mirror"} 2"#,
+        r#"redirector_requests_total{instance="activities",answer="redirect",why="world"} 1"#,
+        r#"redirector_requests_total{instance="activities",answer="not-found",why=""} 1"#,
+        r#"redirector_redirected_bytes_total{instance="activities"} 1000"#,
+        r#"redirector_served_bytes_total{instance="activities"} 20"#,
+        r#"redirector_mirror_redirects_total{instance="activities",mirror="leiden"} 1"#,
+        r#"redirector_mirror_redirected_bytes_total{instance="activities",mirror="leiden"} 1000"#,
+        r#"redirector_mirror_health{instance="activities",mirror="leiden",health="up"} 1"#,
+        r#"redirector_mirror_files{instance="activities",mirror="leiden"} 1"#,
+        r#"redirector_files{instance="activities"} 2"#,
+        r#"redirector_request_duration_seconds_count{instance="activities"} 4"#,
+    ] {
+        assert!(metrics.contains(&format!("\n{line}\n")), "{line} is missing in\n{metrics}");
+    }
+    assert!(
+        metrics.contains(r#"redirector_offload_ratio{instance="activities"} 0.98"#) && metrics.ends_with("# EOF\n"),
+        "{metrics}"
+    );
+
+    world.instance().set_health("leiden", redirector::model::Health::Down);
+    world.publish();
+    assert!(fetch("/readyz").await.contains("all 1 mirrors are down"));
+    world.instance().unmount("public");
+    let ready = fetch("/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 200 ") && ready.contains("public-tree"), "{ready}");
+    world.instance().unmount("application");
+    assert!(fetch("/readyz").await.starts_with("HTTP/1.1 503 "));
+    server.stop().await;
 }

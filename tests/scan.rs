@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use redirector::clock::Clock;
-use redirector::inventory::{self, Inventory, Observation, Protocol, Seen};
+use redirector::inventory::{Inventory, Observation, Protocol, Seen};
 use redirector::model::{BaseUrl, Fingerprint, Mirror, MirrorName, Scheme, Span, TreePath};
 use redirector::scan::{Clients, Limits, Mode, Quiet, Report, Scanner, Settings};
 use servers::{Folder, Odd, Request, Server, listing, respond};
@@ -22,7 +21,6 @@ const THEN: i64 = 1_750_000_027;
 
 /// A tree as the inventory knows it, and one mirror of it.
 struct World {
-    _dir: tempfile::TempDir,
     inventory: Inventory,
     clock: Clock,
     mirror: Mirror,
@@ -30,12 +28,10 @@ struct World {
 
 impl World {
     async fn new(files: &[(&str, u64, i64)], url: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::system();
-        let settings = inventory::Settings { database: dir.path().join("db.sqlite"), ..inventory::Settings::default() };
         let mirror = mirror(url);
-        let inventory = Inventory::open(&settings, vec![Arc::new(mirror.clone())], clock.clone()).await.expect("it opens");
-        let world = Self { _dir: dir, inventory, clock, mirror };
+        let inventory = Inventory::temporary(vec![Arc::new(mirror.clone())], clock.clone()).await.expect("it opens");
+        let world = Self { inventory, clock, mirror };
         world.put(files).await;
         world.inventory.set_indexed().await.expect("written");
         world
@@ -45,7 +41,12 @@ impl World {
     async fn put(&self, files: &[(&str, u64, i64)]) {
         let observations = files.iter().map(|(name, size, mtime)| Observation {
             path: path(name),
-            fingerprint: Fingerprint { size: *size, mtime_ns: mtime * 1_000_000_000, ctime_ns: mtime * 1_000_000_000, inode: 1 },
+            fingerprint: Fingerprint {
+                size: *size,
+                mtime_ns: mtime * 1_000_000_000,
+                ctime_ns: mtime * 1_000_000_000,
+                inode: 1,
+            },
             at: self.clock.now(),
             kind: Seen::First,
         });
@@ -166,7 +167,13 @@ mod real {
         assert!(report.complete && report.protocol == Protocol::Http, "{report:?}");
 
         // The tree goes on: one file gets a new version of equal size and another time, one of another size, and one is new.
-        world.put(&[("4078/labyrinth-7.xo", 676_401, THEN + 40 * 86_400), ("4259/colors!-16.xo", 1024, THEN), ("4078/new.xo", 5, THEN)]).await;
+        world
+            .put(&[
+                ("4078/labyrinth-7.xo", 676_401, THEN + 40 * 86_400),
+                ("4259/colors!-16.xo", 1024, THEN),
+                ("4078/new.xo", 5, THEN),
+            ])
+            .await;
         // The mirror loses one, and cuts another one short.
         folder.remove("deep");
         folder.write("odd/a&b;c,d=e.xo", 500_000, THEN + 99);
@@ -224,7 +231,15 @@ mod real {
 
     #[tokio::test]
     async fn apache_with_a_plain_list_that_stays_plain() {
-        finds_what_is_there_and_nothing_else(|root| Server::apache(root, "IgnoreClient", "")).await;
+        let folder = folder();
+        folder.write("odd/a b.xo", 1000, THEN);
+        let server = Server::apache(folder.path(), "IgnoreClient", "");
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.mismatched)), Ok((13, 1)), "{report:?}");
+        folder.remove("4078/labyrinth-7.xo");
+        let report = world.scan().await;
+        assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.gone)), Ok((12, 1)), "{report:?}");
     }
 
     #[tokio::test]
@@ -279,6 +294,24 @@ mod real {
     }
 
     #[tokio::test]
+    async fn a_certificate_that_nobody_trusts_is_refused_and_told() {
+        let folder = folder();
+        let server = Server::nginx_tls(folder.path());
+        let mut world = World::new(&FILES, &server.url()).await;
+        let base = format!("https://{}/", server.address());
+        world.mirror.https = Some(BaseUrl::parse(&base, Scheme::Https).expect("valid"));
+        world.mirror.http = None;
+        let report = world.scan().await;
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("certificate")), "{report:?}");
+        // Where it is to be had in the clear as well, it is scanned there, and the fault is told.
+        let plain = Server::nginx(folder.path(), "autoindex on;");
+        world.mirror.http = Some(BaseUrl::parse(&plain.url(), Scheme::Http).expect("valid"));
+        let report = world.scan().await;
+        assert!(report.notes.iter().any(|note| note.contains("certificate")), "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
     async fn a_directory_can_be_scanned_alone() {
         let folder = folder();
         let server = Server::nginx(folder.path(), "autoindex on;");
@@ -318,7 +351,7 @@ mod misbehaving {
     use super::*;
 
     /// Twelve files in four directories, and one at the top.
-    const FILES: [(&str, u64, i64); 13] = [
+    pub(super) const FILES: [(&str, u64, i64); 13] = [
         ("top.xo", 5, THEN),
         ("a/1.xo", 11, THEN),
         ("a/2.xo", 12, THEN),
@@ -335,7 +368,7 @@ mod misbehaving {
     ];
 
     /// A mirror as it should be.
-    fn good(request: &Request, out: &mut TcpStream) -> io::Result<()> {
+    pub(super) fn good(request: &Request, out: &mut TcpStream) -> io::Result<()> {
         mirror_of(&FILES, request, out)
     }
 
@@ -432,7 +465,13 @@ mod misbehaving {
         keeps_all("broke off", |request, out| {
             let page = page(&FILES, &request.path).unwrap_or_default();
             let length = page.len().to_string();
-            respond(request, out, "200 OK", &[("Content-Type", "text/html"), ("Content-Length", &length)], &page.as_bytes()[..page.len() / 2])
+            respond(
+                request,
+                out,
+                "200 OK",
+                &[("Content-Type", "text/html"), ("Content-Length", &length)],
+                &page.as_bytes()[..page.len() / 2],
+            )
         })
         .await;
     }
@@ -469,12 +508,16 @@ mod misbehaving {
 
     #[tokio::test]
     async fn everything_is_a_page_that_says_we_moved() {
-        keeps_all("can't exist", |request, out| ok(request, out, b"<html><body>We moved to <a href=\"http://new.example/\">here</a></body></html>")).await;
+        keeps_all("can't exist", |request, out| {
+            ok(request, out, b"<html><body>We moved to <a href=\"http://new.example/\">here</a></body></html>")
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn everything_is_a_login_page() {
-        let form = b"<html><body><form action=login method=post><input name=user><input type=password name=p></form></body></html>";
+        let form =
+            b"<html><body><form action=login method=post><input name=user><input type=password name=p></form></body></html>";
         keeps_all("can't exist", move |request, out| ok(request, out, form)).await;
     }
 
@@ -489,7 +532,8 @@ mod misbehaving {
 
     #[tokio::test]
     async fn the_domain_is_parked() {
-        let page = b"<html><head><title>mirror.example</title></head><body><ul><li><a href=\"/cheap-flights\">Cheap flights</a>\
+        let page =
+            b"<html><head><title>mirror.example</title></head><body><ul><li><a href=\"/cheap-flights\">Cheap flights</a>\
                      <li><a href=\"/loans/\">Loans</a></ul><a href=\"/a/\">Related</a></body></html>";
         keeps_all("can't exist", move |request, out| ok(request, out, page)).await;
     }
@@ -497,7 +541,11 @@ mod misbehaving {
     #[tokio::test]
     async fn a_good_listing_and_a_friendly_page_for_what_is_missing() {
         keeps_all("can't exist", |request, out| {
-            if page(&FILES, &request.path).is_some() { good(request, out) } else { ok(request, out, b"Sorry! Try our home page.") }
+            if page(&FILES, &request.path).is_some() {
+                good(request, out)
+            } else {
+                ok(request, out, b"Sorry! Try our home page.")
+            }
         })
         .await;
     }
@@ -510,7 +558,8 @@ mod misbehaving {
     #[tokio::test]
     async fn the_server_wants_to_be_left_alone_for_an_hour() {
         let (world, server, report) =
-            turned(|request, out| respond(request, out, "503 Service Unavailable", &[("Retry-After", "3600")], b""), |_| {}).await;
+            turned(|request, out| respond(request, out, "503 Service Unavailable", &[("Retry-After", "3600")], b""), |_| {})
+                .await;
         assert!(report.outcome.is_err(), "{report:?}");
         assert_eq!(world.held().await, names(&FILES));
         let before = server.requests();
@@ -567,14 +616,25 @@ mod misbehaving {
 
     #[tokio::test]
     async fn redirects_go_in_circles() {
-        keeps_all("in circles", |request, out| respond(request, out, "302 Found", &[("Location", &format!("{}x", request.path))], b"")).await;
+        keeps_all("in circles", |request, out| {
+            respond(request, out, "302 Found", &[("Location", &format!("{}x", request.path))], b"")
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn directories_never_end() {
         let endless = |request: &Request, out: &mut TcpStream| {
             if page(&FILES, &request.path).is_none() && request.path.ends_with('/') || request.path == "/a/" {
-                return ok(request, out, listing(&request.path, &[("a/", 0, THEN), ("b/", 0, THEN), ("1.xo", 11, THEN), ("2.xo", 12, THEN), ("3.xo", 13, THEN)]).as_bytes());
+                return ok(
+                    request,
+                    out,
+                    listing(
+                        &request.path,
+                        &[("a/", 0, THEN), ("b/", 0, THEN), ("1.xo", 11, THEN), ("2.xo", 12, THEN), ("3.xo", 13, THEN)],
+                    )
+                    .as_bytes(),
+                );
             }
             good(request, out)
         };
@@ -624,7 +684,7 @@ mod misbehaving {
     }
 
     /// Waits until the other side is tired of it.
-    fn wait_for_hang_up(out: &mut TcpStream) -> io::Result<()> {
+    pub(super) fn wait_for_hang_up(out: &mut TcpStream) -> io::Result<()> {
         use std::io::Read as _;
         out.set_read_timeout(Some(Duration::from_secs(10)))?;
         out.read(&mut [0]).map(drop)
@@ -657,8 +717,23 @@ mod misbehaving {
     async fn names_that_are_no_names_are_passed_over() {
         let odd = |request: &Request, out: &mut TcpStream| {
             if request.path == "/a/" {
-                let names = ["../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/", "x%00y", "x%0d%0aSet-Cookie: y", "a\\b", "", "//evil.example/", "1.xo", "2.xo", "3.xo"];
-                let entries: Vec<_> = names.iter().map(|name| (*name, 10 + name.bytes().next().map_or(0, |b| u64::from(b.wrapping_sub(b'0'))), THEN)).collect();
+                let names = [
+                    "../../etc/passwd",
+                    "..%2f..%2fetc%2fpasswd",
+                    "%2e%2e/",
+                    "x%00y",
+                    "x%0d%0aSet-Cookie: y",
+                    "a\\b",
+                    "",
+                    "//evil.example/",
+                    "1.xo",
+                    "2.xo",
+                    "3.xo",
+                ];
+                let entries: Vec<_> = names
+                    .iter()
+                    .map(|name| (*name, 10 + name.bytes().next().map_or(0, |b| u64::from(b.wrapping_sub(b'0'))), THEN))
+                    .collect();
                 return ok(request, out, listing("/a/", &entries).as_bytes());
             }
             good(request, out)
@@ -672,7 +747,9 @@ mod misbehaving {
         keeps_all("the others stay", |request, out| {
             if request.path.ends_with('/') {
                 let page = page(&FILES, &request.path).unwrap_or_default();
-                let page = page.replace("href=\"", "href=\"http://elsewhere.example/").replace("http://elsewhere.example/top.xo", "top.xo");
+                let page = page
+                    .replace("href=\"", "href=\"http://elsewhere.example/")
+                    .replace("http://elsewhere.example/top.xo", "top.xo");
                 return ok(request, out, page.as_bytes());
             }
             good(request, out)
@@ -692,7 +769,11 @@ mod misbehaving {
     #[tokio::test]
     async fn an_empty_listing_at_the_root_and_the_files_are_gone() {
         let empty = |request: &Request, out: &mut TcpStream| {
-            if request.path == "/" { ok(request, out, listing("/", &[]).as_bytes()) } else { respond(request, out, "404 Not Found", &[], b"") }
+            if request.path == "/" {
+                ok(request, out, listing("/", &[]).as_bytes())
+            } else {
+                respond(request, out, "404 Not Found", &[], b"")
+            }
         };
         let (world, _server, report) = turned(empty, |_| {}).await;
         assert_eq!(report.outcome.as_ref().map(|counts| counts.gone), Ok(13), "{report:?}");
@@ -740,6 +821,22 @@ mod misbehaving {
             _ => good(request, out),
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_directory_without_a_listing_is_asked_file_by_file() {
+        let server = Odd::start(|request, out| match request.path.as_str() {
+            "/a/" => respond(request, out, "403 Forbidden", &[], b""),
+            "/b/" => ok(request, out, b"<html><h1>The b activities</h1></html>"),
+            "/b/2.xo" => respond(request, out, "404 Not Found", &[], b""),
+            _ => good(request, out),
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        let mut there = names(&FILES);
+        there.remove("b/2.xo");
+        assert_eq!(world.held().await, there, "{report:?}");
+        assert!(report.complete && report.notes.iter().any(|note| note.contains("2 directories")), "{report:?}");
     }
 
     #[tokio::test]
@@ -826,7 +923,11 @@ mod misbehaving {
     #[tokio::test]
     async fn files_are_forbidden_for_a_while() {
         keeps_all("403", |request, out| {
-            if request.path.contains("this-name") { respond(request, out, "404 Not Found", &[], b"") } else { respond(request, out, "403 Forbidden", &[], b"") }
+            if request.path.contains("this-name") {
+                respond(request, out, "404 Not Found", &[], b"")
+            } else {
+                respond(request, out, "403 Forbidden", &[], b"")
+            }
         })
         .await;
     }
@@ -838,11 +939,19 @@ mod misbehaving {
             move |request, out| {
                 let old: Vec<_> = FILES.iter().map(|(name, size, _)| (*name, *size, 946_857_600)).collect();
                 match page(&old, &request.path) {
-                    Some(page) => respond(request, out, "200 OK", &[("Content-Type", "text/html"), ("Date", date)], page.as_bytes()),
+                    Some(page) => {
+                        respond(request, out, "200 OK", &[("Content-Type", "text/html"), ("Date", date)], page.as_bytes())
+                    }
                     None => match FILES.iter().find(|(name, ..)| request.path[1..] == **name) {
                         Some((_, size, _)) => {
                             let length = size.to_string();
-                            respond(request, out, "200 OK", &[("Content-Length", &length), ("Date", date), ("Last-Modified", date)], b"")
+                            respond(
+                                request,
+                                out,
+                                "200 OK",
+                                &[("Content-Length", &length), ("Date", date), ("Last-Modified", date)],
+                                b"",
+                            )
                         }
                         None => respond(request, out, "404 Not Found", &[("Date", date)], b""),
                     },
@@ -888,8 +997,198 @@ mod misbehaving {
     }
 }
 
-/// When tests run.
-#[expect(dead_code, reason = "for the tests of schedules")]
-fn now() -> Timestamp {
-    Clock::system().now()
+mod again {
+    use prometheus_client::registry::Registry;
+    use redirector::model::Health;
+    use redirector::probe::{self, Prober};
+    use redirector::scan::{Metrics, Nudge, Scheduler};
+    use tokio::task::JoinHandle;
+    use tokio_util::sync::CancellationToken;
+
+    use super::misbehaving::{FILES, good, wait_for_hang_up};
+    use super::*;
+
+    /// Waits for something that will be so, within a bound.
+    async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+        for _ in 0..1000 {
+            if is_so().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{what}: not within 20 seconds");
+    }
+
+    /// A scheduler at work.
+    struct Scheduling {
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+        nudge: Nudge,
+        metrics: Arc<Metrics>,
+    }
+
+    fn schedule(world: &World, interval: Duration) -> Scheduling {
+        let scanner = world.scanner(|settings| settings.interval = Span(interval));
+        let metrics = Arc::new(Metrics::default());
+        let (scheduler, nudge) = Scheduler::new(scanner, world.clock.clone(), Arc::clone(&metrics));
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(scheduler.run(stop.clone()));
+        Scheduling { stop, task, nudge, metrics }
+    }
+
+    impl Scheduling {
+        async fn end(self) {
+            self.stop.cancel();
+            tokio::time::timeout(Duration::from_secs(1), self.task)
+                .await
+                .expect("it stops within a second")
+                .expect("it did not die");
+        }
+    }
+
+    async fn health(world: &World) -> Health {
+        world.inventory.snapshot().mirrors().members[0].health
+    }
+
+    fn probing(world: &World, nudge: Option<Nudge>) -> (CancellationToken, JoinHandle<()>) {
+        let settings = probe::Settings {
+            interval: Span(Duration::from_millis(10)),
+            timeout: Span(Duration::from_secs(2)),
+            failures: 3,
+            successes: 2,
+        };
+        let clients = Clients::new(&Settings::default(), None).expect("clients");
+        let metrics = Arc::new(probe::Metrics::default());
+        let prober = Prober::new(world.inventory.clone(), settings, clients, world.clock.clone(), metrics, nudge);
+        let stop = CancellationToken::new();
+        (stop.clone(), tokio::spawn(prober.run(stop)))
+    }
+
+    #[tokio::test]
+    async fn mirrors_are_scanned_again_and_again_whatever_happens() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        let scheduling = schedule(&world, Duration::from_millis(500));
+        until("a first scan", async || world.held().await == names(&FILES)).await;
+        server.turn_into(|_, _| Ok(()));
+        let failed = async || {
+            let scans = world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable");
+            scans.first().is_some_and(|scan| scan.outcome.is_err())
+        };
+        until("a failed scan", failed).await;
+        assert_eq!(world.held().await, names(&FILES));
+        server.turn_into(|request, out| match request.path.as_str() {
+            "/b/2.xo" => respond(request, out, "404 Not Found", &[], b""),
+            "/b/" => respond(
+                request,
+                out,
+                "200 OK",
+                &[("Content-Type", "text/html")],
+                listing("/b/", &[("1.xo", 21, THEN), ("3.xo", 23, THEN)]).as_bytes(),
+            ),
+            _ => good(request, out),
+        });
+        until("a scan that sees the change", async || world.held().await.len() == 12).await;
+        let mut registry = Registry::default();
+        scheduling.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes everything");
+        for line in [
+            "scans_total{mirror=\"m\",outcome=\"complete\"}",
+            "scans_total{mirror=\"m\",outcome=\"failed\"}",
+            "scan_found_files{mirror=\"m\"} 12",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        scheduling.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_hangs_holds_nobody_up() {
+        let hanging = Odd::start(|_, out| wait_for_hang_up(out));
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        let mut slow = mirror(&hanging.url());
+        slow.name = MirrorName::parse("slow").expect("valid");
+        world.inventory.set_mirrors(vec![Arc::new(world.mirror.clone()), Arc::new(slow)]).await.expect("written");
+        let scheduling = schedule(&world, Duration::from_secs(1));
+        until("a scan of the other", async || world.held().await == names(&FILES)).await;
+        until("a question to the slow one", async || hanging.requests() > 0).await;
+        scheduling.end().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_scanned_while_there_is_nothing_to_look_for() {
+        let server = Odd::start(good);
+        let world = World::new(&[], &server.url()).await;
+        let scheduling = schedule(&world, Duration::from_millis(100));
+        world.put(&FILES).await;
+        until("a first scan", async || world.held().await == names(&FILES)).await;
+        scheduling.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_mirror_is_down_after_several_failures_and_up_after_several_successes() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        let (stop, task) = probing(&world, None);
+        until("up", async || health(&world).await == Health::Up).await;
+        server.turn_into(|request, out| respond(request, out, "500 Internal Server Error", &[], b""));
+        until("down", async || health(&world).await == Health::Down).await;
+        server.turn_into(good);
+        until("up again", async || health(&world).await == Health::Up).await;
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(1), task).await.expect("it stops within a second").expect("it did not die");
+        let history = world.inventory.health_history(world.mirror.name.clone(), 10).await.expect("readable");
+        let mut healths: Vec<_> = history.iter().map(|change| change.health).collect();
+        healths.sort_by_key(|health| health.as_str());
+        assert_eq!(
+            healths,
+            [Health::Down, Health::Failing, Health::Up, Health::Up],
+            "only changes are written down: {history:?}"
+        );
+        assert!(
+            history.iter().any(|change| change.reason.as_ref().is_some_and(|reason| reason.contains("500"))),
+            "{history:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_lacks_a_file_is_scanned_and_not_given_up() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        let scheduling = schedule(&world, Duration::from_secs(3600));
+        let missing = |request: &Request, out: &mut TcpStream| match request.path.as_str() {
+            "/a/1.xo" => respond(request, out, "404 Not Found", &[], b""),
+            "/a/" => respond(
+                request,
+                out,
+                "200 OK",
+                &[("Content-Type", "text/html")],
+                listing("/a/", &[("2.xo", 12, THEN), ("3.xo", 13, THEN)]).as_bytes(),
+            ),
+            _ => good(request, out),
+        };
+        server.turn_into(missing);
+        let (stop, task) = probing(&world, Some(scheduling.nudge.clone()));
+        until("the file is taken away", async || world.held().await.len() == 12).await;
+        assert_eq!(health(&world).await, Health::Up);
+        stop.cancel();
+        task.await.expect("it did not die");
+        scheduling.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_mirror_without_files_is_asked_for_its_base() {
+        let server = Odd::start(|request, out| respond(request, out, "403 Forbidden", &[], b""));
+        let world = World::new(&FILES, &server.url()).await;
+        let (stop, task) = probing(&world, None);
+        until("up", async || health(&world).await == Health::Up).await;
+        server.turn_into(|_, _| Ok(()));
+        until("down", async || health(&world).await == Health::Down).await;
+        stop.cancel();
+        task.await.expect("it did not die");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use redirector::clock::{self, Clock};
-use redirector::inventory::sqlite::Sqlite;
+use redirector::inventory::sqlite::{Inspection, Sqlite};
 use redirector::inventory::store::{
     Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Store, Update, Which, Written,
 };
@@ -358,7 +358,7 @@ fn holds_are_set_renewed_and_lifted(kit: &Kit) {
     assert!(!store.release(&path("b"), "again", at(5)).expect("is kept").value);
     assert_eq!(store.holds().expect("is read"), [hold("a", "licence", 2)]);
     let history = store.hold_history(10).expect("is read");
-    let lines: Vec<_> = history.iter().map(|event| (event.what, event.because.as_str(), event.at)).collect();
+    let lines: Vec<_> = history.iter().map(|event| (event.action, event.because.as_str(), event.at)).collect();
     assert_eq!(
         lines,
         [
@@ -433,7 +433,7 @@ fn a_reader_that_is_too_far_behind_is_told_so(kit: &Kit) {
     let (mut writer, mut reader) = ((kit.open)(), (kit.open)());
     let start = loaded(&mut *reader).1.sequence;
     let long = "directory/".repeat(200);
-    for batch in 0..40_i64 {
+    for batch in 0..22_i64 {
         let batch: Vec<Observation> = (0..400).map(|file| seen(&format!("{long}{file}"), look(1, batch), batch)).collect();
         writer.observe(&batch).expect("is kept");
     }
@@ -555,4 +555,224 @@ async fn two_processes_see_each_others_changes() {
     two.forget(vec![path("a")]).await.expect("is kept");
     wait_until("the other's deletion", || one.snapshot().file(&path("a")).is_none()).await;
     assert_eq!(one.snapshot().file_count(), 1);
+}
+
+#[tokio::test]
+async fn a_reload_of_the_mirrors_keeps_what_is_known_by_name() {
+    let inventory = Inventory::temporary(mirrors(), Clock::manual(at(1000))).await.expect("opens");
+    let version = inventory.observe(vec![seen("a", look(1, 0), 1)]).await.expect("is kept")[0].version;
+    for name_of in ["m", "n"] {
+        inventory.record_scan(scanned(name_of, 0, Some(bitmap([version])))).await.expect("is kept");
+        inventory.record_health(name(name_of), Health::Up, at(1), None).await.expect("is kept");
+    }
+    let before = inventory.snapshot().mirrors().generation;
+    let moved =
+        vec![mirror("new", "http://new.example/"), mirror("n", "http://elsewhere.example/"), mirror("m", "http://m.example/")];
+    inventory.set_mirrors(moved).await.expect("is taken");
+    let set = inventory.snapshot().mirrors();
+    assert!(set.generation > before);
+    let facts: Vec<_> = set.members.iter().map(|m| (m.mirror.name.as_str(), m.holds(version), m.health)).collect();
+    assert_eq!(
+        facts,
+        [("new", false, Health::Unknown), ("n", false, Health::Up), ("m", true, Health::Up)],
+        "n moved: what was seen at its old place says nothing about the new one"
+    );
+    inventory.set_mirrors(mirrors()).await.expect("is taken");
+    assert!(inventory.snapshot().mirrors().members[1].holds(version), "n is back where it was seen");
+    let generation = inventory.snapshot().mirrors().generation;
+    inventory.record_scan(scanned("m", 9, Some(RoaringBitmap::new()))).await.expect("is kept");
+    let set = inventory.snapshot().mirrors();
+    assert_eq!((set.generation, set.members[0].holds(version)), (generation, false));
+}
+
+#[tokio::test]
+async fn a_closed_inventory_says_so() {
+    let inventory = Inventory::temporary(mirrors(), Clock::manual(at(1000))).await.expect("opens");
+    let other = inventory.clone();
+    inventory.close().await.expect("closes");
+    assert!(matches!(other.holds().await, Err(Error::Closed)));
+    assert!(matches!(other.close().await, Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn the_owner_ends_when_nobody_is_left() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    drop(opened(&file).await);
+    let log = folder.path().join("test.sqlite-wal");
+    wait_until("the write-ahead log is folded in by the last to close", || !log.exists()).await;
+}
+
+// Opening.
+
+async fn refusal(file: &Path) -> String {
+    let settings = Settings { database: file.to_owned() };
+    let error = Inventory::open(&settings, Vec::new(), Clock::system()).await.expect_err("is refused");
+    let inspected = Sqlite::inspect(file).map_or_else(|error| error.to_string(), |found| format!("{found:?}"));
+    assert_eq!(error.to_string(), inspected, "`check` says the same");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn another_programs_database_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("other.sqlite");
+    let other = rusqlite::Connection::open(&file).expect("opens");
+    other.execute_batch("CREATE TABLE song (title TEXT)").expect("is made");
+    drop(other);
+    let before = std::fs::read(&file).expect("is read");
+    assert!(refusal(&file).await.contains("is another program's database and was left alone"));
+    assert_eq!(std::fs::read(&file).expect("is read"), before);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("mirrors.toml");
+    redirector::durable::write(&file, "[server]\n".repeat(200).as_bytes()).expect("is written");
+    assert!(refusal(&file).await.contains("mirrors.toml is not an SQLite database"));
+    assert_eq!(std::fs::read(&file).expect("is read").len(), 1800);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    opened(&file).await.close().await.expect("closes");
+    let connection = rusqlite::Connection::open(&file).expect("opens");
+    connection.pragma_update(None, "user_version", 4711).expect("is set");
+    drop(connection);
+    let text = refusal(&file).await;
+    assert!(text.contains("has schema 4711") && text.contains("start the newer redirector"), "{text}");
+}
+
+#[tokio::test]
+async fn a_database_in_a_folder_that_is_not_there_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let settings = Settings { database: folder.path().join("none/test.sqlite") };
+    let error = Inventory::open(&settings, Vec::new(), Clock::system()).await.expect_err("is refused");
+    assert!(error.to_string().contains("none/test.sqlite"), "{error}");
+    assert_eq!(Sqlite::inspect(&settings.database).expect("nothing is there"), Inspection::Absent);
+}
+
+/// A database with some thousand files, closed.
+async fn filled(file: &Path) {
+    let inventory = opened(file).await;
+    let batch = (0..5000).map(|number| seen(&format!("dir/{number}"), look(number, 0), 1)).collect();
+    let records = inventory.observe(batch).await.expect("is kept");
+    inventory.record_scan(scanned("m", 0, Some(bitmap(records.iter().map(|r| r.version))))).await.expect("is kept");
+    inventory.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_told_with_the_file_and_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    filled(&file).await;
+    let whole = std::fs::read(&file).expect("is read");
+    let pages: Vec<usize> = (1..whole.len() / 4096).step_by(9).collect();
+    let mut refused = 0;
+    for page in &pages {
+        let mut damaged = whole.clone();
+        damaged[page * 4096..][..4096].fill(0x5a);
+        redirector::durable::write(&file, &damaged).expect("is written");
+        let settings = Settings { database: file.clone() };
+        match Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await {
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("test.sqlite is damaged") && text.contains("restore a backup"), "{text}");
+                refused += 1;
+            }
+            // A page that holds no file, like a history, is noticed when it is needed.
+            Ok(inventory) => inventory.close().await.expect("closes"),
+        }
+    }
+    assert!(refused > pages.len() / 2, "{refused} of {}", pages.len());
+}
+
+#[tokio::test]
+async fn values_that_we_never_write_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    for (number, (sql, what)) in [
+        ("UPDATE file SET path = x'2e2e2f61'", "dot segment"),
+        ("UPDATE file SET path = 'text'", "no blob"),
+        ("UPDATE file SET state = 9", "the state 9"),
+        ("UPDATE file SET version = -1", "the value -1"),
+        ("UPDATE file SET version = 4711", "never given out"),
+        ("UPDATE file SET size = 'large'", "type Text in column size"),
+        ("UPDATE mirror SET holdings = x'ffffffffffffffff'", "holdings of \"m\""),
+        ("UPDATE mirror SET health = 'fine'", "the health \"fine\""),
+        ("UPDATE mirror SET name = 'a b'", "no mirror name"),
+        ("DELETE FROM fact", "no next version number"),
+        ("UPDATE fact SET value = -5", "no next version number"),
+        ("DELETE FROM change", "type Null in column max(number)"),
+        ("DROP TABLE hold", "no such table"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = folder.path().join(format!("{number}.sqlite"));
+        let inventory = opened(&file).await;
+        let version = inventory.observe(vec![seen("a", look(1, 0), 1)]).await.expect("is kept")[0].version;
+        inventory.record_scan(scanned("m", 0, Some(bitmap([version])))).await.expect("is kept");
+        inventory.close().await.expect("closes");
+        rusqlite::Connection::open(&file).and_then(|connection| connection.execute_batch(sql)).expect("is changed");
+        let settings = Settings { database: file };
+        let error = Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await.expect_err(sql);
+        assert!(matches!(error, Error::Damaged { .. }) && error.to_string().contains(what), "{sql}: {error}");
+    }
+}
+
+// Outages while it runs.
+
+#[tokio::test]
+async fn a_database_that_is_deleted_is_missed_and_welcomed_back() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let (file, aside) = (folder.path().join("test.sqlite"), folder.path().join("aside.sqlite"));
+    filled(&file).await;
+    let inventory = opened(&file).await;
+    assert_eq!(inventory.problem(), None);
+    std::fs::rename(&file, &aside).expect("is moved");
+    wait_until("it is missed", || inventory.problem().is_some_and(|problem| problem.contains("test.sqlite is gone"))).await;
+    assert!(matches!(inventory.holds().await, Err(Error::Gone { .. })));
+    assert_eq!(inventory.snapshot().file_count(), 5000, "requests go on");
+    std::fs::rename(&aside, &file).expect("is moved back");
+    wait_until("it is welcomed back", || inventory.problem().is_none()).await;
+    inventory.hold(Hold { path: path("dir/8"), because: "works".into(), at: at(0) }).await.expect("is kept");
+}
+
+#[tokio::test]
+async fn a_database_that_is_replaced_by_a_backup_is_loaded_anew() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let (file, backup) = (folder.path().join("test.sqlite"), folder.path().join("backup.sqlite"));
+    filled(&file).await;
+    std::fs::copy(&file, &backup).expect("is copied");
+    let inventory = opened(&file).await;
+    inventory.observe(vec![seen("newer", look(1, 0), 1)]).await.expect("is kept");
+    for suffix in ["-wal", "-shm"] {
+        std::fs::remove_file(folder.path().join(format!("test.sqlite{suffix}"))).expect("is removed");
+    }
+    std::fs::rename(&backup, &file).expect("is put in place");
+    wait_until("the backup is in use", || inventory.snapshot().file(&path("newer")).is_none()).await;
+    let record = inventory.observe(vec![seen("again", look(1, 0), 1)]).await.expect("is kept").remove(0);
+    assert_eq!(inventory.snapshot().file(&path("again")), Some(FileEntry::from(&record)));
+    assert_eq!(inventory.problem(), None);
+}
+
+#[tokio::test]
+async fn a_locked_database_delays_nobody_but_the_writer() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    filled(&file).await;
+    let inventory = opened(&file).await;
+    let other = rusqlite::Connection::open(&file).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("is locked");
+    let error = inventory.forget(vec![path("dir/1")]).await.expect_err("is locked");
+    assert!(error.to_string().contains("kept locked by another process"), "{error}");
+    assert!(inventory.problem().is_some());
+    assert!(inventory.snapshot().file(&path("dir/1")).is_some());
+    assert!(inventory.file(path("dir/1")).await.expect("readers are not locked out").is_some());
+    other.execute_batch("ROLLBACK").expect("is released");
+    assert_eq!(inventory.forget(vec![path("dir/1")]).await.expect("is kept"), 1);
+    assert_eq!(inventory.problem(), None);
 }

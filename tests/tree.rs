@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use redirector::model::TreePath;
 use redirector::tree::{
-    Absence, Directory, Event, Found, Hidden, Item, Kind, LookError, Outcome, Root, Settings, Trees, Trouble, Visitor, Watch, walk,
+    Absence, Directory, Event, Found, Hidden, Item, Kind, LookError, Outcome, Root, Settings, Trees, Trouble, Visitor, Watch,
+    walk,
 };
 
 /// A folder with a public tree, an application tree, and whatever else a test puts beside them.

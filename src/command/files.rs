@@ -191,7 +191,7 @@ struct ShownEvent {
 }
 
 fn event_of(prefix: &str, event: HoldEvent) -> ShownEvent {
-    ShownEvent { prefix: prefix.to_owned(), path: event.path.to_string(), what: event.what.as_str(), because: event.because, at: event.at }
+    ShownEvent { prefix: prefix.to_owned(), path: event.path.to_string(), what: event.action.as_str(), because: event.because, at: event.at }
 }
 
 async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<()> {

@@ -37,7 +37,10 @@ pub(crate) fn run(instances: &[(&str, &Settings)], command: &Command) -> anyhow:
     let Command::Lookup { addresses, json } = command;
     let mut reports = Vec::new();
     for &(instance, settings) in instances {
-        let (locator, _) = Locator::open(settings).context("can't open the GeoIP databases")?;
+        let (locator, problems) = Locator::open(settings).context("can't open the GeoIP databases")?;
+        for problem in problems {
+            eprintln!("{instance}: {problem}");
+        }
         let addresses = addresses.iter().map(|&address| locator.look_up(address)).collect();
         reports.push(Report { instance, addresses, databases: locator.describe() });
     }
@@ -74,9 +77,6 @@ fn print_report(report: &Report<'_>) -> anyhow::Result<()> {
     }
     print_table(&databases)?;
     for info in &report.databases {
-        if let Some(problem) = &info.problem {
-            print(&format!("problem: {problem}"))?;
-        }
         if let Some(credit) = info.credit {
             print(&format!("{} ({})", credit.text, credit.url))?;
         }

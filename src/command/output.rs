@@ -74,7 +74,7 @@ mod tests {
     fn numbers_and_ages_read_well() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         let now = Timestamp::from_second(1_000_000).expect("valid");
-        let at = |seconds| Timestamp::from_second(1_000_000 - seconds).expect("valid");
+        let at = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).expect("valid");
         assert_eq!([1, 59, 3600, 200_000, -120].map(|s| ago(at(s), now)), [
             "1 second ago",
             "59 seconds ago",

@@ -91,12 +91,20 @@ fn check_names(names: &[String], instances: &[Instance]) -> anyhow::Result<()> {
 }
 
 fn chosen(names: &[String], instance: &Instance) -> Vec<Arc<Mirror>> {
-    let wanted = |mirror: &&Arc<Mirror>| if names.is_empty() { mirror.enabled } else { names.iter().any(|name| *name == mirror.name.as_str()) };
+    let wanted = |mirror: &&Arc<Mirror>| {
+        if names.is_empty() { mirror.enabled } else { names.iter().any(|name| *name == mirror.name.as_str()) }
+    };
     instance.mirrors.iter().filter(wanted).map(Arc::clone).collect()
 }
 
 /// Scans an instance's mirrors, a few at once. The reports come in the order of the mirrors.
-async fn scan(args: &Args, instance: &Instance, mirrors: &[Arc<Mirror>], bars: &Bars, clock: &Clock) -> anyhow::Result<Vec<Report>> {
+async fn scan(
+    args: &Args,
+    instance: &Instance,
+    mirrors: &[Arc<Mirror>],
+    bars: &Bars,
+    clock: &Clock,
+) -> anyhow::Result<Vec<Report>> {
     let clients = Clients::new(&instance.settings, instance.contact.as_deref())?;
     let scanner = Scanner::new(instance.inventory.clone(), instance.settings.clone(), clients, clock.clone());
     let plan = scanner.plan(instance.directory.clone()).await.context("can't read what there is to find")?;
@@ -180,9 +188,10 @@ fn as_json(instance: &str, report: &Report) -> Value {
         Err(reason) => (None, Some(reason)),
     };
     let paths = |paths: &[TreePath<'static>]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let changes = report.changes.as_ref().map(|changes| {
-        json!({ "gained": paths(&changes.gained), "lost": paths(&changes.lost), "untold": changes.untold })
-    });
+    let changes = report
+        .changes
+        .as_ref()
+        .map(|changes| json!({ "gained": paths(&changes.gained), "lost": paths(&changes.lost), "untold": changes.untold }));
     json!({
         "instance": instance,
         "mirror": report.mirror,

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::decide::Rules;
 use crate::geo::{self, Credit, Locator};
-use crate::hash::{self, Hasher};
+use crate::hash::Hasher;
 use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};

@@ -10,6 +10,8 @@ mod file;
 mod locator;
 mod mapped;
 mod record;
+mod report;
+mod slot;
 
 use std::fmt;
 use std::io;
@@ -17,7 +19,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use locator::{Change, DatabaseInfo, Finding, Locator, Problem, RecordFound};
+pub use locator::Locator;
+pub use report::{DatabaseInfo, Finding, RecordFound};
+pub use slot::{Change, Problem};
 
 /// `[geoip]`.
 #[derive(Debug, Clone, Default, Deserialize)]

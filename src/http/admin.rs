@@ -88,8 +88,8 @@ impl Admin {
 
     fn metrics(&self) -> Response<Body> {
         let mut text = String::with_capacity(16 * 1024);
-        let registries = std::iter::once(&self.own).chain(self.others.iter().map(|registry| &**registry));
-        let printed = registries.map(|registry| encode_registry(&mut text, registry)).collect::<fmt::Result>();
+        let mut registries = std::iter::once(&self.own).chain(self.others.iter().map(|registry| &**registry));
+        let printed = registries.try_for_each(|registry| encode_registry(&mut text, registry));
         if printed.and_then(|()| encode_eof(&mut text)).is_err() {
             return response::written(StatusCode::INTERNAL_SERVER_ERROR, "metrics can't be printed\n".to_owned(), Form::Text);
         }

@@ -79,7 +79,7 @@ impl Limits {
                 idle: settings.idle_timeout.0,
                 write: settings.write_timeout.0,
             },
-            max_connections: settings.max_connections.max(1),
+            max_connections: settings.max_connections.clamp(1, Semaphore::MAX_PERMITS),
             max_header_bytes: usize::try_from(settings.max_header_size.0).unwrap_or(usize::MAX).clamp(8 * 1024, 1024 * 1024),
             drain: settings.drain_timeout.0,
         }
@@ -148,7 +148,7 @@ impl Server {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            permits: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(limits.max_connections)),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             cutting: CancellationToken::new(),
@@ -202,30 +202,32 @@ impl<H: Handler> Door<H> {
     async fn accept_all(self: Arc<Self>, socket: TcpListener) {
         let mut failing = false;
         loop {
-            let accept = async {
-                let permit = Arc::clone(&self.permits).acquire_owned().await;
-                (permit, socket.accept().await)
-            };
-            let (permit, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 biased;
                 () = self.draining.cancelled() => return,
-                accepted = accept => accepted,
+                accepted = socket.accept() => accepted,
             };
-            match (permit, accepted) {
-                (Ok(permit), Ok((stream, peer))) => {
+            match accepted {
+                Ok((stream, peer)) => {
                     failing = false;
+                    // While all are taken this one waits, and those behind it in the kernel's queue.
+                    let permit = tokio::select! {
+                        biased;
+                        () = self.draining.cancelled() => return,
+                        permit = Arc::clone(&self.permits).acquire_owned() => permit,
+                    };
+                    // Nobody closes the semaphore.
+                    let Ok(permit) = permit else { return };
                     self.tasks.spawn(Arc::clone(&self).connection(stream, peer, permit));
                 }
-                (_, Err(error)) if is_of_one_connection(&error) => {}
-                (_, Err(error)) => {
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
                     if !failing {
                         tracing::error!(%error, "can't accept connections; trying again");
                     }
                     failing = true;
                     tokio::time::sleep(PAUSE).await;
                 }
-                // Nobody closes the semaphore.
-                (Err(_), Ok(_)) => return,
             }
         }
     }

@@ -1,9 +1,10 @@
 //! HTTP: from a socket to an answer, and what is counted on the way.
 //!
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
-//! find the instance, `client` the client; `site` answers one request end to end with the help of `ranker` (which
-//! mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what people and programs read),
-//! `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin` tells administrators.
+//! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
+//! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
+//! people and programs read), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! tells administrators.
 
 pub mod accept;
 pub mod admin;
@@ -13,6 +14,7 @@ pub mod conditional;
 pub mod connection;
 pub mod listener;
 pub mod local;
+pub mod look;
 pub mod metrics;
 pub mod page;
 pub mod proxy;

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -15,6 +14,7 @@ use tokio::sync::mpsc;
 use super::body::Body;
 use super::client::{Client, Trust};
 use super::listener::Origin;
+use super::look::{Seen, see, wait};
 use super::metrics::{Counts, Other};
 use super::page::{Index, Row};
 use super::range::{self, Wanted};
@@ -26,7 +26,7 @@ use crate::decide::{self, Decision, Rules, Standing, Why};
 use crate::geo::{Credit, Locator};
 use crate::inventory::{FileEntry, Snapshot};
 use crate::model::TreePath;
-use crate::tree::{ApplicationAccess, Item, Kind, LookError, Root, Trees};
+use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
 
 /// What a [`Site`] is made of.
 #[derive(Debug, Clone)]
@@ -81,8 +81,6 @@ pub struct Asked<'a> {
 
 /// The most entries of a directory that are listed.
 const MAX_ENTRIES: usize = 10_000;
-/// How long the file system may take to say what is there; a remote one may never do so.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 
 impl Site {
     /// A site.
@@ -344,61 +342,5 @@ fn wanted_bytes(request: &Parts, size: u64) -> u64 {
         Wanted::Whole => size,
         Wanted::Parts(parts) => parts.iter().map(|part| part.end - part.start).sum(),
         Wanted::Nothing => 0,
-    }
-}
-
-/// What the file system has at a path.
-enum Seen {
-    Public(crate::model::Fingerprint),
-    Directory,
-    NotPublic,
-    Nothing,
-    Away,
-}
-
-fn see(public: &Root, application: Option<&Root>, path: &TreePath<'_>, is_directory: bool) -> Seen {
-    match (public.look(path), is_directory) {
-        (Ok(look), false) if look.kind == Kind::File => return Seen::Public(look.fingerprint),
-        (Ok(look), _) if look.kind == Kind::Directory => return Seen::Directory,
-        // A file that is asked for with a slash at the end.
-        (Ok(_), _) | (Err(LookError::Forbidden), _) => return Seen::Nothing,
-        (Err(LookError::Away | LookError::Other(_)), _) => return Seen::Away,
-        (Err(LookError::Absent), _) => {}
-    }
-    match application.map(|root| root.look(path)) {
-        Some(Ok(look)) if look.kind == Kind::File && !is_directory => Seen::NotPublic,
-        Some(Err(LookError::Away | LookError::Other(_))) => Seen::Away,
-        _ => Seen::Nothing,
-    }
-}
-
-/// What may wait for the file system, done on a thread that may wait, and given up when it takes too long.
-async fn wait<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T
-where
-    T: OnTimeout,
-{
-    match tokio::time::timeout(MAX_WAIT, tokio::task::spawn_blocking(work)).await {
-        Ok(Ok(done)) => done,
-        Ok(Err(_)) | Err(_) => {
-            tracing::warn!("the file system did not answer in time");
-            T::away()
-        }
-    }
-}
-
-/// What counts as seen when the file system did not answer.
-trait OnTimeout {
-    fn away() -> Self;
-}
-
-impl OnTimeout for Seen {
-    fn away() -> Self {
-        Self::Away
-    }
-}
-
-impl<T> OnTimeout for Result<T, LookError> {
-    fn away() -> Self {
-        Err(LookError::Away)
     }
 }

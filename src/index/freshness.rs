@@ -52,11 +52,8 @@ pub fn judge(
         _ => Sight { fingerprint: *seen, since: now },
     };
     let is_shrunken = if seen.size == 0 { known_size != Some(0) } else { known_size.is_some_and(|known| seen.size < known) };
-    let (written, patience) = if is_shrunken {
-        (seen.mtime().max(seen.ctime()), patience.settle_shrunken)
-    } else {
-        (seen.mtime(), patience.settle)
-    };
+    let (written, patience) =
+        if is_shrunken { (seen.mtime().max(seen.ctime()), patience.settle_shrunken) } else { (seen.mtime(), patience.settle) };
     let still_since = if written <= now { sight.since.min(written) } else { sight.since };
     let stood_still = Duration::try_from(now.duration_since(still_since)).unwrap_or(Duration::ZERO);
     if stood_still >= patience { Freshness::Settled } else { Freshness::Moving(sight) }

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
-use tokio::sync::mpsc;
 
 use super::freshness::{Freshness, Patience, Sight, judge};
-use super::status::Counts;
+use super::watcher::Counts;
 use crate::clock::Clock;
+use crate::hash::Orders;
 use crate::inventory::{self, Inventory, Observation, Seen};
-use crate::model::{FileRecord, FileState, Fingerprint, TreePath};
+use crate::model::{FileRecord, FileState, Fingerprint, TreePath, VersionNumber};
 use crate::tree::{Kind, LookError, Trees};
 
 /// Files on their way into the inventory.
@@ -23,14 +23,16 @@ pub(super) struct Intake {
     pub(super) patience: Patience,
     /// On what occasion new files are seen: the first walk of a tree, or later.
     pub(super) occasion: Seen,
-    /// Who hashes.
+    /// Where is said what to hash.
     pub(super) orders: Orders,
     pub(super) counts: Counts,
     /// Files that are being written.
     pub(super) moving: HashMap<TreePath<'static>, Sight>,
-    /// Versions that were seen in their place; kept while a walk is under way, for its end.
-    pub(super) present: RoaringBitmap,
-    /// Paths that were looked at while a walk is under way: what the walk says of them may be older.
+    /// Whether a walk is under way: only then the two below are kept.
+    is_walking: bool,
+    /// Versions that were seen in their place, for the end of the walk.
+    present: RoaringBitmap,
+    /// Paths that were looked at since the walk began: what it says of them may be older.
     pub(super) looked_at: HashSet<TreePath<'static>>,
     /// Directories where file systems were seen mounted.
     pub(super) mounts: HashSet<TreePath<'static>>,
@@ -38,20 +40,13 @@ pub(super) struct Intake {
     requested: HashSet<TreePath<'static>>,
 }
 
-/// Where paths go whose content must be read.
-#[derive(Debug, Clone, Default)]
-pub struct Orders {
-    /// Files that a client asked for.
-    pub requested: Option<mpsc::Sender<TreePath<'static>>>,
-    /// Files whose version only a digest can tell.
-    pub changed: Option<mpsc::Sender<TreePath<'static>>>,
-}
-
 /// Why a path is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Why {
-    /// Something happened there, or is to be waited for.
+    /// Something happened there.
     Event,
+    /// A walk found it otherwise than known.
+    Walk,
     /// A client asked for it and met something else than is known.
     Request,
 }
@@ -70,16 +65,17 @@ enum Now {
 const MAX_MOVING: usize = 100_000;
 
 impl Intake {
-    pub(super) fn new(trees: Arc<Trees>, inventory: Inventory, clock: Clock, patience: Patience, occasion: Seen) -> Self {
+    pub(super) fn new(trees: Trees, inventory: Inventory, clock: Clock, patience: Patience, orders: Orders) -> Self {
         Self {
-            trees,
+            trees: Arc::new(trees),
             inventory,
             clock,
             patience,
-            occasion,
-            orders: Orders::default(),
+            occasion: Seen::Later,
+            orders,
             counts: Counts::default(),
             moving: HashMap::new(),
+            is_walking: false,
             present: RoaringBitmap::new(),
             looked_at: HashSet::new(),
             mounts: HashSet::new(),
@@ -87,8 +83,13 @@ impl Intake {
         }
     }
 
-    /// Whether this tree was walked whole before decides how old new files are.
-    pub(super) async fn find_out_occasion(&mut self) -> Result<(), inventory::Error> {
+    /// Finds out what is known from before.
+    pub(super) async fn start(&mut self) -> Result<(), inventory::Error> {
+        if self.inventory.snapshot().file_count() > 0 {
+            // What is known is not gone because a folder is empty.
+            let trees = Arc::clone(&self.trees);
+            tokio::task::spawn_blocking(move || trees.public.expect_files()).await.ok();
+        }
         self.occasion = if self.inventory.is_indexed().await? { Seen::Later } else { Seen::First };
         Ok(())
     }
@@ -103,38 +104,68 @@ impl Intake {
     }
 
     /// Looks at paths and takes in what is there. Returns those that must be walked: directories, and what was one.
-    pub(super) async fn look(&mut self, paths: Vec<TreePath<'static>>, why: Why) -> Result<Vec<TreePath<'static>>, inventory::Error> {
+    pub(super) async fn look(
+        &mut self,
+        paths: Vec<TreePath<'static>>,
+        why: Why,
+    ) -> Result<Vec<TreePath<'static>>, inventory::Error> {
         let (mut files, mut gone, mut walks) = (Vec::new(), Vec::new(), Vec::new());
         for (path, now) in self.see(paths).await {
             match now {
                 Now::File(fingerprint) => {
-                    if why == Why::Request {
+                    if why == Why::Request && self.requested.len() < MAX_MOVING {
                         self.requested.insert(path.clone());
                     }
                     files.push((path, fingerprint));
                 }
-                Now::Directory if why == Why::Event || self.is_known(&path) => walks.push(path),
+                Now::Directory if why != Why::Request || self.is_known(&path) => walks.push(path),
                 Now::Gone => gone.push(path),
                 Now::Directory | Now::Unknown => {}
             }
         }
-        self.take(files).await?;
+        // What is told by an event has just been put there; all else may have been there before us.
+        let occasion = if why == Why::Event { Seen::Later } else { self.occasion };
+        self.take(files, occasion).await?;
         walks.extend(self.forget(gone, why).await?);
         Ok(walks)
     }
 
     /// Takes in files that look as given.
-    pub(super) async fn take(&mut self, files: Vec<(TreePath<'static>, Fingerprint)>) -> Result<(), inventory::Error> {
-        let batch: Vec<Observation> = files.into_iter().filter_map(|(path, fingerprint)| self.consider(path, fingerprint)).collect();
+    pub(super) async fn take(
+        &mut self,
+        files: Vec<(TreePath<'static>, Fingerprint)>,
+        occasion: Seen,
+    ) -> Result<(), inventory::Error> {
+        let batch: Vec<Observation> =
+            files.into_iter().filter_map(|(path, fingerprint)| self.consider(path, fingerprint, occasion)).collect();
         if batch.is_empty() {
             return Ok(());
         }
         let records = self.inventory.observe(batch).await?;
         for record in records {
-            self.present.insert(record.version.0);
+            self.note_present(record.version);
             self.order(&record);
         }
         Ok(())
+    }
+
+    /// From now on, what is seen is kept for the end of the walk.
+    pub(super) fn begin_walk(&mut self) {
+        self.end_walk();
+        self.is_walking = true;
+    }
+
+    /// What was seen since the walk began.
+    pub(super) fn end_walk(&mut self) -> RoaringBitmap {
+        self.is_walking = false;
+        self.looked_at = HashSet::new();
+        std::mem::take(&mut self.present)
+    }
+
+    fn note_present(&mut self, version: VersionNumber) {
+        if self.is_walking {
+            self.present.insert(version.0);
+        }
     }
 
     /// Looks again at the files that are being written.
@@ -144,11 +175,11 @@ impl Intake {
     }
 
     /// What the inventory must be told of a file that looks so, if anything.
-    fn consider(&mut self, path: TreePath<'static>, fingerprint: Fingerprint) -> Option<Observation> {
+    fn consider(&mut self, path: TreePath<'static>, fingerprint: Fingerprint, occasion: Seen) -> Option<Observation> {
         let now = self.clock.now();
         let known = self.inventory.snapshot().file(&path);
         if let Some(entry) = known {
-            self.present.insert(entry.version.0);
+            self.note_present(entry.version);
             if entry.matches(&fingerprint) && entry.state != FileState::Changing {
                 self.moving.remove(&path);
                 self.tell_if_requested(&path);
@@ -160,7 +191,7 @@ impl Intake {
             Freshness::Settled => {
                 self.moving.remove(&path);
                 self.counts.changed.inc();
-                Some(Observation { path, fingerprint, at: now, kind: self.occasion })
+                Some(Observation { path, fingerprint, at: now, kind: occasion })
             }
             Freshness::Moving(sight) => {
                 if self.moving.len() < MAX_MOVING || self.moving.contains_key(&path) {
@@ -172,23 +203,20 @@ impl Intake {
         }
     }
 
-    /// Has the content of a file read, if that is needed soon. What finds no room is found later by the hash queue itself.
+    /// Has the content of a file read, if that is needed soon.
     fn order(&mut self, record: &FileRecord) {
-        if record.state == FileState::Unconfirmed
-            && let Some(changed) = &self.orders.changed
-        {
-            changed.try_send(record.path.clone()).ok();
+        match record.state {
+            FileState::Changing => return,
+            FileState::Unconfirmed => self.orders.confirm(record.path.clone()),
+            FileState::Settled if record.sha256.is_none() => self.orders.wake(),
+            FileState::Settled => {}
         }
-        if record.state != FileState::Changing {
-            self.tell_if_requested(&record.path);
-        }
+        self.tell_if_requested(&record.path);
     }
 
     fn tell_if_requested(&mut self, path: &TreePath<'static>) {
-        if self.requested.remove(path)
-            && let Some(requested) = &self.orders.requested
-        {
-            requested.try_send(path.clone()).ok();
+        if let Some(path) = self.requested.take(path) {
+            self.orders.request(path);
         }
     }
 
@@ -204,7 +232,7 @@ impl Intake {
             }
             if self.is_known(&path) {
                 files.push(path);
-            } else if why == Why::Event && !self.inventory.files(path.clone(), None, 1).await?.is_empty() {
+            } else if why != Why::Request && !self.inventory.files(path.clone(), None, 1).await?.is_empty() {
                 directories.push(path);
             }
         }
@@ -222,17 +250,23 @@ impl Intake {
     /// Whether a path that seems to be gone is: not so while its tree, a folder that links lead to, or a file system that
     /// was mounted above it is missing.
     async fn can_be_believed(&self, path: &TreePath<'static>) -> bool {
+        if self.trees.public.is_away() || self.trees.is_part_lost() {
+            return false;
+        }
         let mounts: Vec<TreePath<'static>> = self.mounts.iter().filter(|mount| path.is_within(mount)).cloned().collect();
-        let trees = Arc::clone(&self.trees);
-        let answer = tokio::task::spawn_blocking(move || {
-            !trees.public.is_away() && !trees.is_part_lost() && mounts.iter().all(|mount| trees.public.is_mount_point(mount))
-        });
-        answer.await.unwrap_or(false)
+        if mounts.is_empty() {
+            return true;
+        }
+        let root = self.trees.public.clone();
+        let are_mounted = tokio::task::spawn_blocking(move || mounts.iter().all(|mount| root.is_mount_point(mount)));
+        are_mounted.await.unwrap_or(false)
     }
 
     /// Looks at paths, on a thread that may wait for the file system.
     async fn see(&mut self, paths: Vec<TreePath<'static>>) -> Vec<(TreePath<'static>, Now)> {
-        self.looked_at.extend(paths.iter().cloned());
+        if self.is_walking {
+            self.looked_at.extend(paths.iter().cloned());
+        }
         let trees = Arc::clone(&self.trees);
         let seen = tokio::task::spawn_blocking(move || {
             let visible = paths.into_iter().filter(|path| !trees.hidden.matches(path));

@@ -8,60 +8,62 @@ pub mod freshness;
 mod intake;
 mod once;
 mod round;
-pub mod status;
+pub mod watcher;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::inventory::{self, Inventory, Seen};
+use crate::hash::Orders;
+use crate::inventory::{self, Inventory};
 use crate::model::TreePath;
-use crate::tree::{Event, Settings, Trees, Visit, Watch, WatchError};
+use crate::tree::{Event, Settings, Trees, Visit, Watch};
 use freshness::Patience;
 use intake::{Intake, Why};
 use round::{Batch, Round};
 
-pub use intake::Orders;
 pub use once::walk_once;
-pub use status::{Counts, Ending, Report, Status, Watching};
+pub use watcher::{Counts, Ending, Report, Watcher, Watching};
 
 /// Keeps one instance's inventory current.
 #[derive(Debug)]
 pub struct Index {
     intake: Intake,
     nudges: mpsc::Receiver<TreePath<'static>>,
-    status: Status,
+    watcher: Watcher,
     walk_interval: SignedDuration,
     /// When the next whole walk is due.
     walk_at: Timestamp,
     /// Directories that are to be walked; the root stands for everything.
     to_walk: BTreeSet<TreePath<'static>>,
     round: Option<Round>,
-    watch: Option<AsyncFd<Arc<Watch>>>,
+    watch: Option<Arc<Watch>>,
     /// The public tree's folder when it was last looked after.
     visit: Option<Visit>,
     refresh: Option<JoinHandle<()>>,
     pulses: u32,
 }
 
-/// How often what waits for time to pass is looked at.
-const PULSE: Duration = Duration::from_millis(200);
+/// How often file events are read, and what waits for time to pass is looked at. Writing one file makes many events, so
+/// nothing is gained by reading each at once.
+const PULSE: Duration = Duration::from_millis(100);
 /// Pulses between two looks at whether the folders are there: about a second.
-const PULSES_A_REFRESH: u32 = 5;
+const PULSES_A_REFRESH: u32 = 10;
 /// How long the end waits for threads that look at the file system; on a dead file server they may never come back.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(1);
-/// How long events are gathered before they are read: writing one file makes many.
-const GATHER: Duration = Duration::from_millis(50);
-/// Paths that are gathered at most; with more, everything is walked as well, since the rest of the events may be overlooked.
+/// Paths that are gathered at most; the other events wait for the next pulse.
 const MAX_GATHERED: usize = 50_000;
+/// Files being written that a pulse looks at on average.
+const MOVING_A_PULSE: usize = 1000;
+/// Paths that are looked at and written down together.
+const TOGETHER: usize = 1000;
 /// Nudges that are looked at together.
 const NUDGES: usize = 256;
 /// Directories that wait for a walk of their own; with more, everything is walked.
@@ -70,20 +72,22 @@ const MAX_TO_WALK: usize = 1000;
 const AFTER_ERROR: SignedDuration = SignedDuration::from_secs(30);
 
 impl Index {
-    /// An index of the public tree. `nudges` are paths where a request met something else than is known.
+    /// An index of the public tree. `nudges` are paths where a request met something else than is known; `orders` is where
+    /// the hash queue hears what is needed soon.
     #[must_use]
     pub fn new(
-        trees: Arc<Trees>,
+        trees: Trees,
         inventory: Inventory,
         settings: &Settings,
         clock: Clock,
         nudges: mpsc::Receiver<TreePath<'static>>,
+        orders: Orders,
     ) -> Self {
         let walk_at = clock.now();
         Self {
-            intake: Intake::new(trees, inventory, clock, patience(settings), Seen::Later),
+            intake: Intake::new(trees, inventory, clock, patience(settings), orders),
             nudges,
-            status: Status::default(),
+            watcher: Watcher::default(),
             walk_interval: settings.walk_interval.0.try_into().unwrap_or(SignedDuration::MAX),
             walk_at,
             to_walk: BTreeSet::new(),
@@ -95,17 +99,10 @@ impl Index {
         }
     }
 
-    /// Tells the hash queue what is needed soon.
-    #[must_use]
-    pub fn with_orders(mut self, orders: Orders) -> Self {
-        self.intake.orders = orders;
-        self
-    }
-
     /// How it stands, for those who tell it; alive while the index runs.
     #[must_use]
-    pub fn status(&self) -> Status {
-        self.status.clone()
+    pub fn watcher(&self) -> Watcher {
+        self.watcher.clone()
     }
 
     /// What it counts.
@@ -116,7 +113,8 @@ impl Index {
 
     /// Runs until it is cancelled. Whatever fails is told and tried again.
     pub async fn run(mut self, stop: CancellationToken) {
-        self.start().await;
+        let started = self.intake.start().await;
+        self.note(started);
         let mut pulse = interval(PULSE);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
@@ -124,7 +122,6 @@ impl Index {
             let happened = tokio::select! {
                 () = stop.cancelled() => break,
                 _ = pulse.tick() => Happened::Pulse,
-                () = readable(self.watch.as_ref()) => Happened::Events,
                 batch = next_batch(self.round.as_mut()) => Happened::Walked(batch),
                 count = self.nudges.recv_many(&mut nudged, NUDGES), if !self.nudges.is_closed() => match count {
                     0 => continue,
@@ -140,16 +137,6 @@ impl Index {
         self.stop().await;
     }
 
-    async fn start(&mut self) {
-        let trees = Arc::clone(&self.intake.trees);
-        if self.intake.inventory.snapshot().file_count() > 0 {
-            // What is known from before is not gone because a folder is empty.
-            tokio::task::spawn_blocking(move || trees.public.expect_files()).await.ok();
-        }
-        let found_out = self.intake.find_out_occasion().await;
-        self.note(found_out);
-    }
-
     async fn stop(&mut self) {
         if let Some(round) = self.round.take() {
             round.abandon().await;
@@ -162,7 +149,6 @@ impl Index {
     async fn handle(&mut self, happened: Happened, stop: &CancellationToken) -> Result<(), inventory::Error> {
         match happened {
             Happened::Pulse => self.pulse(stop).await,
-            Happened::Events => self.events().await,
             Happened::Nudges(paths) => self.look(paths, Why::Request).await,
             Happened::Walked(Some(batch)) => match &mut self.round {
                 Some(round) => round.take(&mut self.intake, batch).await,
@@ -174,8 +160,13 @@ impl Index {
 
     async fn pulse(&mut self, stop: &CancellationToken) -> Result<(), inventory::Error> {
         self.look_after_folders();
-        let walks = self.intake.look_at_moving().await?;
-        self.want_walks(walks);
+        self.events().await?;
+        // Many files that are written at once are looked at less often.
+        let every = 1 + self.intake.moving.len() / MOVING_A_PULSE;
+        if self.pulses as usize % every == 0 {
+            let walks = self.intake.look_at_moving().await?;
+            self.want_walks(walks);
+        }
         self.begin_round(stop);
         Ok(())
     }
@@ -185,7 +176,9 @@ impl Index {
         self.pulses = self.pulses.wrapping_add(1);
         if self.pulses.is_multiple_of(PULSES_A_REFRESH) && self.refresh.as_ref().is_none_or(JoinHandle::is_finished) {
             let trees = Arc::clone(&self.intake.trees);
-            self.refresh = Some(tokio::task::spawn_blocking(move || drop(trees.refresh())));
+            self.refresh = Some(tokio::task::spawn_blocking(move || {
+                trees.refresh();
+            }));
         }
         let public = &self.intake.trees.public;
         let visit = public.visit();
@@ -193,7 +186,7 @@ impl Index {
             return;
         }
         let absence = public.absence();
-        if self.status.set_absence(absence) {
+        if self.watcher.set_absence(absence) {
             match absence {
                 Some(absence) => tracing::warn!(path = %public.path().display(), "the public tree is not there: {absence}"),
                 None => tracing::info!(path = %public.path().display(), "the public tree is there again"),
@@ -207,26 +200,24 @@ impl Index {
         }
     }
 
-    fn open_watch(&self) -> Option<AsyncFd<Arc<Watch>>> {
-        let opened = Watch::new().and_then(|watch| AsyncFd::new(Arc::new(watch)).map_err(WatchError::Other));
-        opened.map_err(|error| self.tell_watching(Watching::Partly(with_source(&error)))).ok()
+    fn open_watch(&self) -> Option<Arc<Watch>> {
+        Watch::new().map(Arc::new).map_err(|error| self.tell_watching(Watching::Partly(with_source(&error)))).ok()
     }
 
     fn tell_watching(&self, watching: Watching) {
         if let Watching::Partly(why) = &watching
-            && self.status.set_watching(watching.clone())
+            && self.watcher.set_watching(watching.clone())
         {
             tracing::warn!("changes of the public tree are noticed late, by walks and requests: {why}");
         }
-        self.status.set_watching(watching);
+        self.watcher.set_watching(watching);
     }
 
     async fn events(&mut self) -> Result<(), inventory::Error> {
         let Some(watch) = &self.watch else { return Ok(()) };
-        sleep(GATHER).await;
         let (mut paths, mut walks) = (BTreeSet::new(), Vec::new());
         while paths.len() < MAX_GATHERED {
-            let events = match watch.get_ref().read() {
+            let events = match watch.read() {
                 Ok(events) => events,
                 Err(error) => {
                     self.tell_watching(Watching::Partly(format!("events can't be read: {error}")));
@@ -246,16 +237,15 @@ impl Index {
                 }
             }
         }
-        if paths.len() >= MAX_GATHERED {
-            walks.push(TreePath::root());
-        }
         self.want_walks(walks);
         self.look(paths.into_iter().collect(), Why::Event).await
     }
 
     async fn look(&mut self, paths: Vec<TreePath<'static>>, why: Why) -> Result<(), inventory::Error> {
-        let walks = self.intake.look(paths, why).await?;
-        self.want_walks(walks);
+        for paths in paths.chunks(TOGETHER) {
+            let walks = self.intake.look(paths.to_vec(), why).await?;
+            self.want_walks(walks);
+        }
         Ok(())
     }
 
@@ -284,7 +274,7 @@ impl Index {
             let Some(below) = self.to_walk.pop_first() else { return };
             below
         };
-        let watch = self.watch.as_ref().map(|watch| Arc::clone(watch.get_ref()));
+        let watch = self.watch.clone();
         self.round = Some(Round::begin(&mut self.intake, below, watch, stop));
     }
 
@@ -295,18 +285,18 @@ impl Index {
         if let Some(error) = watch_error {
             self.tell_watching(Watching::Partly(with_source(&error)));
         } else if is_whole && let Some(watch) = &self.watch {
-            self.tell_watching(Watching::All(watch.get_ref().len()));
+            self.tell_watching(Watching::All(watch.len()));
         }
         if !is_whole {
             return Ok(());
         }
         self.intake.counts.walks.inc();
-        tell(&report, self.status.last_walk().as_ref());
+        tell(&report, self.watcher.last_walk().as_ref());
         let is_complete = report.ending == Ending::Complete;
-        self.status.walked(report);
+        self.watcher.walked(report);
         if is_complete {
             self.intake.first_walk_is_done().await?;
-            if self.status.set_store_error(None) {
+            if self.watcher.set_store_error(None) {
                 tracing::info!("what changes in the public tree is written down again");
             }
         }
@@ -322,7 +312,7 @@ impl Index {
             round.break_off();
         }
         let text = with_source(&error);
-        if self.status.set_store_error(Some(text.clone())) {
+        if self.watcher.set_store_error(Some(text.clone())) {
             tracing::error!("what changes in the public tree can't be written down: {text}");
         }
     }
@@ -331,19 +321,9 @@ impl Index {
 /// What the index wakes up for.
 enum Happened {
     Pulse,
-    Events,
     Nudges(Vec<TreePath<'static>>),
     /// A batch of the walk under way, or its end.
     Walked(Option<Batch>),
-}
-
-/// Waits for events; for ever where none can come.
-async fn readable(watch: Option<&AsyncFd<Arc<Watch>>>) {
-    match watch {
-        // Cleared before the events are read to their end: those that come meanwhile set it again.
-        Some(watch) if let Ok(mut guard) = watch.readable().await => guard.clear_ready(),
-        _ => std::future::pending().await,
-    }
 }
 
 /// Waits for the walk under way; for ever where there is none.

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::intake::Intake;
-use super::status::{Ending, Report};
+use super::intake::{Intake, Why};
+use super::watcher::{Ending, Report};
 use crate::inventory::{self, Snapshot};
 use crate::model::{FileState, Fingerprint, TreePath};
 use crate::tree::{Absence, Directory, Found, LookError, Outcome, Trees, Trouble, Visit, Visitor, Watch, WatchError, walk};
@@ -47,9 +47,14 @@ const MAX_UNREADABLE: usize = 10_000;
 
 impl Round {
     /// Begins a walk. Directories are watched on the way if there is a watch.
-    pub(super) fn begin(intake: &mut Intake, below: TreePath<'static>, watch: Option<Arc<Watch>>, stop: &CancellationToken) -> Self {
-        intake.present.clear();
-        intake.looked_at.clear();
+    pub(super) fn begin(
+        intake: &mut Intake,
+        below: TreePath<'static>,
+        watch: Option<Arc<Watch>>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let began = intake.clock.now();
+        intake.begin_walk();
         let (sender, batches) = mpsc::channel(BATCHES);
         let walker = Walker {
             snapshot: Arc::clone(intake.inventory.snapshot()),
@@ -63,7 +68,7 @@ impl Round {
         let (trees, path) = (Arc::clone(&intake.trees), below.clone());
         let visit = trees.public.visit();
         let walker = tokio::task::spawn_blocking(move || walker.walk(&trees, &path));
-        Self { below, began: intake.clock.now(), visit, batches, walker, changed: 0, is_broken: false }
+        Self { below, began, visit, batches, walker, changed: 0, is_broken: false }
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -82,10 +87,10 @@ impl Round {
         let is_first = intake.occasion == inventory::Seen::First;
         let (trusted, doubtful): (Batch, Batch) =
             batch.into_iter().partition(|(path, _)| is_first && !intake.looked_at.contains(path));
-        intake.take(trusted).await?;
+        intake.take(trusted, intake.occasion).await?;
         if !doubtful.is_empty() {
             let paths = doubtful.into_iter().map(|(path, _)| path).collect();
-            intake.look(paths, super::intake::Why::Event).await?;
+            intake.look(paths, Why::Walk).await?;
         }
         Ok(())
     }
@@ -103,7 +108,9 @@ impl Round {
 
     /// Ends a walk whose batches are all taken in: forgets what was not there, if that can be believed.
     pub(super) async fn finish(self, intake: &mut Intake) -> Result<(Report, Option<WatchError>), inventory::Error> {
-        let Ok(mut walked) = self.walker.await else {
+        let walker = self.walker.await;
+        let present = intake.end_walk();
+        let Ok(mut walked) = walker else {
             let report = report_of(&self.below, self.began, self.changed, intake, Walked::default(), Ending::Stopped);
             return Ok((report, None));
         };
@@ -123,7 +130,7 @@ impl Round {
         if ending == Ending::Complete {
             intake.mounts.retain(|mount| !mount.is_within(&self.below) || walked.lost_mounts.contains(mount));
             intake.mounts.extend(walked.mounts.drain());
-            walked.seen |= &intake.present;
+            walked.seen |= &present;
             add_unreadable(intake, &mut walked).await?;
             forgotten = intake.inventory.finish_walk(self.below.clone(), std::mem::take(&mut walked.seen), self.began).await?;
             intake.counts.forgotten.inc_by(forgotten);
@@ -235,12 +242,10 @@ impl Walker {
             Ok(outcome) => Ok(outcome),
             // There is nothing any more where the walk should start: all of it is gone.
             Err(LookError::Absent | LookError::Forbidden) if !below.is_root() => Ok(Outcome::Whole),
-            Err(LookError::Other(error)) if !below.is_root() => {
-                match self.trouble(below, Trouble::Unreadable(error)) {
-                    ControlFlow::Continue(()) => Ok(Outcome::Whole),
-                    ControlFlow::Break(()) => Ok(Outcome::Stopped),
-                }
-            }
+            Err(LookError::Other(error)) if !below.is_root() => match self.trouble(below, Trouble::Unreadable(error)) {
+                ControlFlow::Continue(()) => Ok(Outcome::Whole),
+                ControlFlow::Break(()) => Ok(Outcome::Stopped),
+            },
             Err(LookError::Other(error)) => Err(Some(Absence::Unreadable(error.raw_os_error().unwrap_or_default()))),
             Err(_) => Err(trees.public.absence()),
         };
@@ -249,7 +254,11 @@ impl Walker {
 
     fn flush(&mut self) -> ControlFlow<()> {
         let batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() || self.sender.blocking_send(batch).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if batch.is_empty() || self.sender.blocking_send(batch).is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     }
 
     fn go_on(&self) -> ControlFlow<()> {

@@ -330,3 +330,51 @@ impl Inventory {
         answer.await.map_err(|_| if self.queue.is_closed() { Error::Closed } else { Error::Internal })?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Fingerprint;
+
+    fn seen(number: u64) -> Observation {
+        let fingerprint = Fingerprint { size: number, mtime_ns: 0, ctime_ns: 0, inode: number };
+        let path = TreePath::parse(format!("dir/{number}").into_bytes()).expect("valid");
+        Observation { path, fingerprint, at: Timestamp::UNIX_EPOCH, kind: Seen::Later }
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_our_own_does_not_end_the_owner() {
+        let inventory = Inventory::temporary(Vec::new(), Clock::system()).await.expect("opens");
+        inventory.observe(vec![seen(1)]).await.expect("is kept");
+        let fault = inventory.ask(|_| -> Result<(), Error> { panic!("on purpose") }).await;
+        assert!(matches!(fault, Err(Error::Internal)), "{fault:?}");
+        inventory.observe(vec![seen(2)]).await.expect("is kept");
+        assert_eq!(inventory.snapshot().file_count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_survived() {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        let file = folder.path().join("test.sqlite");
+        let open = move || {
+            let store = sqlite::Sqlite::open(&file)?;
+            store.fill_the_disk_after(100);
+            Ok(Box::new(store) as Box<dyn Store>)
+        };
+        let inventory = Inventory::start(open, Vec::new(), Clock::system()).await.expect("opens");
+        let mut kept = 0;
+        let error = loop {
+            match inventory.observe((kept..kept + 500).map(seen).collect()).await {
+                Ok(_) => kept += 500,
+                Err(error) => break error,
+            }
+        };
+        assert!(kept > 0 && error.to_string().contains("no space left for the database"), "{error}");
+        assert!(inventory.problem().is_some_and(|problem| problem.contains("no space left")));
+        assert_eq!(inventory.snapshot().file_count(), kept, "what was not committed is not shown");
+        assert!(inventory.file(seen(1).path).await.expect("is read").is_some());
+        inventory.forget((0..kept).map(|number| seen(number).path).collect()).await.expect("is kept");
+        inventory.observe(vec![seen(1)]).await.expect("there is room again");
+        assert_eq!((inventory.problem(), inventory.snapshot().file_count()), (None, 1));
+    }
+}

@@ -50,7 +50,7 @@ pub struct HoldEvent {
     #[serde(serialize_with = "as_text")]
     pub path: TreePath<'static>,
     /// Set or lifted.
-    pub what: HoldAction,
+    pub action: HoldAction,
     /// Why.
     pub because: String,
     /// When.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::health::Outcome;
 use crate::clock::Clock;
 use crate::model::{BaseUrl, FileRecord, Mirror};
+use crate::scan::answer::{Answer, Failure};
 use crate::scan::matching::{Before, Verdict, Wanted, judge_copy};
-use crate::scan::session::{Answer, Failure, Session};
+use crate::scan::session::Session;
 use crate::scan::{Clients, Limits};
 
 /// What a probe came to.

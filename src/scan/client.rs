@@ -83,7 +83,7 @@ fn configured(settings: &Settings, agent: &str) -> reqwest::ClientBuilder {
 fn build(builder: &dyn Fn() -> reqwest::ClientBuilder, compressed: bool) -> Result<reqwest::Client, Error> {
     let finished = || if compressed { builder().gzip(true) } else { builder().no_gzip() };
     finished().build().or_else(|error| {
-        tracing::warn!(error = %super::session::chain(&error), "no usable certificates on this system: mirrors can't be asked over TLS");
+        tracing::warn!(error = %super::answer::chain(&error), "no usable certificates on this system: mirrors can't be asked over TLS");
         finished().tls_certs_only([]).build().map_err(Error::Client)
     })
 }

@@ -24,6 +24,8 @@ pub struct Findings {
     pub entries: u64,
     /// Where a version that was not seen is known to be absent.
     pub coverage: Coverage,
+    /// Directories of which the server shows no listing, with all that is below them.
+    pub blind: Vec<TreePath<'static>>,
     /// What went wrong.
     pub troubles: Troubles,
 }

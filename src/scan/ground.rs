@@ -4,11 +4,12 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use roaring::RoaringBitmap;
 
+use super::answer::Answer;
 use super::findings::{Finding, Word};
 use super::matching::{Before, Verdict, Wanted, judge_copy};
 use super::plan::Plan;
 use super::progress::{Progress, Step};
-use super::session::{Answer, Session};
+use super::session::Session;
 use crate::inventory::{FileEntry, Snapshot};
 use crate::model::{FileState, MirrorName, TreePath, VersionNumber};
 

@@ -1,17 +1,19 @@
-//! The lister for mirrors that show no listing: asks for each file of the tree, one question each, over few connections.
+//! The lister for mirrors, or directories of them, that show no listing: asks for each file of the tree, one question each, over
+//! few connections.
 
 use std::time::Instant;
 
+use super::answer::Answer;
 use super::findings::{Findings, Word};
 use super::ground::{Answered, Ground, Questions, Sought};
 use super::matching::Verdict;
 use super::plan::Pages;
 use super::progress::Step;
-use super::session::{Answer, Session};
+use super::session::Session;
 use crate::inventory::{self, Inventory};
 use crate::model::TreePath;
 
-/// Asks for every file below the plan's scope, until all are asked for, the mirror went away, or `deadline` has come.
+/// Asks for every file below `within`, until all are asked for, the mirror went away, or `deadline` has come.
 ///
 /// # Errors
 /// When the inventory can't be read.
@@ -19,10 +21,11 @@ pub(super) async fn list(
     ground: &Ground<'_>,
     session: &Session,
     inventory: &Inventory,
+    within: TreePath<'static>,
     deadline: Instant,
     findings: &mut Findings,
 ) -> Result<(), inventory::Error> {
-    let mut pages = Pages::new(ground.plan.scope().clone());
+    let mut pages = Pages::new(within);
     while let Some(page) = pages.next(inventory).await? {
         let files = page.into_iter().filter_map(|record| Some((record.path.clone(), ground.sought(&record.path)?))).collect();
         if tokio::time::timeout_at(deadline.into(), ask_all(ground, session, files, findings)).await.is_err() {

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::answer::{Answer, Failure};
 use super::findings::{Extent, Finding, Findings, Word};
 use super::ground::{Answered, Ground, Questions, Sought};
 use super::listing::{self, Entry, Family, Kind, Listing, Zone};
 use super::matching::{Listed, Time, Verdict, ZoneLearner, judge_listed};
 use super::progress::Step;
-use super::session::{Answer, Failure, Page, Session};
+use super::session::{Page, Session};
 use crate::model::TreePath;
 
 /// Lists the mirror below the plan's scope, until all is seen or `deadline` has come.
@@ -85,6 +86,17 @@ pub(super) enum Unread {
     Died,
 }
 
+impl Unread {
+    /// Whether the server has something there, but shows no listing of it: its files can still be asked for one by one.
+    pub(super) fn shows_no_listing(&self) -> bool {
+        match self {
+            Self::NoListing(_) => true,
+            Self::Failure(Failure::Status(status)) => matches!(status.as_u16(), 401 | 403 | 405 | 406),
+            Self::Failure(_) | Self::Died => false,
+        }
+    }
+}
+
 /// A file in a listing: what is looked for there, and what the listing says.
 struct Candidate {
     path: TreePath<'static>,
@@ -105,6 +117,10 @@ impl<'a> Crawl<'a> {
             Ok(seen) => seen,
             Err(Unread::Failure(failure)) if is_absent(&failure) => {
                 findings.coverage.set(&visit.directory, Extent::Absent);
+                return;
+            }
+            Err(unread) if unread.shows_no_listing() && findings.blind.len() < self.session.limits().blind => {
+                findings.blind.push(visit.directory);
                 return;
             }
             Err(trouble) => {

@@ -13,7 +13,8 @@ pub struct Limits {
     pub depth: usize,
     /// Entries in all, ours and others': three times the largest tree that this program is made for.
     pub entries: u64,
-    /// How long one scan may take: half a day, so that a slow mirror is still scanned every day.
+    /// How long one scan may take: enough for a million questions at 50 ms over four connections, and few enough hours that
+    /// slow mirrors don't keep the others waiting for a day.
     pub duration: Duration,
     /// Redirects for one question: as many as browsers of old followed.
     pub redirects: usize,
@@ -32,6 +33,8 @@ pub struct Limits {
     pub sample: usize,
     /// Files whose names listings tend to leave out (dot files) that are asked for one by one.
     pub unlisted: usize,
+    /// Directories without a listing whose files are asked for one by one.
+    pub blind: usize,
     /// Changed paths that a report names; beyond them it counts.
     pub told: usize,
     /// How far a mirror's clock may be off before its times are no evidence: more than any time zone.
@@ -45,7 +48,7 @@ impl Default for Limits {
             total_bytes: 4 << 30,
             depth: 64,
             entries: 30_000_000,
-            duration: Duration::from_secs(12 * 3600),
+            duration: Duration::from_secs(4 * 3600),
             redirects: 5,
             retries: 2,
             back_off: Duration::from_millis(500),
@@ -54,6 +57,7 @@ impl Default for Limits {
             failures_in_a_row: 20,
             sample: 32,
             unlisted: 1000,
+            blind: 10_000,
             told: 1000,
             clock: Duration::from_secs(36 * 3600),
         }

@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::session::Copy;
+use super::answer::Copy;
 
 /// What a listing says about one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,6 +4,7 @@
 //! word can be relied on and how it can be listed (`opening`), lets a lister fill [`findings::Findings`] (`http` by directory listings,
 //! `head` file by file), settles what is taken away (`settle`), records it, and reports. [`schedule`] does so again and again.
 
+pub mod answer;
 pub mod changes;
 pub mod client;
 pub mod findings;

@@ -1,10 +1,11 @@
 //! The first questions to a mirror: whether its word can be relied on at all, and in which way it can be listed.
 
+use super::answer::{Answer, Failure};
 use super::findings::{Finding, Word};
 use super::ground::Ground;
 use super::http::{Unread, parse};
 use super::listing::{Family, Kind, Listing};
-use super::session::{Answer, Failure, Session};
+use super::session::Session;
 use crate::model::TreePath;
 
 /// How a mirror can be listed.
@@ -31,18 +32,16 @@ pub(super) async fn open(ground: &Ground<'_>, session: &Session) -> Result<Openi
         Ok(listing) if lacks_sizes(&listing) => Opening::Listing(better_form(session).await),
         Ok(_) => Opening::Listing(None),
         Err(Unread::NoListing(error)) => Opening::Heads(format!("the base page is {error}")),
-        Err(Unread::Failure(Failure::Status(status))) if shows_no_listing(status.as_u16()) => {
-            Opening::Heads(format!("the server answers {status} for the base"))
-        }
+        Err(unread) if unread.shows_no_listing() || is_absent(&unread) => Opening::Heads(format!("the base page: {unread}")),
         Err(unread) => return Err(unread.to_string()),
     };
     check_refusal(session).await?;
     Ok(opening)
 }
 
-/// Statuses for a directory with which a server that has files says that it lists none.
-const fn shows_no_listing(status: u16) -> bool {
-    matches!(status, 401 | 403 | 404 | 405 | 406 | 410)
+/// Whether the server says that there is nothing at the base: some that list nothing say so of every directory.
+fn is_absent(unread: &Unread) -> bool {
+    matches!(unread, Unread::Failure(Failure::Status(status)) if matches!(status.as_u16(), 404 | 410))
 }
 
 /// A name that no tree has: it says what it is for, for those who read their logs.

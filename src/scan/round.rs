@@ -1,10 +1,11 @@
 //! One mirror, one round: open a conversation, list, settle, record, report.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
+use super::answer::chain;
 use super::changes::Changes;
 use super::client::Clients;
 use super::findings::Findings;
@@ -12,7 +13,7 @@ use super::ground::{Ground, Sought};
 use super::opening::{Opening, open};
 use super::plan::Plan;
 use super::progress::{Progress, Step};
-use super::session::{Session, chain};
+use super::session::Session;
 use super::settle::{Settlement, settle};
 use super::{Settings, head, http};
 use crate::clock::{self, Clock};
@@ -197,10 +198,12 @@ impl Scanner {
             Opening::Listing(query) => {
                 http::list(ground, &session, query, deadline, &mut findings).await;
                 self.ask_unlisted(ground, &session, &mut findings).await;
-                (Protocol::Http, Vec::new())
+                let notes = self.ask_blind(ground, &session, deadline, &mut findings).await.map_err(refused)?;
+                (Protocol::Http, notes)
             }
             Opening::Heads(why) => {
-                head::list(ground, &session, &self.inventory, deadline, &mut findings).await.map_err(refused)?;
+                let scope = ground.plan.scope().clone();
+                head::list(ground, &session, &self.inventory, scope, deadline, &mut findings).await.map_err(refused)?;
                 (Protocol::Head, vec![format!("file by file: {why}")])
             }
         };
@@ -218,6 +221,23 @@ impl Scanner {
             notes,
             complete,
         })
+    }
+
+    /// Asks for the files below directories that are not listed.
+    async fn ask_blind(
+        &self,
+        ground: &Ground<'_>,
+        session: &Session,
+        deadline: Instant,
+        findings: &mut Findings,
+    ) -> Result<Vec<String>, inventory::Error> {
+        let blind = std::mem::take(&mut findings.blind);
+        let Some(first) = blind.first() else { return Ok(Vec::new()) };
+        let note = format!("{} directories show no listing, like /{first}; their files were asked for one by one", blind.len());
+        for directory in blind {
+            head::list(ground, session, &self.inventory, directory, deadline, findings).await?;
+        }
+        Ok(vec![note])
     }
 
     /// Asks for the files that listings tend to leave out, if they were not listed after all.

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::chain;
 use super::metrics::Metrics;
 use super::plan::Plan;
 use super::progress::Quiet;
 use super::round::{Mode, Report, Scanner};
-use super::session::chain;
 use crate::clock::{self, Clock};
 use crate::model::{Mirror, MirrorName, TreePath};
 

@@ -99,7 +99,8 @@ pub fn walk(root: &Root, below: &TreePath<'_>, hidden: &Hidden, visitor: &mut im
         entries: vec![MaybeUninit::uninit(); DIRENTS_BYTES],
     };
     let start = Frame { handle, identity, path: below.borrowed().into_owned(), directories: Vec::new(), links: 0 };
-    Ok(match walk.run(start) {
+    let is_mount_point = root.is_mount_point(below);
+    Ok(match walk.run(start, is_mount_point) {
         ControlFlow::Continue(()) => Outcome::Whole,
         ControlFlow::Break(()) => Outcome::Stopped,
     })
@@ -132,8 +133,8 @@ struct Below {
 }
 
 impl<V: Visitor> Walk<'_, V> {
-    fn run(&mut self, start: Frame) -> ControlFlow<()> {
-        self.visit(start, false)?;
+    fn run(&mut self, start: Frame, is_mount_point: bool) -> ControlFlow<()> {
+        self.visit(start, is_mount_point)?;
         while let Some(frame) = self.stack.last_mut() {
             match frame.directories.pop() {
                 None => drop(self.stack.pop()),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Bound;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::model::TreePath;
 
-/// The watched directories of one tree. Reading never waits; [`AsRawFd`] tells when there is something to read.
+/// The watched directories of one tree. Reading never waits.
 #[derive(Debug)]
 pub struct Watch {
     inotify: OwnedFd,
@@ -157,12 +157,6 @@ impl Watch {
 
 /// Some hundred events at once.
 const READ_BYTES: usize = 64 * 1024;
-
-impl AsRawFd for Watch {
-    fn as_raw_fd(&self) -> RawFd {
-        self.inotify.as_raw_fd()
-    }
-}
 
 impl Watched {
     /// The descriptors that are of no use any more.

@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 /// A folder with files of chosen sizes and times.
@@ -70,6 +70,10 @@ impl Server {
 
     /// nginx with `autoindex`; `more` goes into the location.
     pub fn nginx(root: &Path, more: &str) -> Self {
+        Self::nginx_with(root, more, "")
+    }
+
+    fn nginx_with(root: &Path, more: &str, listen: &str) -> Self {
         Self::start("nginx", |home, address| {
             let home = home.display();
             let config = format!(
@@ -77,12 +81,22 @@ impl Server {
                  events {{ worker_connections 64; }}\n\
                  http {{ access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
                  uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; charset utf-8;\n\
-                 server {{ listen {address}; location / {{ root {}; {more} }} }} }}\n",
+                 server {{ listen {address}{listen}; location / {{ root {}; {more} }} }} }}\n",
                 root.display()
             );
             let user = if is_root() { "user root;\n" } else { "" };
             (user.to_owned() + &config, vec!["-p".into(), home.to_string(), "-c".into()])
         })
+    }
+
+    /// nginx with `autoindex`, over TLS, with a certificate that nobody trusts.
+    pub fn nginx_tls(root: &Path) -> Self {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+        Self::nginx_with(
+            root,
+            "autoindex on;",
+            &format!(" ssl; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem"),
+        )
     }
 
     /// Apache httpd with `mod_autoindex`; `options` are its `IndexOptions`.
@@ -290,7 +304,10 @@ pub fn respond(request: &Request, out: &mut impl Write, status: &str, headers: &
     for (name, value) in headers {
         write!(out, "{name}: {value}\r\n")?;
     }
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")) {
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding"))
+    {
         write!(out, "Content-Length: {}\r\n", body.len())?;
     }
     out.write_all(b"\r\n")?;
@@ -300,11 +317,17 @@ pub fn respond(request: &Request, out: &mut impl Write, status: &str, headers: &
 /// A page as nginx writes it for a directory: names that end with a slash are directories, the others files with their sizes and
 /// times (seconds since 1970).
 pub fn listing(path: &str, entries: &[(&str, u64, i64)]) -> String {
-    let mut page = format!("<html>\r\n<head><title>Index of {path}</title></head>\r\n<body>\r\n<h1>Index of {path}</h1><hr><pre><a href=\"../\">../</a>\r\n");
+    let mut page = format!(
+        "<html>\r\n<head><title>Index of {path}</title></head>\r\n<body>\r\n<h1>Index of {path}</h1><hr><pre><a href=\"../\">../</a>\r\n"
+    );
     for (name, size, mtime) in entries {
         let time = jiff::Timestamp::from_second(*mtime).expect("valid").strftime("%d-%b-%Y %H:%M");
         let size = if name.ends_with('/') { "-".to_owned() } else { size.to_string() };
-        page.push_str(&format!("<a href=\"{name}\">{name}</a>{:pad$} {time} {size:>19}\r\n", "", pad = 50usize.saturating_sub(name.len())));
+        page.push_str(&format!(
+            "<a href=\"{name}\">{name}</a>{:pad$} {time} {size:>19}\r\n",
+            "",
+            pad = 50usize.saturating_sub(name.len())
+        ));
     }
     page.push_str("</pre><hr></body>\r\n</html>\r\n");
     page

@@ -1,7 +1,7 @@
 //! World: what a test needs around a server: trees in a temporary folder, what the inventory knows of them, mirrors,
 //! places, a clock that stands still, and a server on a socket of its own.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 pub mod script;
 
@@ -18,7 +18,9 @@ use redirector::decide::Rules;
 use redirector::geo::{self, Locator};
 use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
 use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
-use redirector::model::{BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber};
+use redirector::model::{
+    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
+};
 use redirector::tree::{self, Trees};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -55,6 +57,9 @@ pub struct Instance {
     nudge: mpsc::Sender<TreePath<'static>>,
     nudged: mpsc::Receiver<TreePath<'static>>,
 }
+
+/// What large files are filled with, again and again. 23 letters, so that no two pieces of a file look the same.
+pub const PATTERN: &[u8] = b"abcdefghijklmnopqrstuvw";
 
 /// What a file of the world is filled with.
 pub enum Content {
@@ -217,19 +222,23 @@ impl Instance {
         self.trees.as_ref().expect("opened")
     }
 
-    /// Writes a file, `age` old.
+    /// Writes a file that was last modified then.
     pub fn write(&self, which: &str, path: &str, content: &Content, modified: Timestamp) {
         let file = self.tree(which).join(path);
         std::fs::create_dir_all(file.parent().expect("below a tree")).expect("a folder");
-        let mut bytes = match content {
+        let bytes = match content {
             Content::Text(text) => text.clone().into_bytes(),
-            Content::Size(size) => (0..*size).map(|at| b'a' + (at % 23) as u8).collect(),
+            Content::Size(size) => {
+                let size = usize::try_from(*size).expect("a size that fits");
+                let mut bytes = PATTERN.repeat(size / PATTERN.len() + 1);
+                bytes.truncate(size);
+                bytes
+            }
         };
         let written = std::fs::File::create(&file).and_then(|mut file| {
             std::io::Write::write_all(&mut file, &bytes)?;
             file.set_modified(modified.into())
         });
-        bytes.clear();
         written.expect("written");
     }
 
@@ -280,8 +289,7 @@ impl Instance {
     /// Takes the present versions of the paths from a mirror.
     pub fn let_lose(&mut self, mirror: &str, paths: &str) {
         let versions = self.versions(paths);
-        let holdings = Arc::make_mut(&mut self.mirror(mirror).holdings);
-        versions.into_iter().for_each(|version| drop(holdings.remove(version)));
+        *Arc::make_mut(&mut self.mirror(mirror).holdings) -= roaring::RoaringBitmap::from_iter(versions);
     }
 
     fn versions(&self, paths: &str) -> Vec<u32> {
@@ -348,7 +356,10 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
     let url = |key: &str, scheme| {
         let default = format!("{key}://{name}.example/sugar/");
         let given = keys.get(key).copied();
-        let wanted = given.map_or_else(|| (!keys.contains_key("http") && !keys.contains_key("https")).then_some(default), |url| Some(url.to_owned()));
+        let wanted = given.map_or_else(
+            || (!keys.contains_key("http") && !keys.contains_key("https")).then_some(default),
+            |url| Some(url.to_owned()),
+        );
         wanted.map(|url| BaseUrl::parse(&url, scheme).expect("a base URL"))
     };
     let list = |key: &str| keys.get(key).map(|value| value.split(',')).into_iter().flatten();

@@ -12,7 +12,8 @@ use super::{Content, World, mirror};
 
 /// Runs a script; panics with file name and line number where it is not as expected.
 pub async fn run(name: &str, text: &str) {
-    let mut run = Run { world: World::new().await, name, line: 0, from: None, before: Vec::new(), known: BTreeMap::new() };
+    let mut run =
+        Run { world: World::new().await, name, line: 0, from: None, before: Vec::new(), known: BTreeMap::new(), changed: true };
     let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line)).peekable();
     while let Some((at, line)) = lines.next() {
         run.line = at;
@@ -21,6 +22,7 @@ pub async fn run(name: &str, text: &str) {
         }
         let Some(first) = line.strip_prefix("> ") else {
             run.order(line);
+            run.changed = true;
             continue;
         };
         let mut request = vec![first];
@@ -31,7 +33,9 @@ pub async fn run(name: &str, text: &str) {
         while let Some(line) = lines.next_if(|(_, line)| line.starts_with(['<', '|']) || line.starts_with("body ")) {
             expected.push(line);
         }
-        run.world.publish();
+        if std::mem::take(&mut run.changed) {
+            run.world.publish();
+        }
         let response = run.exchange(&request).await;
         run.compare(&expected, &response);
     }
@@ -47,6 +51,8 @@ struct Run<'a> {
     /// Bytes that go before the next request, to the PROXY socket.
     before: Vec<u8>,
     known: BTreeMap<String, String>,
+    /// Whether the server does not know the world as it is yet.
+    changed: bool,
 }
 
 /// A response, taken apart.
@@ -66,8 +72,7 @@ impl Run<'_> {
     fn order(&mut self, line: &str) {
         let (words, text) = words(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let keys: BTreeMap<&str, &str> =
-            words.iter().skip(1).map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
+        let keys: BTreeMap<&str, &str> = words.iter().skip(1).map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
         let now = self.world.clock.now();
         let age = keys.get("age").map_or(Duration::from_secs(86_400), |age| span(age));
         let then = now - age;
@@ -313,9 +318,9 @@ fn unescape(text: &str) -> Vec<u8> {
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
-        Some((start, rest)) => text.strip_prefix(start).is_some_and(|tail| {
-            (0..=tail.len()).filter(|&at| tail.is_char_boundary(at)).any(|at| matches(rest, &tail[at..]))
-        }),
+        Some((start, rest)) => text
+            .strip_prefix(start)
+            .is_some_and(|tail| (0..=tail.len()).filter(|&at| tail.is_char_boundary(at)).any(|at| matches(rest, &tail[at..]))),
     }
 }
 

@@ -67,7 +67,7 @@ CREATE TABLE hold (
 CREATE TABLE hold_event (
     id      INTEGER NOT NULL PRIMARY KEY,
     path    BLOB    NOT NULL,
-    what    TEXT    NOT NULL, -- held, released
+    action  TEXT    NOT NULL, -- held, released
     because TEXT    NOT NULL,
     at_ms   INTEGER NOT NULL
 );

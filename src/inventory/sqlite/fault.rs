@@ -29,6 +29,11 @@ impl From<rusqlite::Error> for Fault {
             rusqlite::Error::IntegralValueOutOfRange(column, value) => {
                 Self::Damaged(format!("the value {value} in column {column}"))
             }
+            // Our own statements are right for our schema, so the schema is not what its number says.
+            rusqlite::Error::SqlInputError { msg, .. } => Self::Damaged(msg),
+            rusqlite::Error::SqliteFailure(code, Some(text)) if code.extended_code == rusqlite::ffi::SQLITE_ERROR => {
+                Self::Damaged(text)
+            }
             error => Self::Sqlite(error),
         }
     }

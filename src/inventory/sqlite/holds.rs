@@ -56,16 +56,13 @@ pub(super) fn release(
 fn note(
     transaction: &Transaction<'_>,
     path: &TreePath<'static>,
-    what: HoldAction,
+    action: HoldAction,
     because: &str,
     at: Timestamp,
 ) -> Result<(), Fault> {
-    transaction.prepare_cached("INSERT INTO hold_event (path, what, because, at_ms) VALUES (?, ?, ?, ?)")?.execute(params![
-        path.as_bytes(),
-        what.as_str(),
-        because,
-        at.as_millisecond()
-    ])?;
+    transaction
+        .prepare_cached("INSERT INTO hold_event (path, action, because, at_ms) VALUES (?, ?, ?, ?)")?
+        .execute(params![path.as_bytes(), action.as_str(), because, at.as_millisecond()])?;
     transaction
         .prepare_cached("DELETE FROM hold_event WHERE id <= (SELECT id FROM hold_event ORDER BY id DESC LIMIT 1 OFFSET ?)")?
         .execute([i64::try_from(MAX_HOLD_EVENTS).unwrap_or(i64::MAX)])?;
@@ -75,16 +72,16 @@ fn note(
 /// The newest events, newest first.
 pub(super) fn history(transaction: &Transaction<'_>, limit: usize) -> Result<Vec<HoldEvent>, Fault> {
     let mut statement =
-        transaction.prepare_cached("SELECT path, what, because, at_ms FROM hold_event ORDER BY id DESC LIMIT ?")?;
+        transaction.prepare_cached("SELECT path, action, because, at_ms FROM hold_event ORDER BY id DESC LIMIT ?")?;
     let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         let word: String = row.get(1)?;
-        let what = [HoldAction::Held, HoldAction::Released]
+        let action = [HoldAction::Held, HoldAction::Released]
             .into_iter()
-            .find(|what| what.as_str() == word)
+            .find(|action| action.as_str() == word)
             .ok_or_else(|| Fault::Damaged(format!("the event {word:?} of a hold")))?;
-        events.push(HoldEvent { path: path(row.get(0)?)?, what, because: row.get(2)?, at: time(row.get(3)?)? });
+        events.push(HoldEvent { path: path(row.get(0)?)?, action, because: row.get(2)?, at: time(row.get(3)?)? });
     }
     Ok(events)
 }

@@ -63,6 +63,12 @@ impl Sqlite {
         open::inspect(path)
     }
 
+    /// Lets the database behave as on a disk that has room for so many pages of 4 KiB.
+    #[cfg(test)]
+    pub(super) fn fill_the_disk_after(&self, pages: u32) {
+        self.connection.pragma_update(None, "max_page_count", pages).expect("is set");
+    }
+
     fn path(&self) -> &Path {
         match &self.place {
             Place::File { path, .. } => path,

@@ -174,3 +174,74 @@ fn migrate(connection: &mut Connection, migrations: &[&str], path: &Path) -> Res
     transaction.pragma_update(None, "user_version", count(migrations)).map_err(at)?;
     transaction.commit().map_err(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(migrations: &[&str], folder: &Path) -> Result<Connection, Error> {
+        let path = folder.join("test.sqlite");
+        let mut connection = Connection::open(&path).expect("opens");
+        migrate(&mut connection, migrations, &path)?;
+        Ok(connection)
+    }
+
+    #[test]
+    fn a_database_is_brought_from_nothing_and_from_each_schema_to_the_newest() {
+        let later = "ALTER TABLE hold ADD COLUMN who TEXT NOT NULL DEFAULT 'nobody'";
+        let all: Vec<&str> = MIGRATIONS.iter().copied().chain([later]).collect();
+        let shape = |connection: &Connection| -> Vec<String> {
+            let mut statement = connection.prepare("SELECT sql FROM sqlite_master ORDER BY name").expect("is right");
+            let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).expect("is read");
+            rows.map(|sql| sql.expect("is read").unwrap_or_default()).collect()
+        };
+        let fresh = tempfile::tempdir().expect("a folder for tests");
+        let fresh = shape(&opened(&all, fresh.path()).expect("is made"));
+        for first in 1..all.len() {
+            let folder = tempfile::tempdir().expect("a folder for tests");
+            let old = opened(&all[..first], folder.path()).expect("is made");
+            old.execute("INSERT INTO hold (path, because, at_ms) VALUES (x'61', 'bad', 5)", []).expect("is kept");
+            drop(old);
+            let new = opened(&all, folder.path()).expect("is brought up");
+            assert_eq!((shape(&new), schema(&new).expect("is read")), (fresh.clone(), count(&all)), "from {first}");
+            let held: String = new.query_row("SELECT because FROM hold", [], |row| row.get(0)).expect("is read");
+            assert_eq!(held, "bad");
+            drop(new);
+            let refused = opened(&all[..first], folder.path()).expect_err("it is newer");
+            assert!(matches!(refused, Error::Newer { found, .. } if found == count(&all)), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_old_schema() {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        drop(opened(MIGRATIONS, folder.path()).expect("is made"));
+        let bad = "CREATE TABLE extra (id INTEGER); CREATE TABLE hold (id INTEGER)";
+        let all: Vec<&str> = MIGRATIONS.iter().copied().chain([bad]).collect();
+        opened(&all, folder.path()).expect_err("there is a table hold");
+        let connection = opened(MIGRATIONS, folder.path()).expect("is as it was");
+        connection.execute("CREATE TABLE extra (id INTEGER)", []).expect("nothing of it stayed");
+    }
+
+    #[test]
+    fn what_needs_a_digest_is_found_without_reading_every_file() {
+        let connection = memory().expect("opens");
+        for (sql, index) in [
+            ("path > x'' AND (state = 1 OR (state = 0 AND sha256 IS NULL)) ORDER BY path LIMIT 5", "file_unhashed"),
+            ("path > x'' AND path < x'30' ORDER BY path LIMIT 5", "PRIMARY KEY"),
+        ] {
+            let sql = format!("EXPLAIN QUERY PLAN SELECT * FROM file WHERE {sql}");
+            let plan: String = connection.query_row(&sql, [], |row| row.get(3)).expect("is planned");
+            assert!(plan.starts_with("SEARCH file USING") && plan.contains(index), "{plan}");
+        }
+    }
+
+    #[test]
+    fn every_commit_is_synced_to_a_write_ahead_log() {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        let (connection, _) = file(&folder.path().join("test.sqlite"), Missing::Create).expect("opens");
+        let text = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, String>(0)).expect("is read");
+        let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).expect("is read");
+        assert_eq!((text("journal_mode").as_str(), number("synchronous")), ("wal", 2));
+    }
+}

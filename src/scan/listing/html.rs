@@ -84,13 +84,10 @@ impl<'a> Tokens<'a> {
     }
 
     fn open(&mut self, rest: &'a [u8]) -> Option<Token<'a>> {
-        let stop = position(rest, 1, |b| b.is_ascii_whitespace() || b == b'/' || b == b'>').unwrap_or(rest.len());
-        let mut attributes = Attributes { bytes: rest, at: stop };
-        while attributes.next().is_some() {}
-        let end = attributes.at;
-        if rest.get(end) != Some(&b'>') {
+        let Some(end) = tag_end(rest) else {
             return self.pass(None);
-        }
+        };
+        let stop = position(&rest[..end], 1, |b| b.is_ascii_whitespace() || b == b'/').unwrap_or(end);
         let tag = Tag { name: &rest[1..stop], attributes: &rest[stop..end] };
         self.at += end + 1;
         for raw in [b"script".as_slice(), b"style"] {
@@ -99,6 +96,22 @@ impl<'a> Tokens<'a> {
             }
         }
         Some(Token::Open(tag))
+    }
+}
+
+/// Where the `>` of an opening tag is: the first one that is not inside of a quoted value.
+fn tag_end(rest: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at = position(rest, at, |b| matches!(b, b'>' | b'"' | b'\''))?;
+        let quote = rest[at];
+        if quote == b'>' {
+            return Some(at);
+        }
+        at += 1;
+        if rest[..at - 1].trim_ascii_end().ends_with(b"=") {
+            at = position(rest, at, |b| b == quote)? + 1;
+        }
     }
 }
 
@@ -158,35 +171,23 @@ struct Attributes<'a> {
 impl<'a> Iterator for Attributes<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
-    /// Afterwards `at` is behind the attribute; after the last, at the `>` or at the end of the bytes.
     fn next(&mut self) -> Option<Self::Item> {
         let bytes = self.bytes;
-        let end = bytes.len();
-        let skip = |from, stop: fn(u8) -> bool| position(bytes, from, stop).unwrap_or(end);
-        self.at = skip(self.at, |b| !(b.is_ascii_whitespace() || b == b'/'));
-        if self.at >= end || bytes[self.at] == b'>' {
-            return None;
-        }
-        let start = self.at;
-        let stop = skip(start + 1, |b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>' | b'='));
+        let start = position(bytes, self.at, |b| !(b.is_ascii_whitespace() || b == b'/'))?;
+        let stop = position(bytes, start + 1, |b| b.is_ascii_whitespace() || matches!(b, b'/' | b'=')).unwrap_or(bytes.len());
         let name = &bytes[start..stop];
-        self.at = skip(stop, |b| !b.is_ascii_whitespace());
+        self.at = position(bytes, stop, |b| !b.is_ascii_whitespace()).unwrap_or(bytes.len());
         if bytes.get(self.at) != Some(&b'=') {
             return Some((name, &[]));
         }
-        let start = skip(self.at + 1, |b| !b.is_ascii_whitespace());
-        let value = match bytes.get(start) {
-            Some(&quote @ (b'"' | b'\'')) => {
-                let stop = position(bytes, start + 1, |b| b == quote).unwrap_or(end);
-                self.at = (stop + 1).min(end);
-                &bytes[start + 1..stop]
-            }
-            _ => {
-                self.at = skip(start, |b| b.is_ascii_whitespace() || b == b'>');
-                &bytes[start..self.at]
-            }
+        let start = position(bytes, self.at + 1, |b| !b.is_ascii_whitespace()).unwrap_or(bytes.len());
+        let (start, stop) = match bytes.get(start) {
+            Some(&quote @ (b'"' | b'\'')) => (start + 1, position(bytes, start + 1, |b| b == quote)),
+            _ => (start, position(bytes, start, |b| b.is_ascii_whitespace())),
         };
-        Some((name, value))
+        let stop = stop.unwrap_or(bytes.len());
+        self.at = stop + usize::from(stop < bytes.len());
+        Some((name, &bytes[start..stop]))
     }
 }
 

@@ -81,7 +81,12 @@ impl<'a> Bucket<'a> {
     }
 
     fn decode<'b>(&self, key: &'b [u8]) -> Cow<'b, [u8]> {
-        if self.encoded { percent_decode(key).into() } else { Cow::Borrowed(key) }
+        if !self.encoded {
+            return Cow::Borrowed(key);
+        }
+        // `url` is the encoding of forms: a space is a plus.
+        let spaced: Vec<u8> = key.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+        percent_decode(&spaced).collect::<Vec<u8>>().into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What people and programs may know about the index: how the last walk went, and what is wrong.
+//! What others may know about the index: how the last walk went, how changes are noticed, and what is wrong.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,9 +95,9 @@ impl Counts {
     }
 }
 
-/// How the index stands; shared with those who tell it.
+/// Sees how the index stands. Clones see the same.
 #[derive(Clone, Debug, Default)]
-pub struct Status(Arc<Mutex<State>>);
+pub struct Watcher(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -107,7 +107,7 @@ struct State {
     store_error: Option<String>,
 }
 
-impl Status {
+impl Watcher {
     /// The last whole walk.
     #[must_use]
     pub fn last_walk(&self) -> Option<Report> {
@@ -120,29 +120,25 @@ impl Status {
         self.with(|state| state.watching.clone())
     }
 
-    /// What is wrong, each a name for programs and a sentence for people.
+    /// What is wrong, for people; nothing where all is well. That the tree is away, the tree itself tells.
     #[must_use]
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
+    pub fn problem(&self) -> Option<String> {
         self.with(|state| {
-            let mut problems = Vec::new();
-            if let Some(absence) = state.absence {
-                problems.push(("public-tree", absence.to_string()));
-            }
-            match &state.last {
-                None => problems.push(("index", "the public tree was not walked yet".to_owned())),
-                Some(report) if matches!(report.ending, Ending::Empty(_)) => problems.push(("index", report.ending.to_string())),
+            let walk = match &state.last {
+                None => Some("the public tree was not walked yet".to_owned()),
+                Some(report) if matches!(report.ending, Ending::Empty(_)) => Some(report.ending.to_string()),
                 Some(report) if report.unreadable > 0 => {
-                    problems.push(("index", format!("{} files or directories of the public tree can't be read", report.unreadable)));
+                    Some(format!("{} files or directories of the public tree can't be read", report.unreadable))
                 }
-                Some(_) => {}
-            }
-            if let Watching::Partly(why) = &state.watching {
-                problems.push(("file-events", why.clone()));
-            }
-            if let Some(error) = &state.store_error {
-                problems.push(("inventory", error.clone()));
-            }
-            problems
+                Some(_) => None,
+            };
+            let events = match &state.watching {
+                Watching::Partly(why) => Some(format!("changes are noticed late: {why}")),
+                Watching::Not | Watching::All(_) => None,
+            };
+            let store = state.store_error.as_ref().map(|error| format!("changes can't be written down: {error}"));
+            let problems: Vec<String> = walk.into_iter().chain(events).chain(store).collect();
+            (!problems.is_empty()).then(|| problems.join("; "))
         })
     }
 

@@ -1,0 +1,358 @@
+//! What outages must not do. Here: kill -9 at any moment of indexing and scanning (promise 5), after which no mirror may be
+//! taken to hold what it was not seen with (promise 1).
+//!
+//! The test starts itself again as a child that writes to a database as fast as it can, keeps a diary of what it did, and
+//! is killed. The diary is written with plain `write`, so whatever was written before the kill can be read after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use redirector::clock::Clock;
+use redirector::inventory::{Counts, Hold, Inventory, Observation, Protocol, ScanRecord, Seen, Settings};
+use redirector::model::{BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath};
+
+/// How often children are killed.
+const ROUNDS: u32 = 36;
+/// The latest moment of a kill: enough for a hundred transactions on a quick disk, and for a few on a slow one.
+const LATEST: Duration = Duration::from_millis(300);
+const MIRRORS: [&str; 3] = ["one", "two", "three"];
+const PATHS: u64 = 120;
+
+#[tokio::test]
+async fn whenever_it_is_killed_the_last_commit_stands_and_no_wrong_mirror_is_known() {
+    let seed = std::env::var("OUTAGE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let mut dice = Dice(seed.unwrap_or_else(|| RandomState::new().hash_one(0)));
+    println!("OUTAGE_SEED={}", dice.0);
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let database = folder.path().join("test.sqlite");
+    let mut truth = Truth::default();
+    for round in 0..ROUNDS {
+        // Every third round two processes write to the database, like `scan` beside `serve`.
+        let writers = if round % 3 == 2 { 2 } else { 1 };
+        let mut children: Vec<Writer> =
+            (0..writers).map(|number| Writer::start(&database, folder.path(), 2 * round + number, dice.next())).collect();
+        // Not for a condition: the moment shall be any.
+        std::thread::sleep(LATEST.mul_f64(dice.below(1000) as f64 / 1000.0));
+        children.iter_mut().for_each(Writer::kill);
+        let mut acknowledged = Acknowledged::default();
+        for child in &children {
+            truth.read(&child.diary, &mut acknowledged);
+        }
+        check_file(&database);
+        truth.check(&database, &acknowledged, round).await;
+    }
+    println!("{} versions, {} sightings on mirrors", truth.versions.len(), truth.sightings.len());
+    assert!(truth.versions.len() > 500 && truth.sightings.len() > 100, "the children hardly worked");
+}
+
+/// A child process that writes to the database.
+struct Writer {
+    child: Child,
+    diary: PathBuf,
+}
+
+impl Writer {
+    fn start(database: &Path, folder: &Path, number: u32, seed: u64) -> Self {
+        let diary = folder.join(format!("diary-{number}"));
+        let child = Command::new(std::env::current_exe().expect("a test has a file"))
+            .args(["--exact", "the_child_that_is_killed", "--nocapture"])
+            .env("OUTAGE_CHILD", database)
+            .env("OUTAGE_DIARY", &diary)
+            .env("OUTAGE_NUMBER", number.to_string())
+            .env("OUTAGE_SEED", seed.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("starts");
+        Self { child, diary }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("is killed");
+        let status = self.child.wait().expect("is waited for");
+        assert!(status.code().is_none(), "the child ended by itself: {status}");
+    }
+}
+
+/// Everything that the children ever did, as their diaries and the database tell.
+#[derive(Default)]
+struct Truth {
+    /// Which content of which path a version is.
+    versions: BTreeMap<u32, (String, u64)>,
+    /// With which content of which path a mirror was seen.
+    sightings: BTreeSet<(String, String, u64)>,
+}
+
+/// What one round's children know to be committed.
+#[derive(Default)]
+struct Acknowledged {
+    /// The newest version of a path.
+    versions: BTreeMap<String, u32>,
+    /// Paths that they may have forgotten.
+    forgotten: BTreeSet<String>,
+}
+
+impl Truth {
+    /// Reads a diary; its last line may be cut off.
+    fn read(&mut self, diary: &Path, acknowledged: &mut Acknowledged) {
+        let text = std::fs::read_to_string(diary).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for line in whole.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["version", number, path, content] => {
+                    let number = number.parse().expect("a number");
+                    self.note(number, path, content.parse().expect("a number"));
+                    let newest = acknowledged.versions.entry(path.to_owned()).or_default();
+                    *newest = (*newest).max(number);
+                }
+                ["forget", path] => drop(acknowledged.forgotten.insert(path.to_owned())),
+                ["seen", mirror, path, content] => {
+                    self.sightings.insert((mirror.to_owned(), path.to_owned(), content.parse().expect("a number")));
+                }
+                _ => panic!("a line {line:?} in a diary"),
+            }
+        }
+    }
+
+    fn note(&mut self, number: u32, path: &str, content: u64) {
+        let is = (path.to_owned(), content);
+        let was = self.versions.entry(number).or_insert_with(|| is.clone());
+        assert_eq!(*was, is, "the number {number} was used twice");
+    }
+
+    /// Opens the database as the program would, and compares it with what is known.
+    async fn check(&mut self, database: &Path, acknowledged: &Acknowledged, round: u32) {
+        let inventory = open(database).await;
+        let records = inventory.files(TreePath::root(), None, 10_000).await.expect("is read");
+        assert_eq!(inventory.snapshot().file_count(), records.len() as u64);
+        for record in records.iter().filter(|record| record.state == FileState::Settled) {
+            self.note(record.version.0, &record.path.to_string(), content_of(&record.fingerprint));
+        }
+        for (path, number) in &acknowledged.versions {
+            let record = records.iter().find(|record| record.path.to_string() == *path);
+            let kept = record.is_some_and(|record| record.version.0 >= *number) || acknowledged.forgotten.contains(path);
+            assert!(kept, "round {round}: version {number} of {path} was committed, and now there is {record:?}");
+        }
+        self.check_holdings(&inventory, &records);
+        let look = look(u64::MAX / 2000 - u64::from(round), 0, 9);
+        let new = inventory.observe(vec![observation("new", look)]).await.expect("it can be written to")[0].version.0;
+        assert!(self.versions.keys().all(|used| *used < new), "{new} may have been used");
+        self.note(new, "new", content_of(&look));
+        inventory.close().await.expect("closes");
+    }
+
+    fn check_holdings(&self, inventory: &Inventory, records: &[FileRecord]) {
+        for member in &inventory.snapshot().mirrors().members {
+            for record in records.iter().filter(|record| member.holds(record.version)) {
+                let (path, content) = self.versions.get(&record.version.0).expect("what was scanned was in a diary");
+                assert_eq!(*path, record.path.to_string());
+                let sighting = (member.mirror.name.to_string(), path.clone(), *content);
+                assert!(self.sightings.contains(&sighting), "never seen: {sighting:?}");
+            }
+        }
+    }
+}
+
+fn check_file(database: &Path) {
+    if !database.exists() {
+        return; // killed before it was made
+    }
+    let connection = rusqlite::Connection::open(database).expect("opens");
+    let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("is checked");
+    assert_eq!(verdict, "ok");
+}
+
+async fn open(database: &Path) -> Inventory {
+    let settings = Settings { database: database.to_owned() };
+    Inventory::open(&settings, MIRRORS.into_iter().map(mirror).collect(), Clock::system()).await.expect("opens after a kill")
+}
+
+fn mirror(name: &str) -> Arc<Mirror> {
+    Arc::new(Mirror {
+        name: MirrorName::parse(name).expect("a good name"),
+        http: Some(BaseUrl::parse(&format!("http://{name}.example/"), Scheme::Http).expect("a good URL")),
+        https: None,
+        rsync: None,
+        ftp: None,
+        country: None,
+        continent: None,
+        point: None,
+        asn: None,
+        networks: Vec::new(),
+        score: 100,
+        only: None,
+        also_countries: Vec::new(),
+        exclude_countries: Vec::new(),
+        max_file_size: None,
+        enabled: true,
+        operator: None,
+    })
+}
+
+/// How a file with this content looks after having been written again so many times. Only a few sizes occur, so that many
+/// contents can't be told from each other by their size.
+fn look(content: u64, rewrite: u64, sizes: u64) -> Fingerprint {
+    let time = (content * 1000 + rewrite % 1000).cast_signed();
+    Fingerprint { size: 1000 + content % sizes, mtime_ns: time, ctime_ns: time, inode: 1 }
+}
+
+fn content_of(fingerprint: &Fingerprint) -> u64 {
+    fingerprint.mtime_ns.cast_unsigned() / 1000
+}
+
+fn digest_of(fingerprint: &Fingerprint) -> Sha256 {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&content_of(fingerprint).to_le_bytes());
+    Sha256(digest)
+}
+
+fn observation(path: &str, fingerprint: Fingerprint) -> Observation {
+    let path = TreePath::parse(path.as_bytes().to_vec()).expect("a good path");
+    Observation { path, fingerprint, at: Timestamp::from_second(2_000_000_000).expect("in range"), kind: Seen::Later }
+}
+
+// The child.
+
+/// Not a test: what the test above starts and kills. It ends only if it is not meant.
+#[tokio::test]
+async fn the_child_that_is_killed() {
+    let Some(database) = std::env::var_os("OUTAGE_CHILD") else { return };
+    let text = |name| std::env::var(name).expect("is set by the parent");
+    let diary = OpenOptions::new().create(true).append(true).open(text("OUTAGE_DIARY")).expect("opens");
+    let mut work = Work {
+        inventory: open(Path::new(&database)).await,
+        diary,
+        dice: Dice(text("OUTAGE_SEED").parse().expect("a number")),
+        contents: text("OUTAGE_NUMBER").parse::<u64>().expect("a number") * 1_000_000,
+    };
+    loop {
+        work.step().await;
+    }
+}
+
+struct Work {
+    inventory: Inventory,
+    diary: File,
+    dice: Dice,
+    /// The last content that was made; every child has its own range.
+    contents: u64,
+}
+
+impl Work {
+    async fn step(&mut self) {
+        match self.dice.below(10) {
+            0..4 => self.write_files().await,
+            4..6 => self.hash_files().await,
+            6..8 => self.scan_a_mirror().await,
+            8 => self.remove_files().await,
+            _ => self.change_the_rest().await,
+        }
+    }
+
+    /// A line in the diary: one `write`, so that a kill leaves it whole or cut off at the end of the file.
+    fn note(&mut self, line: &str) {
+        self.diary.write_all(format!("{line}\n").as_bytes()).expect("is written");
+    }
+
+    fn note_versions(&mut self, records: &[FileRecord]) {
+        for record in records.iter().filter(|record| record.state == FileState::Settled) {
+            self.note(&format!("version {} {} {}", record.version.0, record.path, content_of(&record.fingerprint)));
+        }
+    }
+
+    async fn records(&self) -> Vec<FileRecord> {
+        self.inventory.files(TreePath::root(), None, 10_000).await.expect("is read")
+    }
+
+    /// New contents, and old ones that are written again.
+    async fn write_files(&mut self) {
+        let known = self.records().await;
+        let mut batch = Vec::new();
+        for _ in 0..=self.dice.below(30) {
+            self.contents += 1;
+            let again = known.get(usize::try_from(self.dice.below(PATHS)).expect("is small"));
+            batch.push(match again.filter(|_| self.dice.below(3) == 0) {
+                Some(old) => observation(&old.path.to_string(), look(content_of(&old.fingerprint), self.dice.next(), 3)),
+                None => observation(&format!("dir/{}", self.dice.below(PATHS)), look(self.contents, 0, 3)),
+            });
+        }
+        let records = self.inventory.observe(batch).await.expect("is kept");
+        self.note_versions(&records);
+    }
+
+    async fn hash_files(&mut self) {
+        for record in self.inventory.unhashed(None, 10).await.expect("is read") {
+            let digest = digest_of(&record.fingerprint);
+            let record = self.inventory.record_digest(record.path, record.fingerprint, digest).await.expect("is kept");
+            self.note_versions(record.as_slice());
+        }
+    }
+
+    /// A mirror that has some of the present contents.
+    async fn scan_a_mirror(&mut self) {
+        let mirror = MIRRORS[usize::try_from(self.dice.below(3)).expect("is small")];
+        let mut records = self.records().await;
+        records.retain(|record| record.state == FileState::Settled && self.dice.below(2) == 0);
+        self.note_versions(&records);
+        for record in &records {
+            self.note(&format!("seen {mirror} {} {}", record.path, content_of(&record.fingerprint)));
+        }
+        let now = Timestamp::UNIX_EPOCH;
+        let record = ScanRecord {
+            mirror: MirrorName::parse(mirror).expect("a good name"),
+            began: now,
+            ended: now,
+            protocol: Protocol::Rsync,
+            outcome: Ok(Counts { found: records.len() as u64, ..Counts::default() }),
+            complete: true,
+            holdings: Some(records.iter().map(|record| record.version.0).collect()),
+        };
+        self.inventory.record_scan(record).await.expect("is kept");
+    }
+
+    async fn remove_files(&mut self) {
+        let mut records = self.records().await;
+        records.retain(|_| self.dice.below(8) == 0);
+        for record in &records {
+            self.note(&format!("forget {}", record.path));
+        }
+        self.inventory.forget(records.into_iter().map(|record| record.path).collect()).await.expect("is kept");
+    }
+
+    async fn change_the_rest(&mut self) {
+        let path = TreePath::parse(format!("dir/{}", self.dice.below(PATHS)).into_bytes()).expect("a good path");
+        let at = Timestamp::UNIX_EPOCH;
+        if self.dice.below(2) == 0 {
+            self.inventory.hold(Hold { path: path.clone(), because: "test".into(), at }).await.expect("is kept");
+        } else {
+            self.inventory.release(path, "test".into(), at).await.expect("is kept");
+        }
+        let mirror = MirrorName::parse(MIRRORS[0]).expect("a good name");
+        let health = if self.dice.below(2) == 0 { Health::Up } else { Health::Down };
+        self.inventory.record_health(mirror, health, at, None).await.expect("is kept");
+    }
+}
+
+/// Pseudo-random numbers (SplitMix64), the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ value >> 31
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
