@@ -20,7 +20,7 @@ fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new(program).args(arguments).env("PATH", path).output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("{program} is not here; not tested");
+            eprintln!("{program} is not here; not tested");
             None
         }
         Err(error) => panic!("{program}: {error}"),
