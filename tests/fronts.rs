@@ -35,7 +35,8 @@ impl Site {
         let site = Self { tree, mirror, state: Folder::new() };
         let nowhere = free_address();
         site.state.write_bytes("scan.toml", site.config(nowhere, nowhere).as_bytes(), OLD);
-        let scan = Command::new(PROGRAM).arg("-c").arg(site.state.path().join("scan.toml")).arg("scan").output().expect("it runs");
+        let scan =
+            Command::new(PROGRAM).arg("-c").arg(site.state.path().join("scan.toml")).arg("scan").output().expect("it runs");
         assert!(scan.status.success(), "{}{}", text(&scan.stdout), text(&scan.stderr));
         site
     }
@@ -72,7 +73,9 @@ fn nginx(behind: SocketAddr) -> Server {
             .replace("listen [::]:80;", "")
             .replace("127.0.0.1:8080", &behind.to_string());
         let home = home.display();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|what| format!("{what}_temp_path {home}/{what};\n")).concat();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|what| format!("{what}_temp_path {home}/{what};\n"))
+            .concat();
         let config = format!(
             "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\nevents {{}}\n\
              http {{\naccess_log off;\n{temporary}{front}\n}}\n"
