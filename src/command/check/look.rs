@@ -145,23 +145,23 @@ impl Look<'_> {
         let at_least = if survey.is_whole { "" } else { "at least " };
         let mut some = |seen: &survey::Seen, severity, key: &str, what: &str, advice: &str| {
             if seen.count > 0 {
-                let text = format!("{at_least}{} {what}, the first: {}", grouped(seen.count), seen.first);
+                let text = format!("{what}: {at_least}{}, the first is {}", grouped(seen.count), seen.first);
                 self.tell(severity, key, text, advice);
             }
         };
-        some(&survey.unreadable, Severity::Error, "tree.public", "files or folders can't be read", ACCESS);
+        some(&survey.unreadable, Severity::Error, "tree.public", "files or folders that can't be read", ACCESS);
         let links = "they are answered with 404; name the folders where they end in tree.link-roots, if that is meant";
-        some(&survey.forbidden, Severity::Warning, "tree.symlinks", "links lead where none may, or nowhere", links);
+        some(&survey.forbidden, Severity::Warning, "tree.symlinks", "links that lead where none may, or nowhere", links);
         some(
             &survey.bad_names,
             Severity::Hint,
             "tree.public",
-            "names can't stand in a URL",
+            "names that can't stand in a URL",
             "nobody can ask for them; rename them",
         );
         let future =
             "they count as new from the moment at which they are noticed; is this machine's clock, or the uploader's, right?";
-        some(&survey.future, Severity::Hint, "tree.public", "files are from the future", future);
+        some(&survey.future, Severity::Hint, "tree.public", "files from the future", future);
         if survey.files == 0 && survey.is_whole {
             self.tell(
                 Severity::Warning,
