@@ -42,7 +42,8 @@ impl Mirror {
         clock: &Clock,
     ) -> anyhow::Result<(Server, SocketAddr)> {
         let trees = Trees::open(&tree::Settings::of(folder))?;
-        let mirror = Self { root: trees.public, is_broken, counts: Arc::default(), threads: Threads::default(), clock: clock.clone() };
+        let mirror =
+            Self { root: trees.public, is_broken, counts: Arc::default(), threads: Threads::default(), clock: clock.clone() };
         let (socket, address) = listen(address)?;
         let server = Server::new(Limits::new(&Settings::default()));
         server.serve(socket, Start::Request, &Arc::new(mirror));
@@ -60,7 +61,8 @@ impl Mirror {
     fn file(&self, request: &Parts, path: &TreePath<'_>) -> Response<Body> {
         if let Ok(opened) = self.root.open_file(path) {
             let asked = (&request.method, &request.headers);
-            let mut response = local::answer(opened, path, Why::NoMirror, asked, (&self.counts, &self.threads), self.clock.now());
+            let mut response =
+                local::answer(opened, path, Why::NoMirror, asked, (&self.counts, &self.threads), self.clock.now());
             response.headers_mut().remove(X_REDIRECTOR);
             return response;
         }
