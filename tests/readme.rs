@@ -8,7 +8,7 @@ use redirector::decide::Why;
 use redirector::selection::Class;
 
 fn readme() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README is there")
 }
 
 /// The fenced blocks of a language, without the white space that a list puts before their lines.
