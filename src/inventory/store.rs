@@ -158,7 +158,7 @@ pub const MAX_SCANS: usize = 200;
 pub const MAX_HEALTH_CHANGES: usize = 200;
 /// The newest holds and releases that are kept.
 pub const MAX_HOLD_EVENTS: usize = 10_000;
-/// How much of a reason is kept, in bytes: reasons may quote what a mirror sent.
+/// How much of a reason is kept, in bytes: reasons may quote what a mirror sent, or be anything on the command line.
 pub const MAX_REASON_BYTES: usize = 1000;
 
 /// A place in the order of all commits.
