@@ -607,6 +607,21 @@ async fn a_reload_of_the_mirrors_keeps_what_is_known_by_name() {
 }
 
 #[tokio::test]
+async fn orders_need_no_files_in_memory() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    filled(&file).await;
+    let running = opened(&file).await;
+    let settings = Settings { database: file };
+    let inventory = Inventory::open_without_files(&settings, mirrors(), Clock::manual(at(1000))).await.expect("opens");
+    assert_eq!(inventory.snapshot().file_count(), 0);
+    assert!(inventory.file(path("dir/7")).await.expect("is read").is_some());
+    inventory.hold(Hold { path: path("dir/7"), because: "bad".into(), at: at(1) }).await.expect("is kept");
+    wait_until("the running server holds it", || running.snapshot().is_held(&path("dir/7"))).await;
+    assert_eq!(inventory.snapshot().mirrors().members[0].holdings.len(), 5000);
+}
+
+#[tokio::test]
 async fn a_closed_inventory_says_so() {
     let inventory = Inventory::temporary(mirrors(), Clock::manual(at(1000))).await.expect("opens");
     let other = inventory.clone();

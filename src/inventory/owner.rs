@@ -18,7 +18,7 @@ use super::condition::Condition;
 use super::error::Error;
 use super::record::{HealthChange, Hold, Observation, ScanRecord};
 use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Page, Sequence, Store, StoredMirror, Swept, Update, Written};
+use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
 use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
 
@@ -28,10 +28,18 @@ pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
 /// How often other processes' commits are looked for: orders given on the command line take effect within a second.
 const WAKE: Duration = Duration::from_millis(250);
 
+/// How much is loaded into the snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Extent {
+    Whole,
+    WithoutFiles,
+}
+
 /// The store, the snapshot, and how far the one has got into the other.
 pub(super) struct Owner {
     pub(super) store: Box<dyn Store>,
     snapshot: Arc<Snapshot>,
+    extent: Extent,
     clock: Clock,
     /// What the snapshot contains.
     at: Sequence,
@@ -45,7 +53,7 @@ pub(super) struct Owner {
 
 impl Owner {
     /// Loads the snapshot.
-    pub(super) fn start(store: Box<dyn Store>, mirrors: &[Arc<Mirror>], clock: Clock) -> Result<Self, Error> {
+    pub(super) fn start(store: Box<dyn Store>, mirrors: &[Arc<Mirror>], clock: Clock, extent: Extent) -> Result<Self, Error> {
         let random = RandomState::new();
         let snapshot = Arc::new(Snapshot::new((random.hash_one(0), random.hash_one(1))));
         let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
@@ -54,6 +62,7 @@ impl Owner {
         let mut owner = Self {
             store,
             snapshot,
+            extent,
             clock,
             at,
             valid_from: ValidFrom::default(),
@@ -140,8 +149,14 @@ impl Owner {
     fn reload(&mut self) -> Result<(), Error> {
         self.behind = true;
         let (mut filling, mut other) = (self.snapshot.filling(), self.snapshot.filling());
-        let contents =
-            self.store.load(&mut [&mut |path, entry| filling.add(path, entry), &mut |path, entry| other.add(path, entry)])?;
+        let contents = match self.extent {
+            Extent::Whole => {
+                let sinks: &mut [&mut Sink<'_>] =
+                    &mut [&mut |path, entry| filling.add(path, entry), &mut |path, entry| other.add(path, entry)];
+                self.store.load(sinks)?
+            }
+            Extent::WithoutFiles => self.store.load(&mut [])?,
+        };
         filling.append(other);
         let (generation, members) = self.members();
         let unknown: Vec<MirrorState> = members.iter().map(|member| MirrorState::unknown(Arc::clone(&member.mirror))).collect();

@@ -14,7 +14,7 @@ use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath
 /// What keeps the inventory.
 pub trait Store: Send {
     /// Reads everything that a snapshot needs, in one consistent view. Each file goes to one of the `sinks` at least, or to
-    /// two of them; a store that can do so reads with a thread for each sink.
+    /// two of them; a store that can do so reads with a thread for each sink. Without sinks, no files are read.
     ///
     /// # Errors
     /// When the store fails or is damaged.
