@@ -1,6 +1,7 @@
 //! Bodies of answers: a few bytes, or parts of one open file, read piece by piece as the client takes them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
@@ -10,25 +11,38 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body::{Frame, SizeHint};
 use rustix::io::ReadWriteFlags;
-use tokio::task::JoinHandle;
 
 use super::connection::UnderWay;
 use super::metrics::Counts;
+use super::threads::Threads;
 
 /// The body of an answer.
 ///
 /// What is announced is sent: a file that got shorter meanwhile ends the connection instead.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Body {
     pieces: VecDeque<Piece>,
-    file: Option<Arc<File>>,
-    /// A piece of the file that is being read by a thread that may wait.
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    source: Option<Source>,
     left: u64,
     under_way: Option<UnderWay>,
-    counts: Option<Arc<Counts>>,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("pieces", &self.pieces).field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// The file that pieces are read from.
+struct Source {
+    file: Arc<File>,
+    /// A piece that is being read by a thread that may wait.
+    reading: Option<BoxFuture<'static, io::Result<Bytes>>>,
+    threads: Threads,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
@@ -55,10 +69,11 @@ impl Body {
         body
     }
 
-    /// Parts of a file, to be filled by [`Body::push_part`]; `counts` hears what is sent.
+    /// Parts of a file, to be filled by [`Body::push_part`]; `counts` hears what is sent, `threads` read what is not in memory.
     #[must_use]
-    pub fn of_file(file: File, counts: Arc<Counts>) -> Self {
-        Self { file: Some(Arc::new(file)), counts: Some(counts), ..Self::default() }
+    pub fn of_file(file: File, counts: Arc<Counts>, threads: Threads) -> Self {
+        let source = Source { file: Arc::new(file), reading: None, threads, counts };
+        Self { source: Some(source), ..Self::default() }
     }
 
     /// Appends bytes.
@@ -95,34 +110,13 @@ impl Body {
         self.under_way = Some(under_way);
     }
 
-    fn poll_part(&mut self, part: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        let Some(file) = &self.file else { return Poll::Ready(Err(cut_short())) };
-        let length = usize::try_from((part.end - part.start).min(CHUNK_BYTES)).unwrap_or(0);
-        let mut reading = match self.reading.take() {
-            Some(reading) => reading,
-            None => match read_cached(file, part.start, length) {
-                Some(read) => return Poll::Ready(read),
-                None => {
-                    let (file, start) = (Arc::clone(file), part.start);
-                    tokio::task::spawn_blocking(move || read_at(&file, start, length))
-                }
-            },
-        };
-        match Pin::new(&mut reading).poll(cx) {
-            Poll::Ready(read) => Poll::Ready(read.unwrap_or_else(|error| Err(io::Error::other(error)))),
-            Poll::Pending => {
-                self.reading = Some(reading);
-                Poll::Pending
-            }
-        }
-    }
-
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         match self.pieces.pop_front() {
             None => Poll::Ready(None),
             Some(Piece::Bytes(bytes)) => Poll::Ready(Some(Ok(bytes))),
             Some(Piece::File(mut part)) => {
-                let Poll::Ready(read) = self.poll_part(&part, cx) else {
+                let Some(source) = &mut self.source else { return Poll::Ready(Some(Err(cut_short()))) };
+                let Poll::Ready(read) = source.poll_part(&part, cx) else {
                     self.pieces.push_front(Piece::File(part));
                     return Poll::Pending;
                 };
@@ -138,13 +132,33 @@ impl Body {
     }
 }
 
+impl Source {
+    fn poll_part(&mut self, part: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.reading.is_none() {
+            let length = usize::try_from((part.end - part.start).min(CHUNK_BYTES)).unwrap_or(0);
+            if let Some(bytes) = read_cached(&self.file, part.start, length) {
+                return Poll::Ready(Ok(bytes));
+            }
+            let (file, threads, start) = (Arc::clone(&self.file), self.threads.clone(), part.start);
+            self.reading = Some(Box::pin(async move {
+                let read = threads.run(move || read_at(&file, start, length)).await;
+                read.unwrap_or_else(|| Err(io::Error::other("reading panicked")))
+            }));
+        }
+        let Some(reading) = &mut self.reading else { return Poll::Pending };
+        let read = ready!(reading.as_mut().poll(cx));
+        self.reading = None;
+        Poll::Ready(read)
+    }
+}
+
 /// Reads what the kernel has in memory, without waiting for a disk; `None` where it would have to wait.
-fn read_cached(file: &File, start: u64, length: usize) -> Option<io::Result<Bytes>> {
+fn read_cached(file: &File, start: u64, length: usize) -> Option<Bytes> {
     let mut buffer = vec![0; length];
     match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut buffer)], start, ReadWriteFlags::NOWAIT) {
         Ok(read) if read > 0 => {
             buffer.truncate(read);
-            Some(Ok(buffer.into()))
+            Some(buffer.into())
         }
         // It would wait, the file system can't tell, or the file ends here: the other way finds out.
         Ok(_) | Err(_) => None,
@@ -183,8 +197,8 @@ impl http_body::Body for Body {
         if let Some(under_way) = &this.under_way {
             under_way.advance();
         }
-        if let Some(counts) = &this.counts {
-            counts.served(length);
+        if let Some(source) = &this.source {
+            source.counts.served(length);
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
@@ -215,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn parts_of_a_file_and_bytes_come_in_order() {
         let content: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
-        let mut body = Body::of_file(file(&content), Arc::default());
+        let mut body = Body::of_file(file(&content), Arc::default(), Threads::default());
         body.push_bytes("start ");
         body.push_part(10..90_000);
         body.push_part(5..5);
@@ -229,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_gets_shorter_ends_in_an_error() {
         let shrinking = file(&[7; 50_000]);
-        let mut body = Body::of_file(shrinking.try_clone().expect("a handle"), Arc::default());
+        let mut body = Body::of_file(shrinking.try_clone().expect("a handle"), Arc::default(), Threads::default());
         body.push_part(0..50_000);
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
         shrinking.set_len(100).expect("cut");

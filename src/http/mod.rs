@@ -24,6 +24,7 @@ pub mod response;
 pub mod route;
 pub mod router;
 pub mod site;
+pub mod threads;
 
 use std::net::SocketAddr;
 

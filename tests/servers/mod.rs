@@ -132,7 +132,8 @@ impl Server {
         })
     }
 
-    fn start(program: &str, configure: impl Fn(&Path, SocketAddr) -> (String, Vec<String>)) -> Self {
+    /// Any program that takes a configuration as its last argument and listens to the address.
+    pub fn start(program: &str, configure: impl Fn(&Path, SocketAddr) -> (String, Vec<String>)) -> Self {
         // Another process may take the port between choosing and using it: then another one is tried.
         for _ in 0..5 {
             let address = free_address();
