@@ -16,14 +16,16 @@ use tokio::task::JoinHandle;
 
 use super::connection::UnderWay;
 use super::metrics::Counts;
+use crate::tree::OpenFile;
 
 /// The body of an answer.
 ///
-/// What is announced is sent: a file that got shorter meanwhile ends the connection instead.
+/// What is announced is sent: a file that got shorter meanwhile ends the connection instead. So does one that was written
+/// to: its last piece is kept back, so that nobody takes a part of a file, or of two, for the whole.
 #[derive(Debug, Default)]
 pub struct Body {
     pieces: VecDeque<Piece>,
-    file: Option<Arc<File>>,
+    file: Option<Arc<OpenFile>>,
     /// A piece of the file that is being read by a thread that may wait.
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     left: u64,
@@ -57,7 +59,7 @@ impl Body {
 
     /// Parts of a file, to be filled by [`Body::push_part`]; `counts` hears what is sent.
     #[must_use]
-    pub fn of_file(file: File, counts: Arc<Counts>) -> Self {
+    pub fn of_file(file: OpenFile, counts: Arc<Counts>) -> Self {
         Self { file: Some(Arc::new(file)), counts: Some(counts), ..Self::default() }
     }
 
@@ -97,14 +99,19 @@ impl Body {
 
     fn poll_part(&mut self, part: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let Some(file) = &self.file else { return Poll::Ready(Err(cut_short())) };
-        let length = usize::try_from((part.end - part.start).min(CHUNK_BYTES)).unwrap_or(0);
+        let left = part.end - part.start;
+        let length = usize::try_from(left.min(CHUNK_BYTES)).unwrap_or(0);
+        let is_last = left <= CHUNK_BYTES && !self.pieces.iter().any(|piece| matches!(piece, Piece::File(_)));
         let mut reading = match self.reading.take() {
             Some(reading) => reading,
-            None => match read_cached(file, part.start, length) {
+            None => match if is_last { None } else { read_cached(&file.file, part.start, length) } {
                 Some(read) => return Poll::Ready(read),
                 None => {
                     let (file, start) = (Arc::clone(file), part.start);
-                    tokio::task::spawn_blocking(move || read_at(&file, start, length))
+                    tokio::task::spawn_blocking(move || {
+                        let bytes = read_at(&file.file, start, length)?;
+                        if is_last { check_untouched(&file).map(|()| bytes) } else { Ok(bytes) }
+                    })
                 }
             },
         };
@@ -166,6 +173,15 @@ fn read_at(file: &File, start: u64, length: usize) -> io::Result<Bytes> {
     }
 }
 
+/// Whether the file is still what it was when it was opened. A new link or other rights are no matter.
+fn check_untouched(file: &OpenFile) -> io::Result<()> {
+    let (was, is) = (file.fingerprint, file.fingerprint_now()?);
+    if (was.size, was.mtime_ns) == (is.size, is.mtime_ns) {
+        return Ok(());
+    }
+    Err(io::Error::other("the file was written to while it was sent"))
+}
+
 fn cut_short() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file got shorter while it was sent")
 }
@@ -201,15 +217,29 @@ impl http_body::Body for Body {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::fs::MetadataExt;
 
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::model::Fingerprint;
 
-    fn file(content: &[u8]) -> File {
+    fn file(content: &[u8]) -> OpenFile {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(content).expect("written");
-        file
+        let data = file.metadata().expect("it is open");
+        let nanoseconds = |seconds: i64, more: i64| seconds * 1_000_000_000 + more;
+        let fingerprint = Fingerprint {
+            size: data.len(),
+            mtime_ns: nanoseconds(data.mtime(), data.mtime_nsec()),
+            ctime_ns: nanoseconds(data.ctime(), data.ctime_nsec()),
+            inode: data.ino(),
+        };
+        OpenFile { file, fingerprint }
+    }
+
+    fn handle(file: &OpenFile) -> File {
+        file.file.try_clone().expect("a handle")
     }
 
     #[tokio::test]
@@ -229,10 +259,35 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_gets_shorter_ends_in_an_error() {
         let shrinking = file(&[7; 50_000]);
-        let mut body = Body::of_file(shrinking.try_clone().expect("a handle"), Arc::default());
+        let other = handle(&shrinking);
+        let mut body = Body::of_file(shrinking, Arc::default());
         body.push_part(0..50_000);
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
-        shrinking.set_len(100).expect("cut");
+        other.set_len(100).expect("cut");
         assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_goes_on_growing_is_not_taken_for_whole() {
+        let growing = file(&[7; 50_000]);
+        let mut other = handle(&growing);
+        let mut body = Body::of_file(growing, Arc::default());
+        body.push_part(0..50_000);
+        assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+        other.write_all(b"more").expect("written");
+        assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_linked_or_gets_other_rights_is_sent_whole() {
+        let content = [7; 50_000];
+        let touched = file(&content);
+        let other = handle(&touched);
+        let mut body = Body::of_file(touched, Arc::default());
+        body.push_part(0..50_000);
+        let mut permissions = other.metadata().expect("it is open").permissions();
+        permissions.set_readonly(true);
+        other.set_permissions(permissions).expect("it is ours");
+        assert_eq!(body.collect().await.expect("read").to_bytes(), content.as_slice());
     }
 }
