@@ -10,8 +10,10 @@ mod servers;
 
 mod aslo {
     pub mod answer;
+    pub mod curl;
     pub mod mirror;
     pub mod site;
 
+    mod instances;
     mod life;
 }

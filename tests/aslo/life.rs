@@ -1,8 +1,12 @@
 //! The life of a file: from the sand box to the mirrors, replaced, withdrawn, deleted (scenarios 1 to 18).
 
 use std::fs;
+use std::io::Write as _;
 
 use jiff::SignedDuration;
+use redirector::model::FileState;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::mirror::Mirror;
 use super::site::{PRODUCTION, Site, bundle, sha256, until, write};
@@ -386,4 +390,97 @@ async fn a_run_of_publish_files_leaves_all_but_the_file_in_flux_with_the_mirrors
     for n in 0..FILES {
         assert_eq!(site.get(&format!("/activities/{}", path(n))).await.gist(), "302 leiden");
     }
+}
+
+/// Scenario 17. What a file that grows or shrinks had when it was opened is announced, and never delivered in full, unless
+/// it stands still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_reads_in_the_middle_of_a_copy_takes_a_part_for_the_whole() {
+    // More than the kernel keeps between the two of us.
+    const SIZE: usize = 40 << 20;
+    let mut site = Site::new();
+    site.start().await;
+    let content = bundle(7, SIZE);
+    let file = site.production().public().join(FILE);
+
+    // The copy goes on while a slow client reads.
+    site.copy(PRODUCTION, FILE, &content[..SIZE / 2]);
+    let mut reader = Reader::open(&site, LABYRINTH).await;
+    assert_eq!(reader.length, SIZE as u64 / 2);
+    let mut out = fs::File::options().append(true).open(&file).expect("it is there");
+    out.write_all(&content[SIZE / 2..]).expect("there is room");
+    assert!(reader.rest().await < reader.length, "it can't be taken for whole");
+    assert!(site.record(PRODUCTION, FILE).await.is_none(), "half a file is no version");
+    out.set_modified(site.clock.now().into()).expect("the time can be set");
+    let known = site.settle(PRODUCTION, FILE).await;
+    assert_eq!(known.fingerprint.size, SIZE as u64);
+    assert_eq!(known.sha256.map(|digest| digest.0), Some(sha256(&content)));
+
+    // It is copied anew: first it gets empty.
+    let mut reader = Reader::open(&site, LABYRINTH).await;
+    assert_eq!(reader.length, SIZE as u64);
+    site.copy(PRODUCTION, FILE, &content[..1000]);
+    assert!(reader.rest().await < reader.length);
+    let answer = site.get(LABYRINTH).await;
+    assert_eq!((answer.gist().as_str(), answer.body.len()), ("200 changing", 1000));
+    until("it is seen to be changing", async || {
+        site.record(PRODUCTION, FILE).await.is_some_and(|record| record.state == FileState::Changing)
+    })
+    .await;
+    let during = site.record(PRODUCTION, FILE).await.expect("known");
+    assert_eq!((during.fingerprint, during.version), (known.fingerprint, known.version), "the part is not recorded");
+    site.copy(PRODUCTION, FILE, &content);
+    let after = site.settle(PRODUCTION, FILE).await;
+    assert_eq!(after.version, known.version, "the same bytes again");
+}
+
+/// A client that reads as slowly as a test wants.
+struct Reader {
+    stream: TcpStream,
+    /// What was announced.
+    length: u64,
+}
+
+impl Reader {
+    /// Asks, and reads the head of the answer.
+    async fn open(site: &Site, path: &str) -> Self {
+        let mut stream = TcpStream::connect(site.address()).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: download.sugarlabs.org\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a head").into());
+        }
+        let length = head.to_lowercase().split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+        Self { stream, length: length.expect("a length") }
+    }
+
+    /// How many bytes of the body come before the connection ends, well or not.
+    async fn rest(&mut self) -> u64 {
+        let mut bytes = Vec::new();
+        self.stream.read_to_end(&mut bytes).await.ok();
+        bytes.len() as u64
+    }
+}
+
+/// Scenario 18. ASLO's copy failed without a word, and after half an hour it sends people here all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_failed_silently_is_told_by_a_metric_and_a_line_in_the_log() {
+    let mut site = Site::new();
+    site.production().unset("tree", "application");
+    site.spawn(&[]).await;
+    let before = site.requests(PRODUCTION, "not-found", "").await;
+    assert_eq!(site.get(LABYRINTH).await.gist(), "404");
+    assert_eq!(site.requests(PRODUCTION, "not-found", "").await, before + 1);
+    until("the log tells", async || {
+        site.log().lines().any(|line| line.contains(&format!("instance=\"{PRODUCTION}\"")) && line.contains(FILE))
+    })
+    .await;
+    // Where there is an application tree, the file is served from there instead.
+    site.stop().await;
+    site.production().set("tree", "application = \"activities/application\"");
+    let application = site.production().application();
+    write(&application.join(FILE), b"a bundle", site.clock.now());
+    site.spawn(&[]).await;
+    assert_eq!(site.get(LABYRINTH).await.gist(), "200 not-public");
 }

@@ -431,6 +431,19 @@ impl Site {
 
     /// Runs the program with these arguments on an instance, beside the daemon, and returns what it prints.
     pub fn command(&self, instance: &str, arguments: &[&str]) -> String {
+        let (is_success, told) = self.run(instance, arguments);
+        assert!(is_success, "{arguments:?}: {told}");
+        told
+    }
+
+    /// The same where it has to fail.
+    pub fn fail(&self, instance: &str, arguments: &[&str]) -> String {
+        let (is_success, told) = self.run(instance, arguments);
+        assert!(!is_success, "{arguments:?}: {told}");
+        told
+    }
+
+    fn run(&self, instance: &str, arguments: &[&str]) -> (bool, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_redirector"))
             .arg("-c")
             .arg(self.folder.path().join(format!("{instance}.toml")))
@@ -438,9 +451,8 @@ impl Site {
             .stdin(Stdio::null())
             .output()
             .expect("it starts");
-        let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{arguments:?}: {out}{errors}");
-        out.into_owned()
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
     }
 }
 
