@@ -21,7 +21,7 @@ impl Drop for Demo {
 fn next_document(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Value {
     let mut text = String::new();
     for line in lines {
-        text.push_str(&line.unwrap());
+        text.push_str(&line.expect("the demo prints UTF-8"));
         text.push('\n');
         if let Ok(value) = serde_json::from_str(&text) {
             return value;

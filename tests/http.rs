@@ -289,6 +289,29 @@ async fn http_2_in_the_clear_is_spoken_on_the_same_port() {
     assert_eq!(head.headers()["content-length"], "3000000");
 }
 
+/// A frame of HTTP/2 (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).expect("a short frame");
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+#[tokio::test]
+async fn an_http_2_client_that_opens_no_window_is_cut() {
+    let mut world = world(&Settings { write_timeout: span(200), ..Settings::default() }).await;
+    put(&mut world, "b.bin", &Content::Size(100_000));
+    let mut stream = connect(&world).await;
+    let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let path = b"/activities/b.bin";
+    // :method GET, :scheme http, :path and :authority as literals (RFC 7541 section 6.2.2).
+    let fields = [&[0x82, 0x86, 0x04, path.len() as u8][..], path, &[0x01, 1, b'a']].concat();
+    let request = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), no_window, frame(1, 5, 1, &fields)].concat();
+    stream.write_all(&request).await.expect("sent");
+    let answer = rest(&mut stream).await;
+    assert!(answer.windows(5).any(|window| window == [1, 4, 0, 0, 0]), "no head of an answer in {answer:?}");
+    assert!(answer.len() < 1_000, "{} bytes in spite of the closed window", answer.len());
+    until("it is cut", || world.connections() == 0).await;
+}
+
 #[tokio::test]
 async fn ipv4_and_ipv6_are_listened_at_side_by_side() {
     let any_v4 = bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).expect("bound");

@@ -35,7 +35,7 @@ enum Fault {
     NoSize,
     /// The time is 1970-01-01, or there is none, for a file that is older.
     Epoch,
-    /// What is shown is what `&amp;` of another file is read as: it comes twice.
+    /// What `&amp;` in the name of another file is read as: it comes twice, with two sizes or times, and so with none.
     Twice,
     /// A link to a directory is shown as a file.
     LinkAsFile,
@@ -310,7 +310,7 @@ fn differences(listing: &Listing, truth: &[Truth], expected: &Expected, faults: 
                 (Some(Fault::NoSize), found) if found.len() == 1 && entry.size.is_none() => {}
                 (Some(Fault::LinkAsFile), found) if found.len() == 1 && truth.link => {}
                 (Some(Fault::Followed), _) if truth.link && entry.kind == Kind::Directory => {}
-                (Some(Fault::Twice), found) if !found.is_empty() => {}
+                (Some(Fault::Twice), _) if entry.time.is_none() => {}
                 (Some(fault), found) => wrong.push(format!("{text:?} should suffer from {fault:?}; found {found:?}")),
             },
             None if fault == Some(Fault::Missing) || impossible(&truth.name) || nowhere => {}
@@ -378,6 +378,11 @@ fn entry_differences(entry: &Entry, truth: &Truth, expected: &Expected) -> Vec<S
     wrong
 }
 
+/// Whether a link leads elsewhere because the server does not escape colons: then the listing may not count as complete.
+fn misled(stem: &str, directory: &str) -> bool {
+    directory == "awkward" && ["webfs", "webrick"].contains(&stem)
+}
+
 fn check(directory: &str) {
     let truth = read_truth(directory);
     let mut wrong = Vec::new();
@@ -388,7 +393,7 @@ fn check(directory: &str) {
             Ok(listing) => {
                 // An empty array is the same from Caddy and from serve-index.
                 let same = listing.family == expected.family || directory == "empty" && stem == "npm-serve-index-json";
-                if !same || !listing.complete || listing.next.is_some() {
+                if !same || listing.complete == misled(&stem, directory) || listing.next.is_some() {
                     let Listing { family, complete, next, .. } = &listing;
                     wrong.push(format!("{stem}: {family:?}, complete: {complete}, next: {next:?}"));
                 }

@@ -1,7 +1,6 @@
 //! Pages that were cut, damaged, made up or are no listings at all: nothing panics, nothing leaves the directory, what is said is true.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use redirector::model::TreePath;
@@ -69,7 +68,11 @@ fn a_page_that_was_cut_says_so_and_what_it_gives_is_true() {
                 for entry in &part.entries {
                     let known = whole.entries.iter().find(|known| known.name == entry.name);
                     let known = known.unwrap_or_else(|| panic!("{file} cut at {cut} invents {entry:?}"));
-                    assert!(part.family != whole.family || known == entry, "{file} cut at {cut}: {entry:?}, not {known:?}");
+                    // Where the whole page contradicts itself it says less.
+                    let same = (known.size == entry.size || known.size.is_none())
+                        && (known.time == entry.time || known.time.is_none())
+                        && (known.kind == entry.kind || known.kind == Kind::Unknown);
+                    assert!(part.family != whole.family || same, "{file} cut at {cut}: {entry:?}, not {known:?}");
                 }
             }
         }
@@ -325,7 +328,7 @@ const BUCKET: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 #[test]
 fn a_bucket_is_read_page_by_page() {
     let listing = parse(BUCKET.as_bytes(), Some("application/xml"), &here()).expect("a listing");
-    assert_eq!((listing.family, listing.complete, listing.dropped), (Family::S3, true, 2));
+    assert_eq!((listing.family, listing.complete, listing.dropped), (Family::S3, false, 2), "there is more");
     assert_eq!(listing.next.as_deref(), Some("1ueGcxLPRx1Tr/XYExHnhbYLgveDs2J/wm36Hy4vbOwM="));
     assert_eq!(names(&listing), ["a & b.txt", "sub"]);
     assert_eq!(listing.entries[0].size, Some(Size::exactly(5_000_000_000)));
@@ -333,8 +336,10 @@ fn a_bucket_is_read_page_by_page() {
     assert_eq!(listing.entries[1].kind, Kind::Directory);
 
     let last = BUCKET.replace("<IsTruncated>true", "<IsTruncated>false");
-    let listing = parse(last.as_bytes(), None, &here()).expect("a listing");
-    assert_eq!((listing.complete, listing.next), (true, None));
+    assert!(!parse(last.as_bytes(), None, &here()).expect("a listing").complete, "some keys are not of this directory");
+    let own = last.replace("pub/dir/deep/er.txt", "pub/dir/deep.txt").replace("elsewhere.txt", "pub/dir/else.txt");
+    let listing = parse(own.as_bytes(), None, &here()).expect("a listing");
+    assert_eq!((listing.complete, listing.next, listing.dropped), (true, None, 0));
 
     let lost = BUCKET.replace("NextContinuationToken", "Forgotten");
     assert!(!parse(lost.as_bytes(), None, &here()).expect("a listing").complete, "it goes on, and does not say where");
@@ -350,93 +355,98 @@ fn a_bucket_is_read_page_by_page() {
 
 #[test]
 fn the_same_name_twice_is_one_entry() {
-    let listing = parse(nginx(&["a", "a", "b", "%61"]).as_bytes(), None, &here()).expect("a listing");
+    let page = nginx(&["a", "a", "b", "%61"]);
+    let listing = parse(page.as_bytes(), None, &here()).expect("a listing");
     assert_eq!((names(&listing), listing.dropped), (vec!["a".to_owned(), "b".to_owned()], 2));
+    assert_eq!(listing.entries[0].size, Some(Size::exactly(77)));
+    // The page contradicts itself.
+    let listing = parse(page.replacen("77", "78", 1).as_bytes(), None, &here()).expect("a listing");
+    assert_eq!((listing.entries[0].size, listing.entries[1].size), (None, Some(Size::exactly(77))));
 }
 
-/// Pages made to be slow: each is a piece that comes again and again after a start that makes a parser listen.
+/// Beginnings that make a parser listen.
+const STARTS: [&str; 12] = [
+    "",
+    "<title>Index of /</title><pre><a href=\"../\">../</a>\n",
+    "<title>Index of /</title><table><tr><th>Name</th><th>Size</th></tr>",
+    "<title>Directory listing for /</title><ul>",
+    "<title>Files within</title><ul id=files>",
+    "<title>listing directory /</title><ul id=files>",
+    "<table aria-describedby=\"summary\">",
+    "<?xml version='1.0'?><list>",
+    "<ListBucketResult>",
+    "[",
+    "[{\"name\":\"",
+    "cb([",
+];
+
+/// What comes again and again after them.
+const PIECES: [&str; 52] = [
+    "<",
+    "</",
+    "<!",
+    "<!--",
+    "<?",
+    "<a ",
+    "<a href=",
+    "<a href=\"",
+    "<a href='x",
+    "<a href=x>",
+    "<a href=x>y</a>",
+    "</a>",
+    "<pre>",
+    "<pre>x",
+    "<th>",
+    "<tr>",
+    "<tr><th>",
+    "<tr><td>",
+    "<td>",
+    "<table>",
+    "<table id=list>",
+    "<ul>",
+    "<ul id=files>",
+    "<ul><li>",
+    "<script>",
+    "<script></",
+    "<title>",
+    "<title>x",
+    "<base href=x>",
+    "&",
+    "&amp;",
+    "&#",
+    "\n",
+    " ",
+    "%",
+    "../",
+    "a",
+    "[",
+    "{",
+    "[[",
+    "{\"a\":",
+    "\"x\",",
+    "<a title=x href=x>",
+    "<span class=size>",
+    "<a href=x><span class=size>1</span>",
+    "<Contents>",
+    "<Key>x</Key>",
+    "<file>",
+    "<pre><a><a>",
+    "\0",
+    "(",
+    ",",
+];
+
+/// A debug build takes seconds for all of them where time grows with the page, and hours where it grows with its square: then this
+/// test does not end.
 #[test]
-fn time_grows_with_the_page_and_not_faster() {
+fn pages_made_to_be_slow_are_read_all_the_same() {
     const SIZE: usize = 96 << 10;
-    // A debug build on a busy machine takes some hundredths of a second for what is linear, half a minute for what is quadratic.
-    const BOUND: Duration = Duration::from_secs(5);
-    let starts = [
-        "",
-        "<title>Index of /</title><pre><a href=\"../\">../</a>\n",
-        "<title>Index of /</title><table><tr><th>Name</th><th>Size</th></tr>",
-        "<title>Directory listing for /</title><ul>",
-        "<title>Files within</title><ul id=files>",
-        "<title>listing directory /</title><ul id=files>",
-        "<table aria-describedby=\"summary\">",
-        "<?xml version='1.0'?><list>",
-        "<ListBucketResult>",
-        "[",
-        "[{\"name\":\"",
-        "cb([",
-    ];
-    let pieces = [
-        "<",
-        "</",
-        "<!",
-        "<!--",
-        "<?",
-        "<a ",
-        "<a href=",
-        "<a href=\"",
-        "<a href='x",
-        "<a href=x>",
-        "<a href=x>y</a>",
-        "</a>",
-        "<pre>",
-        "<pre>x",
-        "<th>",
-        "<tr>",
-        "<tr><th>",
-        "<tr><td>",
-        "<td>",
-        "<table>",
-        "<table id=list>",
-        "<ul>",
-        "<ul id=files>",
-        "<ul><li>",
-        "<script>",
-        "<script></",
-        "<title>",
-        "<title>x",
-        "<base href=x>",
-        "&",
-        "&amp;",
-        "&#",
-        "\n",
-        " ",
-        "%",
-        "../",
-        "a",
-        "[",
-        "{",
-        "[[",
-        "{\"a\":",
-        "\"x\",",
-        "<a title=x href=x>",
-        "<span class=size>",
-        "<a href=x><span class=size>1</span>",
-        "<Contents>",
-        "<Key>x</Key>",
-        "<file>",
-        "<pre><a><a>",
-        "\0",
-        "(",
-        ",",
-    ];
-    for start in starts {
-        for piece in pieces {
+    for start in STARTS {
+        for piece in PIECES {
             let page = format!("{start}{}", piece.repeat(SIZE / piece.len()));
-            let began = Instant::now();
             if let Ok(listing) = parse(page.as_bytes(), None, &here()) {
                 assert_sound(&listing);
             }
-            let took = began.elapsed();
-            assert!(took < BOUND, "{start:?} and {piece:?} again and again: {took:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use redirector::decide::Why;
 use redirector::selection::Class;
 
 fn readme() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README is there")
 }
 
 /// The fenced blocks of a language, without the white space that a list puts before their lines.
@@ -52,7 +52,9 @@ fn its_commands_exist() {
 fn it_explains_every_reason_that_a_header_can_give() {
     let readme = readme();
     let reasons = Why::ALL.iter().map(|why| why.as_str()).chain(
-        [Class::Network, Class::As, Class::Country, Class::AlsoCountry, Class::Continent, Class::World].iter().map(|class| class.as_str()),
+        [Class::Network, Class::As, Class::Country, Class::AlsoCountry, Class::Continent, Class::World]
+            .iter()
+            .map(|class| class.as_str()),
     );
     for reason in reasons {
         assert!(readme.contains(&format!("`{reason}`")), "the README does not say what why={reason} means");

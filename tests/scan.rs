@@ -302,7 +302,7 @@ mod real {
         world.mirror.https = Some(BaseUrl::parse(&base, Scheme::Https).expect("valid"));
         world.mirror.http = None;
         let report = world.scan().await;
-        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("certificate")), "{report:?}");
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("not trusted")), "{report:?}");
         // Where it is to be had in the clear as well, it is scanned there, and the fault is told.
         let plain = Server::nginx(folder.path(), "autoindex on;");
         world.mirror.http = Some(BaseUrl::parse(&plain.url(), Scheme::Http).expect("valid"));

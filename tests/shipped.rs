@@ -20,7 +20,7 @@ fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new(program).args(arguments).env("PATH", path).output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("{program} is not here; not tested");
+            eprintln!("{program} is not here; not tested");
             None
         }
         Err(error) => panic!("{program}: {error}"),
@@ -39,8 +39,9 @@ fn assert_accepted(program: &str, arguments: &[&str]) -> String {
 fn nginx_takes_the_front() {
     let folder = tempfile::tempdir().expect("a folder");
     let own = folder.path();
-    // Ports that are never opened here: nginx -t opens those that it finds.
-    let front = read("scripts/nginx.conf").replace("listen 80;", "listen 127.0.0.1:0;").replace("listen [::]:80;", "");
+    // nginx -t opens what it is to listen to.
+    let socket = format!("listen unix:{}/socket;", own.display());
+    let front = read("scripts/nginx.conf").replace("listen 80;", &socket).replace("listen [::]:80;", "");
     durable::write(&own.join("front.conf"), front.as_bytes()).expect("written");
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|what| format!("{what}_temp_path {};\n", own.join(what).display()))
@@ -69,7 +70,9 @@ fn systemd_takes_the_unit() {
     let path = folder.path().join("redirector.service");
     durable::write(&path, here.as_bytes()).expect("written");
     assert_accepted("systemd-analyze", &["verify", "--man=no", "--recursive-errors=no", &path.to_string_lossy()]);
-    for line in ["ProtectSystem=strict", "NoNewPrivileges=yes", "StateDirectory=redirector", "ExecReload=/bin/kill -HUP $MAINPID"] {
+    for line in
+        ["ProtectSystem=strict", "NoNewPrivileges=yes", "StateDirectory=redirector", "ExecReload=/bin/kill -HUP $MAINPID"]
+    {
         assert!(unit.lines().any(|own| own == line), "{line}");
     }
 }

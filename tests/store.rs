@@ -1,6 +1,7 @@
 //! One suite over every store: what the inventory relies on, whichever database keeps it. And the inventory on top of it:
 //! two processes on one database, migrations, damage.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 use redirector::clock::{self, Clock};
 use redirector::inventory::sqlite::{Inspection, Sqlite};
 use redirector::inventory::store::{
-    Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Store, Update, Which, Written,
+    Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
     Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, ScanRecord, Seen, Settings,
@@ -58,6 +59,7 @@ suite!(sqlite => [
     health_changes_are_written_down_once,
     holds_are_set_renewed_and_lifted,
     there_is_a_limit_to_holds,
+    many_files_are_all_loaded,
     awkward_paths_and_numbers_come_back_the_same,
     what_one_handle_writes_another_can_follow,
     a_reader_that_is_too_far_behind_is_told_so,
@@ -117,10 +119,18 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
 }
 
 fn loaded(store: &mut dyn Store) -> (Vec<(TreePath<'static>, FileEntry)>, redirector::inventory::store::Contents) {
-    let mut files = Vec::new();
-    let contents = store.load(&mut |path, entry| files.push((path.clone().into_owned(), entry))).expect("loads");
-    files.sort_by(|(a, _), (b, _)| a.cmp(b));
-    (files, contents)
+    let (mut front, mut back) = (BTreeMap::new(), BTreeMap::new());
+    let own = |path: &[u8]| TreePath::parse(path.to_vec()).expect("a good path");
+    let mut from_front = |path: &[u8], entry: &FileEntry| {
+        front.insert(own(path), *entry);
+    };
+    let mut from_back = |path: &[u8], entry: &FileEntry| {
+        back.insert(own(path), *entry);
+    };
+    let sinks: &mut [&mut Sink<'_>] = &mut [&mut from_front, &mut from_back];
+    let contents = store.load(sinks).expect("loads");
+    front.append(&mut back);
+    (front.into_iter().collect(), contents)
 }
 
 fn changes(store: &mut dyn Store, after: Sequence) -> Update {
@@ -368,6 +378,15 @@ fn holds_are_set_renewed_and_lifted(kit: &Kit) {
             (HoldAction::Held, "broken", at(1)),
         ]
     );
+}
+
+fn many_files_are_all_loaded(kit: &Kit) {
+    let mut store = (kit.open)();
+    let batch: Vec<Observation> = (0..30_000).map(|n| seen(&format!("{}/{n}", n % 7), look(n, 0), 1)).collect();
+    let mut records = store.observe(&batch).expect("is kept").value;
+    records.sort_by(|a, b| a.path.cmp(&b.path));
+    let entries: Vec<_> = records.iter().map(|record| (record.path.clone(), FileEntry::from(record))).collect();
+    assert!(loaded(&mut *store).0 == entries, "every file came, and came as it is");
 }
 
 fn there_is_a_limit_to_holds(kit: &Kit) {
@@ -694,7 +713,6 @@ async fn a_damaged_database_is_told_with_the_file_and_what_to_do() {
 async fn values_that_we_never_write_are_refused() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     for (number, (sql, what)) in [
-        ("UPDATE file SET path = x'2e2e2f61'", "dot segment"),
         ("UPDATE file SET path = 'text'", "no blob"),
         ("UPDATE file SET state = 9", "the state 9"),
         ("UPDATE file SET version = -1", "the value -1"),
@@ -775,4 +793,99 @@ async fn a_locked_database_delays_nobody_but_the_writer() {
     other.execute_batch("ROLLBACK").expect("is released");
     assert_eq!(inventory.forget(vec![path("dir/1")]).await.expect("is kept"), 1);
     assert_eq!(inventory.problem(), None);
+}
+
+// Scale. Not run by default: `cargo test --release --test store -- --ignored --nocapture` (SCALE_FILES=100000 for a short one).
+
+/// Prints what a large inventory costs.
+#[tokio::test]
+#[ignore = "takes minutes and two gigabytes of disk; run it by name to see figures"]
+async fn ten_million_files_and_five_hundred_mirrors() {
+    let count: u64 = std::env::var("SCALE_FILES").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000_000);
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("scale.sqlite");
+    let names: Vec<Arc<Mirror>> = (0..500).map(|n| mirror(&format!("m{n}"), "http://m.example/")).collect();
+    let settings = Settings { database: file.clone() };
+    let open = || Inventory::open(&settings, names.clone(), Clock::manual(at(1000)));
+    let mut watch = Watch::start();
+
+    let inventory = open().await.expect("opens");
+    let path_of = |n: u64| format!("pool/main/{:03}/package-{:05}/package-{n:08}_1.2.3-4_amd64.deb", n / 100_000, n / 100);
+    let mut path_bytes = 0;
+    for from in (0..count).step_by(2000) {
+        let files: Vec<Observation> = (from..count.min(from + 2000))
+            .map(|n| Observation {
+                fingerprint: Fingerprint { inode: 5_000_000 + n, ..look(n * 37, n.cast_signed() % 80_000_000 - 100_000_000) },
+                kind: Seen::First,
+                ..seen(&path_of(n), look(0, 0), 100)
+            })
+            .collect();
+        path_bytes += files.iter().map(|seen| seen.path.as_bytes().len() as u64).sum::<u64>();
+        inventory.observe(files).await.expect("is kept");
+    }
+    println!("{}", watch.lap("first indexing"));
+    let numbers = 1..=u32::try_from(count).expect("fits");
+    let some =
+        |n: u32| numbers.clone().filter(move |v| !n.is_multiple_of(4) || v.wrapping_mul(2_654_435_761) >> 24 > 200 - n % 200);
+    for n in 0..names.len() as u32 {
+        let holdings = if n % 20 == 0 { some(n).collect() } else { (1..numbers.end() - n).collect() };
+        inventory.record_scan(scanned(&format!("m{n}"), 0, Some(holdings))).await.expect("is kept");
+    }
+    println!("{}", watch.lap("500 scans"));
+    inventory.close().await.expect("closes");
+    let size = std::fs::metadata(&file).expect("is there").len();
+    println!("database: {} MB, {:.1} bytes a file beyond its path", size >> 20, (size - path_bytes) as f64 / count as f64);
+
+    let before = resident();
+    println!("{}", watch.lap("closing"));
+    let inventory = open().await.expect("opens");
+    println!("{}", watch.lap("opening"));
+    let snapshot = Arc::clone(inventory.snapshot());
+    println!("resident: {} MB, before opening {} MB; {:?}", resident() >> 20, before >> 20, snapshot.stats());
+    let wanted: Vec<TreePath<'static>> = (0..1_000_000_u64).map(|n| path(&path_of(n * 7919 % count))).collect();
+    println!("{}", watch.lap("making paths"));
+    let found = wanted.iter().filter(|path| snapshot.file(path).is_some()).count();
+    println!("{}", watch.lap(&format!("looking up {found} files")));
+
+    inventory.record_scan(scanned("m7", 9, Some(numbers.collect()))).await.expect("is kept");
+    println!("{}", watch.lap("a scan result"));
+    let batch: Vec<Observation> = (0..1000).map(|n| seen(&path_of(n * 9973 % count), look(1, 500), 500)).collect();
+    inventory.observe(batch).await.expect("is kept");
+    println!("{}", watch.lap("1000 changed files"));
+    inventory.observe(vec![seen(&path_of(5), look(2, 600), 600)]).await.expect("is kept");
+    println!("{}", watch.lap("one changed file"));
+    println!("resident: {} MB", resident() >> 20);
+}
+
+/// Tells how long things take, and how much of that was this process's own computing.
+struct Watch {
+    begun: std::time::Instant,
+    computed: f64,
+}
+
+impl Watch {
+    fn start() -> Self {
+        Self { begun: clock::instant(), computed: computed() }
+    }
+
+    fn lap(&mut self, what: &str) -> String {
+        let (now, computed) = (clock::instant(), computed());
+        let wall = now.duration_since(self.begun).as_secs_f64();
+        let line = format!("{what}: {wall:.3} s, computing {:.2} s", computed - self.computed);
+        *self = Self { begun: now, computed };
+        line
+    }
+}
+
+/// The processor time of this process, in seconds (fields 14 and 15 of `/proc/self/stat`, in hundredths).
+fn computed() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// The memory of this process, in bytes.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }

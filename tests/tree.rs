@@ -370,7 +370,7 @@ fn a_directory_that_may_not_be_read_is_told() {
     let world = World::new();
     world.write("upload/activities/closed/file", "x");
     let closed = world.path("upload/activities/closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("closed");
     let notes = walked(&world.trees(""), "");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).expect("opened");
     if notes.files.contains_key("closed/file") {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::output::{print, print_json};
 use super::EXIT_CONFIGURATION;
+use super::output::{print, print_json};
 use crate::clock::Clock;
 use crate::config::check::{self, Finding, Severity};
 use crate::config::{Config, Problem};
@@ -56,7 +56,11 @@ pub(crate) async fn run(paths: &[PathBuf], args: &Args) -> anyhow::Result<ExitCo
     }
     findings.sort_by_key(|finding| finding.severity);
     let report = Report { problems, findings };
-    if args.json { print_json(&report)? } else { print(&text(&report, &configs)?)? }
+    if args.json {
+        print_json(&report)?
+    } else {
+        print(&text(&report, &configs)?)?
+    }
     Ok(status(&report, args.strict))
 }
 
@@ -75,7 +79,9 @@ async fn patiently(config: &Config, clock: &Clock) -> Vec<Finding> {
     let look = tokio::task::spawn_blocking(move || look::all(&own, now));
     match tokio::time::timeout(PATIENCE + survey::TIME, look).await {
         Ok(Ok(findings)) => findings,
-        Ok(Err(error)) => vec![Finding::new(Severity::Error, config, "tree", format!("the look at this machine failed: {error}"), "")],
+        Ok(Err(error)) => {
+            vec![Finding::new(Severity::Error, config, "tree", format!("the look at this machine failed: {error}"), "")]
+        }
         Err(_) => {
             let text = format!("a file system did not answer within {} s", PATIENCE.as_secs());
             vec![Finding::new(Severity::Error, config, "tree", text, "is one of the folders on a server that is away?")]

@@ -218,7 +218,9 @@ fn answer(
         }
         Decision::Local(why) => plain(200, why.as_str(), &format!("the file itself: {}", sentence(*why, lines, parts))),
         Decision::Index if !is_directory => plain(308, "slash", "a redirect to the same path with a slash: it is a directory"),
-        Decision::Index if !parts.config.tree.index => plain(404, "index-off", "nothing: directories are not listed (tree.index)"),
+        Decision::Index if !parts.config.tree.index => {
+            plain(404, "index-off", "nothing: directories are not listed (tree.index)")
+        }
         Decision::Index => plain(200, "index", "a list of what is in the directory"),
         Decision::NotFound if standing == Standing::Hidden => plain(404, "hidden", "nothing: the name is hidden (tree.hidden)"),
         Decision::NotFound => plain(404, "not-found", "nothing: no tree has it"),
@@ -244,12 +246,18 @@ fn show(explanation: &Explanation, all: bool, now: Timestamp) -> anyhow::Result<
     let Explanation { client, answer, .. } = explanation;
     let mut facts = table(["", ""]);
     facts.set_header(Vec::<String>::new());
-    facts.add_row(["request", &format!("{} ({}, instance {})", explanation.path, scheme_word(client.scheme), explanation.instance)]);
+    facts.add_row([
+        "request",
+        &format!("{} ({}, instance {})", explanation.path, scheme_word(client.scheme), explanation.instance),
+    ]);
     facts.add_row(["client", &format!("{}, {}", client.address, place_text(&client.place))]);
     if let Some(file) = &explanation.file {
         let since = format!("{} ({})", time(file.public_since), ago(file.public_since, now));
         let change = if file.as_recorded { "" } else { "; on disk it is not as recorded" };
-        facts.add_row(["file", &format!("version {}, {} bytes, public since {since}{change}", file.version, grouped(file.size))]);
+        facts.add_row([
+            "file",
+            &format!("version {}, {} bytes, public since {since}{change}", file.version, grouped(file.size)),
+        ]);
     }
     facts.add_row(["answer", &format!("{} why={}: {}", answer.status, answer.why, answer.text)]);
     if let Some(location) = &answer.location {

@@ -58,7 +58,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
             let target = target::find(&context.configs, &path)?;
             let inventory = context.open_inventory(target.config).await?;
             let at = context.clock.now();
-            inventory.hold(Hold { path: target.path.clone(), because, at }).await.context("the hold could not be written down")?;
+            inventory
+                .hold(Hold { path: target.path.clone(), because, at })
+                .await
+                .context("the hold could not be written down")?;
             inventory.close().await?;
             print(&format!("on hold: {}{}", target.config.tree.prefix.encoded(), target.path))
         }
@@ -191,7 +194,13 @@ struct ShownEvent {
 }
 
 fn event_of(prefix: &str, event: HoldEvent) -> ShownEvent {
-    ShownEvent { prefix: prefix.to_owned(), path: event.path.to_string(), what: event.action.as_str(), because: event.because, at: event.at }
+    ShownEvent {
+        prefix: prefix.to_owned(),
+        path: event.path.to_string(),
+        what: event.action.as_str(),
+        because: event.because,
+        at: event.at,
+    }
 }
 
 async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<()> {
@@ -200,7 +209,8 @@ async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<(
     for config in &context.configs {
         let inventory = context.open_inventory(config).await?;
         let prefix = config.tree.prefix.encoded();
-        let shown = |hold: Hold| ShownHold { prefix: prefix.clone(), path: hold.path.to_string(), because: hold.because, at: hold.at };
+        let shown =
+            |hold: Hold| ShownHold { prefix: prefix.clone(), path: hold.path.to_string(), because: hold.because, at: hold.at };
         standing.extend(inventory.holds().await?.into_iter().map(shown));
         if history {
             past.extend(inventory.hold_history(HISTORY).await?.into_iter().map(|event| event_of(&prefix, event)));
@@ -222,7 +232,12 @@ async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<(
     if !past.is_empty() {
         let mut rows = table(["WHEN", "WHAT", "PATH", "BECAUSE"]);
         for event in &past {
-            rows.add_row([time(event.at), event.what.to_owned(), format!("{}{}", event.prefix, event.path), event.because.clone()]);
+            rows.add_row([
+                time(event.at),
+                event.what.to_owned(),
+                format!("{}{}", event.prefix, event.path),
+                event.because.clone(),
+            ]);
         }
         print("")?;
         print_table(&rows)?;

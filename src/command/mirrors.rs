@@ -202,9 +202,13 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
     let mut facts = table(["", ""]);
     facts.set_header(Vec::<String>::new());
     facts.add_row(["mirror", shown.row.name.as_str()]);
-    for (key, value) in
-        [("operator", &shown.operator), ("https", &shown.https), ("http", &shown.http), ("rsync", &shown.rsync), ("ftp", &shown.ftp)]
-    {
+    for (key, value) in [
+        ("operator", &shown.operator),
+        ("https", &shown.https),
+        ("http", &shown.http),
+        ("rsync", &shown.rsync),
+        ("ftp", &shown.ftp),
+    ] {
         if let Some(value) = value {
             facts.add_row([key, value]);
         }
@@ -214,7 +218,10 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
     facts.add_row(["place", &format!("{place}{point}")]);
     facts.add_row(["score", &shown.row.score.to_string()]);
     facts.add_row(["health", if shown.row.enabled { shown.row.health } else { "disabled" }]);
-    facts.add_row(["holds", &format!("{} of {} files ({})", grouped(shown.row.holds), grouped(shown.row.of), share(shown.row.holds, shown.row.of))]);
+    facts.add_row([
+        "holds",
+        &format!("{} of {} files ({})", grouped(shown.row.holds), grouped(shown.row.of), share(shown.row.holds, shown.row.of)),
+    ]);
     print_table(&facts)?;
     if !shown.scans.is_empty() {
         print("")?;

@@ -197,6 +197,11 @@ fn start_log(filter: &str, format: LogFormat) {
         eprintln!("redirector: the log filter {filter:?} can't be read ({error}); using \"info\"");
         EnvFilter::new("info")
     });
+    // It logs as an error what it returns as one, and what the scan tells of then.
+    let filter = match "rustls_platform_verifier=off".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match format {
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),

@@ -58,7 +58,7 @@ pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -75,12 +75,9 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         let now = Timestamp::from_second(1_000_000).expect("valid");
         let at = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).expect("valid");
-        assert_eq!([1, 59, 3600, 200_000, -120].map(|s| ago(at(s), now)), [
-            "1 second ago",
-            "59 seconds ago",
-            "1 hour ago",
-            "2 days ago",
-            "in 2 minutes"
-        ]);
+        assert_eq!(
+            [1, 59, 3600, 200_000, -120].map(|s| ago(at(s), now)),
+            ["1 second ago", "59 seconds ago", "1 hour ago", "2 days ago", "in 2 minutes"]
+        );
     }
 }

@@ -54,9 +54,9 @@ fn split(text: &str) -> anyhow::Result<(Scheme, Option<&str>, &str)> {
         Some((other, _)) => bail!("{text:?} is a {other} URL; clients ask by http or https"),
     };
     let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-    let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority }
-    });
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, port)| if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority });
     Ok((scheme, Some(host), path))
 }
 

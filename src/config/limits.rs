@@ -86,6 +86,9 @@ pub(super) fn server(reading: &mut Reading<'_>, settings: &http::Settings) {
 pub(super) fn tree(reading: &mut Reading<'_>, settings: &tree::Settings) {
     let mut tree = values(reading, "tree");
     tree.interval("walk-interval", settings.walk_interval);
+    for (key, span) in [("settle", settings.settle), ("settle-shrunken", settings.settle_shrunken)] {
+        tree.require(key, span.0 <= MAX_TIMEOUT, || format!("{span} is longer than a day"));
+    }
     let folders = [("public", Some(&settings.public)), ("application", settings.application.as_ref())];
     for (key, folder) in folders {
         tree.require(key, folder.is_none_or(|folder| !folder.as_os_str().is_empty()), || "an empty path".to_owned());

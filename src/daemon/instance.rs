@@ -269,7 +269,11 @@ impl Instance {
     pub(super) async fn stop(self) {
         self.tasks.stop().await;
         if let Err(error) = self.parts.inventory.close().await {
-            tracing::error!(instance = self.parts.config.name, error = &error as &dyn std::error::Error, "closing the inventory");
+            tracing::error!(
+                instance = self.parts.config.name,
+                error = &error as &dyn std::error::Error,
+                "closing the inventory"
+            );
         }
     }
 }
@@ -318,7 +322,9 @@ fn refresh(parts: &Parts) {
     if parts.trees.refresh() {
         for root in std::iter::once(&parts.trees.public).chain(&parts.trees.application) {
             match root.absence() {
-                Some(absence) => tracing::error!(instance = name, folder = %root.path().display(), "the tree is not there: {absence}"),
+                Some(absence) => {
+                    tracing::error!(instance = name, folder = %root.path().display(), "the tree is not there: {absence}")
+                }
                 None => tracing::info!(instance = name, folder = %root.path().display(), "the tree is there"),
             }
         }

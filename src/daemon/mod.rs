@@ -29,7 +29,7 @@ pub enum Error {
         /// Which.
         name: String,
         /// Why.
-        source: instance::Error,
+        source: Box<instance::Error>,
     },
     /// A socket.
     #[error(transparent)]
@@ -53,7 +53,7 @@ pub async fn serve(configs: Vec<Config>, paths: &[PathBuf], clock: Clock, stop: 
     let mut instances = Vec::new();
     for config in &configs {
         let started = Instance::start(config, &clock, &mut registry).await;
-        instances.push(started.map_err(|source| Error::Instance { name: config.name.clone(), source })?);
+        instances.push(started.map_err(|source| Error::Instance { name: config.name.clone(), source: Box::new(source) })?);
     }
     let router = Arc::new(Router::new(sites(&instances)));
     let mut doors = Doors::open(&configs, &router)?;
@@ -61,15 +61,10 @@ pub async fn serve(configs: Vec<Config>, paths: &[PathBuf], clock: Clock, stop: 
     tracing::info!(instances = instances.len(), "serving");
     notify(&[NotifyState::Ready]);
 
-    loop {
-        match signals.next(&stop).await {
-            Order::Reload => {
-                notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading)]);
-                reload(paths, &mut instances, &router, &mut doors).await;
-                notify(&[NotifyState::Ready]);
-            }
-            Order::Stop => break,
-        }
+    while let Order::Reload = signals.next(&stop).await {
+        notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading)]);
+        reload(paths, &mut instances, &router, &mut doors).await;
+        notify(&[NotifyState::Ready]);
     }
 
     tracing::info!("stopping: no new connections; downloads under way may end");
@@ -125,8 +120,7 @@ impl Signals {
 
 /// What can't be true of instances that run side by side.
 fn refuse_contradictions(configs: &[Config]) -> Result<(), Error> {
-    let errors: Vec<String> =
-        check::conflicts(configs).iter().map(ToString::to_string).collect();
+    let errors: Vec<String> = check::conflicts(configs).iter().map(ToString::to_string).collect();
     if errors.is_empty() { Ok(()) } else { Err(Error::Configuration(errors.join("\n"))) }
 }
 
@@ -208,7 +202,8 @@ impl Doors {
                 tracing::error!(error = chain(&error), "not listening there");
             }
         }
-        let (keep, close) = std::mem::take(&mut self.open).into_iter().partition(|(open, _)| wanted.iter().any(|(door, _)| door == open));
+        let (keep, close) =
+            std::mem::take(&mut self.open).into_iter().partition(|(open, _)| wanted.iter().any(|(door, _)| door == open));
         self.open = keep;
         Self { open: close }.close().await;
     }

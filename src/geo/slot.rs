@@ -120,7 +120,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What [`Locator::refresh`] found.
+/// What [`super::Locator::refresh`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A database is now in use that was not before.

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::inventory::{self, Inventory};
 use crate::metrics::Counter;
-use crate::model::{FileRecord, FileState, TreePath};
-use crate::tree::Trees;
+use crate::model::{FileRecord, FileState, Fingerprint, TreePath};
+use crate::tree::{LookError, Trees};
 use reader::{Reader, Reading};
 
 /// Hashes one instance's public tree.
@@ -33,8 +33,8 @@ pub struct Hasher {
     changed: mpsc::Receiver<TreePath<'static>>,
     more: Arc<Notify>,
     backlog: Backlog,
-    /// Files that could not be read, and when to try again.
-    failed: HashMap<TreePath<'static>, Timestamp>,
+    /// Files that could not be read as they are known to look, and when to try again.
+    failed: HashMap<TreePath<'static>, (Fingerprint, Timestamp)>,
     counts: Counts,
     is_failing: bool,
 }
@@ -75,6 +75,8 @@ const PAGE: usize = 500;
 const IDLE: Duration = Duration::from_secs(60);
 /// How long the queue rests when the inventory fails.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// How long the queue rests when the tree is away.
+const AWAY: Duration = Duration::from_secs(1);
 /// How long a file that could not be read is left alone.
 const TRY_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 /// Files that are remembered to be unreadable.
@@ -186,7 +188,8 @@ impl Hasher {
         }
         let now = self.clock.now();
         while let Some(record) = self.backlog.next(&self.inventory).await? {
-            let is_left_alone = self.failed.get(&record.path).is_some_and(|until| now < *until);
+            let is_left_alone =
+                self.failed.get(&record.path).is_some_and(|(look, until)| *look == record.fingerprint && now < *until);
             if needs_digest(&record) && !is_left_alone {
                 return Ok(Some(record));
             }
@@ -200,33 +203,37 @@ impl Hasher {
     }
 
     async fn hash(&mut self, record: FileRecord, reader: &Reader) -> Result<(), inventory::Error> {
-        let path = record.path;
-        match reader.read(&self.trees.public, &path).await {
-            Reading::Done(fingerprint, digest) => {
+        let FileRecord { path, fingerprint, .. } = record;
+        match reader.read(&self.trees.public, &path, fingerprint).await {
+            Reading::Done(digest) => {
                 self.failed.remove(&path);
                 self.counts.files.inc();
                 self.counts.bytes.inc_by(fingerprint.size);
                 self.inventory.record_digest(path, fingerprint, digest).await?;
             }
             // Whoever noticed the change has it settle, and orders again.
-            Reading::Changed => self.leave_alone(path),
+            Reading::Changed => self.leave_alone(path, fingerprint),
+            Reading::Failed(LookError::Away) => {
+                self.backlog = Backlog::default();
+                tokio::time::sleep(AWAY).await;
+            }
             Reading::Failed(error) => {
                 tracing::debug!(%path, error = &error as &dyn std::error::Error, "a file can't be hashed");
-                self.leave_alone(path);
+                self.leave_alone(path, fingerprint);
             }
             Reading::Stopped => {}
         }
         Ok(())
     }
 
-    fn leave_alone(&mut self, path: TreePath<'static>) {
+    fn leave_alone(&mut self, path: TreePath<'static>, fingerprint: Fingerprint) {
         self.counts.failures.inc();
         let now = self.clock.now();
         if self.failed.len() >= MAX_FAILED {
-            self.failed.retain(|_, until| now < *until);
+            self.failed.retain(|_, (_, until)| now < *until);
         }
         if self.failed.len() < MAX_FAILED {
-            self.failed.insert(path, now.checked_add(TRY_AGAIN).unwrap_or(Timestamp::MAX));
+            self.failed.insert(path, (fingerprint, now.checked_add(TRY_AGAIN).unwrap_or(Timestamp::MAX)));
         }
     }
 }

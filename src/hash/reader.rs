@@ -23,9 +23,9 @@ pub(super) struct Reader {
 /// How a file was read.
 #[derive(Debug)]
 pub(super) enum Reading {
-    /// Whole, and it looked the same before and after.
-    Done(Fingerprint, Sha256),
-    /// It was written to meanwhile.
+    /// Whole, and it looked as it should before and after.
+    Done(Sha256),
+    /// It looks otherwise than it should, or does so since.
     Changed,
     /// It could not be.
     Failed(LookError),
@@ -36,6 +36,7 @@ pub(super) enum Reading {
 struct Job {
     root: Root,
     path: TreePath<'static>,
+    fingerprint: Fingerprint,
     reply: oneshot::Sender<Reading>,
 }
 
@@ -54,17 +55,18 @@ impl Reader {
         let thread = std::thread::Builder::new().name("hash".to_owned()).spawn(move || {
             // On Linux the priority is the thread's. If it can't be lowered, files are hashed all the same.
             rustix::process::nice(NICE).ok();
-            while let Some(Job { root, path, reply }) = queue.blocking_recv() {
-                reply.send(read(&root, &path, &stop)).ok();
+            while let Some(job) = queue.blocking_recv() {
+                let reading = read(&job, &stop);
+                job.reply.send(reading).ok();
             }
         })?;
         Ok(Self { jobs, thread })
     }
 
-    /// Reads one file.
-    pub(super) async fn read(&self, root: &Root, path: &TreePath<'static>) -> Reading {
+    /// Reads one file, as long as it looks as given.
+    pub(super) async fn read(&self, root: &Root, path: &TreePath<'static>, fingerprint: Fingerprint) -> Reading {
         let (reply, answer) = oneshot::channel();
-        let job = Job { root: root.clone(), path: path.clone(), reply };
+        let job = Job { root: root.clone(), path: path.clone(), fingerprint, reply };
         if self.jobs.send(job).await.is_err() {
             return Reading::Stopped;
         }
@@ -81,9 +83,10 @@ impl Reader {
     }
 }
 
-fn read(root: &Root, path: &TreePath<'_>, stop: &CancellationToken) -> Reading {
+fn read(job: &Job, stop: &CancellationToken) -> Reading {
     let go_on = || if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let open = match root.open_file(path) {
+    let open = match job.root.open_file(&job.path) {
+        Ok(open) if open.fingerprint != job.fingerprint => return Reading::Changed,
         Ok(open) => open,
         Err(error) => return Reading::Failed(error),
     };
@@ -92,7 +95,7 @@ fn read(root: &Root, path: &TreePath<'_>, stop: &CancellationToken) -> Reading {
     match read {
         Err(error) => Reading::Failed(LookError::Other(error)),
         Ok((None, _)) => Reading::Stopped,
-        Ok((Some((digest, bytes)), now)) if now == open.fingerprint && bytes == now.size => Reading::Done(now, digest),
+        Ok((Some((digest, bytes)), now)) if now == job.fingerprint && bytes == now.size => Reading::Done(digest),
         Ok(_) => Reading::Changed,
     }
 }

@@ -1,6 +1,7 @@
 //! Bodies of answers: a few bytes, or parts of one open file, read piece by piece as the client takes them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
@@ -10,27 +11,40 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body::{Frame, SizeHint};
 use rustix::io::ReadWriteFlags;
-use tokio::task::JoinHandle;
 
 use super::connection::UnderWay;
 use super::metrics::Counts;
+use super::threads::Threads;
 use crate::tree::OpenFile;
 
 /// The body of an answer.
 ///
 /// What is announced is sent: a file that got shorter meanwhile ends the connection instead. So does one that was written
 /// to: its last piece is kept back, so that nobody takes a part of a file, or of two, for the whole.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Body {
     pieces: VecDeque<Piece>,
-    file: Option<Arc<OpenFile>>,
-    /// A piece of the file that is being read by a thread that may wait.
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    source: Option<Source>,
     left: u64,
     under_way: Option<UnderWay>,
-    counts: Option<Arc<Counts>>,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("pieces", &self.pieces).field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// The file that pieces are read from.
+struct Source {
+    file: Arc<OpenFile>,
+    /// A piece that is being read by a thread that may wait.
+    reading: Option<BoxFuture<'static, io::Result<Bytes>>>,
+    threads: Threads,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
@@ -57,10 +71,11 @@ impl Body {
         body
     }
 
-    /// Parts of a file, to be filled by [`Body::push_part`]; `counts` hears what is sent.
+    /// Parts of a file, to be filled by [`Body::push_part`]; `counts` hears what is sent, `threads` read what is not in memory.
     #[must_use]
-    pub fn of_file(file: OpenFile, counts: Arc<Counts>) -> Self {
-        Self { file: Some(Arc::new(file)), counts: Some(counts), ..Self::default() }
+    pub fn of_file(file: OpenFile, counts: Arc<Counts>, threads: Threads) -> Self {
+        let source = Source { file: Arc::new(file), reading: None, threads, counts };
+        Self { source: Some(source), ..Self::default() }
     }
 
     /// Appends bytes.
@@ -97,39 +112,14 @@ impl Body {
         self.under_way = Some(under_way);
     }
 
-    fn poll_part(&mut self, part: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        let Some(file) = &self.file else { return Poll::Ready(Err(cut_short())) };
-        let left = part.end - part.start;
-        let length = usize::try_from(left.min(CHUNK_BYTES)).unwrap_or(0);
-        let is_last = left <= CHUNK_BYTES && !self.pieces.iter().any(|piece| matches!(piece, Piece::File(_)));
-        let mut reading = match self.reading.take() {
-            Some(reading) => reading,
-            None => match if is_last { None } else { read_cached(&file.file, part.start, length) } {
-                Some(read) => return Poll::Ready(read),
-                None => {
-                    let (file, start) = (Arc::clone(file), part.start);
-                    tokio::task::spawn_blocking(move || {
-                        let bytes = read_at(&file.file, start, length)?;
-                        if is_last { check_untouched(&file).map(|()| bytes) } else { Ok(bytes) }
-                    })
-                }
-            },
-        };
-        match Pin::new(&mut reading).poll(cx) {
-            Poll::Ready(read) => Poll::Ready(read.unwrap_or_else(|error| Err(io::Error::other(error)))),
-            Poll::Pending => {
-                self.reading = Some(reading);
-                Poll::Pending
-            }
-        }
-    }
-
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         match self.pieces.pop_front() {
             None => Poll::Ready(None),
             Some(Piece::Bytes(bytes)) => Poll::Ready(Some(Ok(bytes))),
             Some(Piece::File(mut part)) => {
-                let Poll::Ready(read) = self.poll_part(&part, cx) else {
+                let Some(source) = &mut self.source else { return Poll::Ready(Some(Err(cut_short()))) };
+                let is_last = !self.pieces.iter().any(|piece| matches!(piece, Piece::File(_)));
+                let Poll::Ready(read) = source.poll_part(&part, is_last, cx) else {
                     self.pieces.push_front(Piece::File(part));
                     return Poll::Pending;
                 };
@@ -145,13 +135,38 @@ impl Body {
     }
 }
 
+impl Source {
+    fn poll_part(&mut self, part: &Range<u64>, is_last: bool, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.reading.is_none() {
+            let left = part.end - part.start;
+            let length = usize::try_from(left.min(CHUNK_BYTES)).unwrap_or(0);
+            let ends_here = is_last && left <= CHUNK_BYTES;
+            if !ends_here && let Some(bytes) = read_cached(&self.file.file, part.start, length) {
+                return Poll::Ready(Ok(bytes));
+            }
+            let (file, threads, start) = (Arc::clone(&self.file), self.threads.clone(), part.start);
+            self.reading = Some(Box::pin(async move {
+                let read = threads.run(move || {
+                    let bytes = read_at(&file.file, start, length)?;
+                    if ends_here { check_untouched(&file).map(|()| bytes) } else { Ok(bytes) }
+                });
+                read.await.unwrap_or_else(|| Err(io::Error::other("reading panicked")))
+            }));
+        }
+        let Some(reading) = &mut self.reading else { return Poll::Pending };
+        let read = ready!(reading.as_mut().poll(cx));
+        self.reading = None;
+        Poll::Ready(read)
+    }
+}
+
 /// Reads what the kernel has in memory, without waiting for a disk; `None` where it would have to wait.
-fn read_cached(file: &File, start: u64, length: usize) -> Option<io::Result<Bytes>> {
+fn read_cached(file: &File, start: u64, length: usize) -> Option<Bytes> {
     let mut buffer = vec![0; length];
     match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut buffer)], start, ReadWriteFlags::NOWAIT) {
         Ok(read) if read > 0 => {
             buffer.truncate(read);
-            Some(Ok(buffer.into()))
+            Some(buffer.into())
         }
         // It would wait, the file system can't tell, or the file ends here: the other way finds out.
         Ok(_) | Err(_) => None,
@@ -199,8 +214,8 @@ impl http_body::Body for Body {
         if let Some(under_way) = &this.under_way {
             under_way.advance();
         }
-        if let Some(counts) = &this.counts {
-            counts.served(length);
+        if let Some(source) = &this.source {
+            source.counts.served(length);
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
@@ -238,6 +253,10 @@ mod tests {
         OpenFile { file, fingerprint }
     }
 
+    fn body_of(file: OpenFile) -> Body {
+        Body::of_file(file, Arc::default(), Threads::default())
+    }
+
     fn handle(file: &OpenFile) -> File {
         file.file.try_clone().expect("a handle")
     }
@@ -245,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn parts_of_a_file_and_bytes_come_in_order() {
         let content: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
-        let mut body = Body::of_file(file(&content), Arc::default());
+        let mut body = body_of(file(&content));
         body.push_bytes("start ");
         body.push_part(10..90_000);
         body.push_part(5..5);
@@ -260,7 +279,7 @@ mod tests {
     async fn a_file_that_gets_shorter_ends_in_an_error() {
         let shrinking = file(&[7; 50_000]);
         let other = handle(&shrinking);
-        let mut body = Body::of_file(shrinking, Arc::default());
+        let mut body = body_of(shrinking);
         body.push_part(0..50_000);
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
         other.set_len(100).expect("cut");
@@ -271,7 +290,7 @@ mod tests {
     async fn a_file_that_goes_on_growing_is_not_taken_for_whole() {
         let growing = file(&[7; 50_000]);
         let mut other = handle(&growing);
-        let mut body = Body::of_file(growing, Arc::default());
+        let mut body = body_of(growing);
         body.push_part(0..50_000);
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
         other.write_all(b"more").expect("written");
@@ -283,7 +302,7 @@ mod tests {
         let content = [7; 50_000];
         let touched = file(&content);
         let other = handle(&touched);
-        let mut body = Body::of_file(touched, Arc::default());
+        let mut body = body_of(touched);
         body.push_part(0..50_000);
         let mut permissions = other.metadata().expect("it is open").permissions();
         permissions.set_readonly(true);

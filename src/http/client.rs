@@ -119,19 +119,22 @@ fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
     lines.into_iter().rev().flat_map(split_from_right)
 }
 
-/// Splits at commas outside quotes, from the right. What is no text comes out as an element that nothing can read.
+/// Splits at commas outside quotes, from the right: a quote that a client left open can't swallow what a proxy added.
+/// What is no text comes out as an element that nothing can read.
 fn split_from_right(line: &[u8]) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    let commas = line.iter().enumerate().filter_map(move |(at, &byte)| {
-        quoted ^= byte == b'"';
-        (byte == b',' && !quoted).then_some(at)
-    });
-    let mut ends: Vec<usize> = commas.collect();
-    ends.push(line.len());
-    let starts: Vec<usize> = std::iter::once(0).chain(ends.iter().map(|end| end + 1)).collect();
-    let parts: Vec<&str> =
-        starts.iter().zip(&ends).map(|(&start, &end)| std::str::from_utf8(&line[start..end]).unwrap_or("?").trim()).collect();
-    parts.into_iter().rev().filter(|part| !part.is_empty())
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let mut quoted = false;
+        let comma = line.iter().rposition(|&byte| {
+            quoted ^= byte == b'"';
+            byte == b',' && !quoted
+        });
+        rest = comma.map(|at| &line[..at]);
+        let element = comma.map_or(line, |at| &line[at + 1..]);
+        Some(std::str::from_utf8(element).unwrap_or("?").trim())
+    })
+    .filter(|element| !element.is_empty())
 }
 
 /// The value of a parameter of one element of `Forwarded`, without its quotes; names are compared without case.
@@ -274,5 +277,17 @@ mod tests {
         assert_eq!(client(ForwardedBy::Auto, "127.0.0.1", &lines), ("192.0.2.1".to_owned(), Scheme::Http));
         assert_eq!(client(ForwardedBy::XForwardedFor, "127.0.0.1", &lines), ("192.0.2.1".to_owned(), Scheme::Http));
         assert_eq!(client(ForwardedBy::Forwarded, "127.0.0.1", &lines), ("203.0.113.9".to_owned(), Scheme::Https));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_client_can_put_nothing_right_of_what_the_proxy_adds(theirs in "[ -~]{0,60}") {
+            for (name, ours) in [("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1")] {
+                let lines = [(name, theirs.as_str()), (name, ours)];
+                proptest::prop_assert_eq!(address("127.0.0.1", &lines), "192.0.2.1");
+                let one_line = format!("{theirs}, {ours}");
+                proptest::prop_assert_eq!(address("127.0.0.1", &[(name, &one_line)]), "192.0.2.1");
+            }
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use jiff::Timestamp;
+use std::time::UNIX_EPOCH;
 
 use crate::model::Fingerprint;
 
@@ -35,11 +36,10 @@ impl Validators {
         Self { etag, last_modified: u64::try_from(mtime_ns.div_euclid(1_000_000_000)).ok() }
     }
 
-    /// `Last-Modified`; never later than `now` (RFC 9110 section 8.8.2.1).
+    /// `Last-Modified`, in seconds since 1970; never later than `now` (RFC 9110 section 8.8.2.1).
     #[must_use]
-    pub fn last_modified(&self, now: SystemTime) -> Option<SystemTime> {
-        let time = UNIX_EPOCH.checked_add(Duration::from_secs(self.last_modified?))?;
-        (time < latest_date()).then(|| time.min(now))
+    pub fn last_modified(&self, now: Timestamp) -> Option<u64> {
+        Some(self.last_modified?.min(seconds(now)))
     }
 
     /// Evaluates the conditions of a GET or HEAD in the order of RFC 9110 section 13.2.2.
@@ -69,14 +69,13 @@ impl Validators {
     /// Whether `Range` counts, by `If-Range` (RFC 9110 section 13.1.5): the tag must be the same, or the time exactly so
     /// and old enough to be sure that nothing was written in the same second.
     #[must_use]
-    pub fn allow_range(&self, headers: &HeaderMap, now: SystemTime) -> bool {
+    pub fn allow_range(&self, headers: &HeaderMap, now: Timestamp) -> bool {
         let Some(value) = headers.get(IF_RANGE) else { return true };
         if value.as_bytes().ends_with(b"\"") {
             return value.as_bytes() == self.etag.as_bytes();
         }
         let (Some(date), Some(modified)) = (date(headers, &IF_RANGE), self.last_modified) else { return false };
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        date == modified && modified.saturating_add(1) < now
+        date == modified && modified.saturating_add(1) < seconds(now)
     }
 
     fn matches_any(&self, headers: &HeaderMap, name: &HeaderName, comparison: Comparison) -> bool {
@@ -124,9 +123,8 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-/// The end of the year 9999: an HTTP date has four digits for the year.
-fn latest_date() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(253_402_300_799)
+fn seconds(time: Timestamp) -> u64 {
+    u64::try_from(time.as_second()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -141,6 +139,10 @@ mod tests {
 
     fn validators() -> Validators {
         Validators::of(&Fingerprint { size: 16, mtime_ns: MTIME * 1_000_000_000 + 5, ctime_ns: 255, inode: 1 })
+    }
+
+    fn time(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("a time")
     }
 
     fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
@@ -191,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_range_counts_only_of_the_same_content() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_793_491_200 + 60);
+        let now = time(MTIME + 60);
         for (value, counts) in [
             ("TAG", true),
             ("W/TAG", false),
@@ -204,16 +206,15 @@ mod tests {
             assert_eq!(validators().allow_range(&headers(&[(IF_RANGE, value)]), now), counts, "{value}");
         }
         assert!(validators().allow_range(&HeaderMap::new(), now));
-        let at_once = UNIX_EPOCH + Duration::from_secs(1_793_491_200);
+        let at_once = time(MTIME);
         assert!(!validators().allow_range(&headers(&[(IF_RANGE, DATE)]), at_once));
     }
 
     #[test]
     fn times_that_http_cannot_write_are_left_out() {
         let at = |mtime_ns| Validators::of(&Fingerprint { size: 1, mtime_ns, ctime_ns: 0, inode: 1 });
-        let now = UNIX_EPOCH + Duration::from_secs(1_000);
-        assert_eq!(at(-1).last_modified(now), None);
-        assert_eq!(at(5_000_000_000).last_modified(now), Some(UNIX_EPOCH + Duration::from_secs(5)));
-        assert_eq!(at(i64::MAX).last_modified(now), Some(now));
+        assert_eq!(at(-1).last_modified(time(1_000)), None);
+        assert_eq!(at(5_000_000_000).last_modified(time(1_000)), Some(5));
+        assert_eq!(at(i64::MAX).last_modified(time(1_000)), Some(1_000));
     }
 }

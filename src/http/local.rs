@@ -12,6 +12,7 @@ use super::conditional::{Validators, Verdict};
 use super::metrics::Counts;
 use super::range::{self, Wanted};
 use super::response::{Description, content_range};
+use super::threads::Threads;
 use crate::decide::Why;
 use crate::model::TreePath;
 use crate::tree::OpenFile;
@@ -23,10 +24,10 @@ pub fn answer(
     path: &TreePath<'_>,
     why: Why,
     (method, headers): (&Method, &HeaderMap),
-    counts: &Arc<Counts>,
+    (counts, threads): (&Arc<Counts>, &Threads),
     now: Timestamp,
 ) -> Response<Body> {
-    let (validators, now) = (Validators::of(&opened.fingerprint), now.into());
+    let validators = Validators::of(&opened.fingerprint);
     let description = Description { content_type: content_type(path), validators: &validators, why, now };
     match validators.judge(headers) {
         Verdict::NotModified => return description.not_modified(),
@@ -37,7 +38,7 @@ pub fn answer(
     // Ranges are defined for GET only (RFC 9110 section 14.2).
     let ranged = method == Method::GET && validators.allow_range(headers, now);
     let wanted = if ranged { range::wanted(headers, size) } else { Wanted::Whole };
-    let mut body = Body::of_file(opened, Arc::clone(counts));
+    let mut body = Body::of_file(opened, Arc::clone(counts), threads.clone());
     match wanted {
         Wanted::Nothing => description.range_not_satisfiable(size),
         Wanted::Whole => {

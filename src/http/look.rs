@@ -1,12 +1,7 @@
-//! What may wait for the file system: done on a thread that may wait, and given up when it takes too long.
-
-use std::time::Duration;
+//! Looking at what the trees have at a path. It may wait for the file system.
 
 use crate::model::{Fingerprint, TreePath};
 use crate::tree::{Kind, LookError, Root};
-
-/// How long the file system may take to say what is there; a remote one may never do so.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// What the file system has at a path.
 #[derive(Debug)]
@@ -38,34 +33,5 @@ pub fn see(public: &Root, application: Option<&Root>, path: &TreePath<'_>, is_di
         Some(Ok(look)) if look.kind == Kind::File && !is_directory => Seen::NotPublic,
         Some(Err(LookError::Away | LookError::Other(_))) => Seen::Away,
         _ => Seen::Nothing,
-    }
-}
-
-/// Does some work with the file system.
-pub async fn wait<T: Away + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::time::timeout(MAX_WAIT, tokio::task::spawn_blocking(work)).await {
-        Ok(Ok(done)) => done,
-        Ok(Err(_)) | Err(_) => {
-            tracing::warn!("the file system did not answer in time");
-            T::away()
-        }
-    }
-}
-
-/// What can say that a tree is not there: that is what counts when the file system did not answer.
-pub trait Away {
-    /// That value.
-    fn away() -> Self;
-}
-
-impl Away for Seen {
-    fn away() -> Self {
-        Self::Away
-    }
-}
-
-impl<T> Away for Result<T, LookError> {
-    fn away() -> Self {
-        Err(LookError::Away)
     }
 }

@@ -25,6 +25,7 @@ pub mod response;
 pub mod route;
 pub mod router;
 pub mod site;
+pub mod threads;
 
 use std::net::SocketAddr;
 

@@ -93,10 +93,10 @@ mod tests {
     use super::*;
 
     fn index() -> Index {
-        let row = |name: &str, size| Row {
+        let row = |name: &str, size: Option<u64>| Row {
             name: name.to_owned(),
             href: name.replace('<', "%3C"),
-            is_directory: size == None,
+            is_directory: size.is_none(),
             size,
             modified: Timestamp::UNIX_EPOCH,
         };

@@ -180,4 +180,18 @@ mod tests {
         assert_eq!(parse(&long), Err(Error::TooLong));
         assert_eq!(parse(&long[..100]), Ok(None));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_a_header_is_never_longer_than_what_came(
+            start in 0..3_usize,
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+        ) {
+            let start: &[u8] = [b"PROXY TCP4 ", v2::PROTOCOL_PREFIX, b""][start];
+            let whole = [start, &bytes].concat();
+            if let Ok(Some((_, length))) = parse(&whole) {
+                proptest::prop_assert!(length <= whole.len());
+            }
+        }
+    }
 }

@@ -92,22 +92,23 @@ mod tests {
     #[test]
     fn ranges_are_read_as_rfc_9110_writes_them() {
         for (range, parts) in [
-            ("bytes=0-0", &[0..1][..]),
-            ("bytes=0-499", &[0..500]),
-            ("bytes=500-", &[500..1000]),
-            ("bytes=-300", &[700..1000]),
-            ("bytes=-5000", &[0..1000]),
-            ("bytes=0-99999", &[0..1000]),
-            ("bytes=0-18446744073709551615", &[0..1000]),
-            ("bytes=0-99999999999999999999999", &[0..1000]),
-            ("bytes=999-", &[999..1000]),
-            ("Bytes=0-1", &[0..2]),
-            ("bytes= 0-1 , 5-6", &[0..2, 5..7]),
-            ("bytes=5-6,0-1", &[5..7, 0..2]),
-            ("bytes=0-1,,2000-,", &[0..2]),
-            ("bytes=0-1,2-3", &[0..2, 2..4]),
+            ("bytes=0-0", &[(0, 1)][..]),
+            ("bytes=0-499", &[(0, 500)]),
+            ("bytes=500-", &[(500, 1000)]),
+            ("bytes=-300", &[(700, 1000)]),
+            ("bytes=-5000", &[(0, 1000)]),
+            ("bytes=0-99999", &[(0, 1000)]),
+            ("bytes=0-18446744073709551615", &[(0, 1000)]),
+            ("bytes=0-99999999999999999999999", &[(0, 1000)]),
+            ("bytes=999-", &[(999, 1000)]),
+            ("Bytes=0-1", &[(0, 2)]),
+            ("bytes= 0-1 , 5-6", &[(0, 2), (5, 7)]),
+            ("bytes=5-6,0-1", &[(5, 7), (0, 2)]),
+            ("bytes=0-1,,2000-,", &[(0, 2)]),
+            ("bytes=0-1,2-3", &[(0, 2), (2, 4)]),
         ] {
-            assert_eq!(asked(range, 1000), Wanted::Parts(parts.to_vec()), "{range}");
+            let parts = parts.iter().map(|&(start, end)| start..end).collect();
+            assert_eq!(asked(range, 1000), Wanted::Parts(parts), "{range}");
         }
     }
 
@@ -153,5 +154,16 @@ mod tests {
         let many = |n: u64| format!("bytes={}", (0..n).map(|i| format!("{0}-{0}", i * 2)).collect::<Vec<_>>().join(","));
         assert!(matches!(asked(&many(64), 1000), Wanted::Parts(parts) if parts.len() == 64));
         assert_eq!(asked(&many(65), 1000), Wanted::Whole);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn parts_lie_within_the_file_and_don_t_overlap(range in "(bytes=)?[0-9,\\- ]{0,40}", size in 0_u64..100) {
+            if let Wanted::Parts(parts) = asked(&range, size) {
+                let sum: u64 = parts.iter().map(|part| part.end - part.start).sum();
+                proptest::prop_assert!(!parts.is_empty() && sum <= size);
+                proptest::prop_assert!(parts.iter().all(|part| part.start < part.end && part.end <= size));
+            }
+        }
     }
 }

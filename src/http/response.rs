@@ -1,6 +1,6 @@
 //! Answers: one constructor for each kind.
 
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
@@ -8,6 +8,7 @@ use http::header::{
     HeaderName, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
 
 use super::accept::{self, Form};
 use super::body::Body;
@@ -104,7 +105,7 @@ pub struct Description<'a> {
     /// Why it is not at a mirror.
     pub why: Why,
     /// What time it is.
-    pub now: SystemTime,
+    pub now: Timestamp,
 }
 
 impl Description<'_> {
@@ -117,7 +118,8 @@ impl Description<'_> {
         if let Ok(etag) = HeaderValue::try_from(&self.validators.etag) {
             headers.insert(ETAG, etag);
         }
-        if let Some(time) = self.validators.last_modified(self.now)
+        if let Some(seconds) = self.validators.last_modified(self.now)
+            && let Some(time) = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
             && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(time))
         {
             headers.insert(LAST_MODIFIED, date);

@@ -14,13 +14,14 @@ use tokio::sync::mpsc;
 use super::body::Body;
 use super::client::{Client, Trust};
 use super::listener::Origin;
-use super::look::{Seen, see, wait};
+use super::look::{Seen, see};
 use super::metrics::{Counts, Other};
 use super::missing::Missing;
 use super::page::{Index, Row};
 use super::range::{self, Wanted};
 use super::ranker::{Ranked, Ranker};
 use super::route::Route;
+use super::threads::Threads;
 use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
@@ -66,6 +67,7 @@ pub struct Site {
     makings: Makings,
     ranker: Ranker,
     missing: Missing,
+    threads: Threads,
 }
 
 /// A request, as far as it is understood.
@@ -89,7 +91,7 @@ impl Site {
     #[must_use]
     pub fn new(makings: Makings) -> Self {
         let ranker = Ranker::new(&makings.snapshot, &makings.counts);
-        Self { makings, ranker, missing: Missing::default() }
+        Self { makings, ranker, missing: Missing::default(), threads: Threads::default() }
     }
 
     /// The instance's name.
@@ -210,7 +212,8 @@ impl Site {
         let Makings { trees, snapshot, application_access, .. } = &self.makings;
         let application = trees.application.clone().filter(|_| *application_access == ApplicationAccess::Open);
         let (public, path, is_directory) = (trees.public.clone(), asked.path.clone().into_owned(), asked.is_directory);
-        let seen = wait(move || see(&public, application.as_ref(), &path, is_directory)).await;
+        let look = move || see(&public, application.as_ref(), &path, is_directory);
+        let seen = self.threads.run_in_time(look).await.unwrap_or(Seen::Away);
         let entry = if asked.is_directory { None } else { snapshot.file(asked.path) };
         let standing = match (seen, entry) {
             (Seen::Public(seen), Some(entry)) => Standing::Public { entry, as_recorded: entry.matches(&seen) },
@@ -255,11 +258,11 @@ impl Site {
         let root = if why == Why::NotPublic { trees.application.as_ref() } else { Some(&trees.public) };
         let Some(root) = root.cloned() else { return self.not_found(asked) };
         let path = asked.path.clone().into_owned();
-        match wait(move || root.open_file(&path)).await {
+        match self.threads.run_in_time(move || root.open_file(&path)).await.unwrap_or(Err(LookError::Away)) {
             Ok(opened) => {
                 counts.local(why);
                 let head = (&asked.request.method, &asked.request.headers);
-                local::answer(opened, asked.path, why, head, counts, now)
+                local::answer(opened, asked.path, why, head, (counts, &self.threads), now)
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
             Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),
@@ -277,7 +280,8 @@ impl Site {
             );
         }
         let (public, path) = (self.makings.trees.public.clone(), asked.path.clone().into_owned());
-        match wait(move || public.list(&path, MAX_ENTRIES + 1)).await {
+        let list = move || public.list(&path, MAX_ENTRIES + 1);
+        match self.threads.run_in_time(list).await.unwrap_or(Err(LookError::Away)) {
             Ok(items) => {
                 self.makings.counts.other(Other::Index);
                 response::index(&self.page(asked.path, items), &asked.request.headers)

@@ -170,7 +170,7 @@ impl Index {
         self.events().await?;
         // Many files that are written at once are looked at less often.
         let every = 1 + self.intake.moving.len() / MOVING_A_PULSE;
-        if self.pulses as usize % every == 0 {
+        if (self.pulses as usize).is_multiple_of(every) {
             let walks = self.intake.look_at_moving().await?;
             self.want_walks(walks);
         }

@@ -164,7 +164,7 @@ fn report_of(
 }
 
 fn ending(walked: &Walked, is_still: bool, is_whole: bool, intake: &Intake) -> Ending {
-    let known = intake.inventory.snapshot().file_count() as u64;
+    let known = intake.inventory.snapshot().file_count();
     match walked.outcome {
         _ if !is_still => Ending::Away(intake.trees.public.absence()),
         Err(absence) => Ending::Away(absence),

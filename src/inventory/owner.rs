@@ -127,8 +127,10 @@ impl Owner {
 
     fn reload(&mut self) -> Result<(), Error> {
         self.behind = true;
-        let mut filling = self.snapshot.filling();
-        let contents = self.store.load(&mut |path, entry| filling.add(path, &entry))?;
+        let (mut filling, mut other) = (self.snapshot.filling(), self.snapshot.filling());
+        let contents =
+            self.store.load(&mut [&mut |path, entry| filling.add(path, entry), &mut |path, entry| other.add(path, entry)])?;
+        filling.append(other);
         self.snapshot.replace_files(filling);
         let (generation, mut members) = self.members();
         for member in &mut members {

@@ -13,11 +13,12 @@ use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath
 
 /// What keeps the inventory.
 pub trait Store: Send {
-    /// Reads everything that a snapshot needs, in one consistent view; files go to `visit`, in no particular order.
+    /// Reads everything that a snapshot needs, in one consistent view. Each file goes to one of the `sinks` at least, or to
+    /// two of them; a store that can do so reads with a thread for each sink.
     ///
     /// # Errors
     /// When the store fails or is damaged.
-    fn load(&mut self, visit: &mut dyn FnMut(&TreePath<'_>, FileEntry)) -> Result<Contents, Error>;
+    fn load(&mut self, sinks: &mut [&mut Sink<'_>]) -> Result<Contents, Error>;
 
     /// What was committed after `after`, by whomever.
     ///
@@ -141,6 +142,10 @@ pub trait Store: Send {
     /// When the store fails.
     fn close(&mut self) -> Result<(), Error>;
 }
+
+/// What takes a file while a store is loaded: the bytes of its path, as the store has them, and what is kept of it. A path
+/// that breaks the rules of [`TreePath`] is never asked for, so it isn't checked here, where there are millions.
+pub type Sink<'a> = dyn FnMut(&[u8], &FileEntry) + Send + 'a;
 
 /// The most holds that may stand at a time: each request is compared with them, and an administrator who needs more wants
 /// a directory.

@@ -74,11 +74,12 @@ impl Table {
 
     /// Replaces everything. One thread at a time.
     pub(super) fn replace(&self, filling: Filling) {
-        for (place, rows) in self.shards.iter().zip(filling.shards) {
-            if rows.is_empty() && place.load().tags.is_empty() {
+        let mut filled = filling.groups.into_iter().flat_map(Group::into_shards);
+        for place in &self.shards {
+            let new = filled.next().unwrap_or_default();
+            if new.tags.is_empty() && place.load().tags.is_empty() {
                 continue;
             }
-            let new = Shard::from_rows(rows);
             let added = new.tags.len() as u64;
             let old = place.swap(Arc::new(new));
             self.count.fetch_add(added, Ordering::Relaxed);
@@ -88,11 +89,14 @@ impl Table {
 
     /// Begins a replacement.
     pub(super) fn filling(&self) -> Filling {
-        Filling { hasher: self.hasher, shards: vec![Vec::new(); self.shards.len()].into_boxed_slice() }
+        Filling {
+            hasher: self.hasher,
+            groups: (0..1_u64 << GROUP_BITS).map(|first| Group { first, rows: Vec::new() }).collect(),
+        }
     }
 
     fn key(&self, path: &TreePath<'_>) -> Key {
-        key(&self.hasher, path)
+        key(&self.hasher, path.as_bytes())
     }
 }
 
@@ -100,21 +104,58 @@ impl Table {
 const SHARD_OVERHEAD_BYTES: usize = 64;
 
 /// A table's next content, while it is being read from the store.
+///
+/// Rows are gathered by groups of shards first and sorted then: to put each into its shard at once would miss the
+/// processor's caches at every row.
 pub(super) struct Filling {
     hasher: SipHasher13,
-    shards: Box<[Vec<(Key, Slot)>]>,
+    groups: Box<[Group]>,
 }
+
+/// The number of groups, as a power of two: few enough that the end of each stays in the cache, and enough that one fits
+/// into it as a whole.
+const GROUP_BITS: u32 = 7;
 
 impl Filling {
     /// Adds a file.
-    pub(super) fn add(&mut self, path: &TreePath<'_>, entry: &FileEntry) {
+    pub(super) fn add(&mut self, path: &[u8], entry: &FileEntry) {
         let key = key(&self.hasher, path);
-        self.shards[key.shard()].push((key, Slot::new(key, entry)));
+        self.groups[key.shard() >> (SHARD_BITS - GROUP_BITS)].rows.push((key, Slot::new(key, entry)));
+    }
+
+    /// Adds what another filling of the same table has.
+    pub(super) fn append(&mut self, other: Self) {
+        for (group, more) in self.groups.iter_mut().zip(other.groups) {
+            group.rows.extend(more.rows);
+        }
     }
 }
 
-fn key(hasher: &SipHasher13, path: &TreePath<'_>) -> Key {
-    let hash = hasher.hash(path.as_bytes());
+/// The rows of neighbouring shards.
+struct Group {
+    /// Its place among the groups.
+    first: u64,
+    rows: Vec<(Key, Slot)>,
+}
+
+impl Group {
+    /// Its shards, empty ones too.
+    fn into_shards(mut self) -> impl Iterator<Item = Shard> {
+        self.rows.sort_unstable_by_key(|(key, _)| (key.shard(), key.order()));
+        self.rows.dedup_by_key(|(key, _)| *key);
+        let mut from = 0;
+        (0..1_usize << (SHARD_BITS - GROUP_BITS)).map(move |number| {
+            let shard = (self.first << (SHARD_BITS - GROUP_BITS)) as usize + number;
+            let count = self.rows[from..].partition_point(|(key, _)| key.shard() == shard);
+            let rows = &self.rows[from..from + count];
+            from += count;
+            Shard { tags: rows.iter().map(|(key, _)| key.tag).collect(), slots: rows.iter().map(|(_, slot)| *slot).collect() }
+        })
+    }
+}
+
+fn key(hasher: &SipHasher13, path: &[u8]) -> Key {
+    let hash = hasher.hash(path);
     Key { top: hash.h1, tag: hash.h2 }
 }
 
@@ -172,12 +213,6 @@ impl Shard {
             at -= 1;
         }
         Some(at)
-    }
-
-    fn from_rows(mut rows: Vec<(Key, Slot)>) -> Self {
-        rows.sort_unstable_by_key(|(key, _)| key.order());
-        rows.dedup_by_key(|(key, _)| *key);
-        Self { tags: rows.iter().map(|(key, _)| key.tag).collect(), slots: rows.iter().map(|(_, slot)| *slot).collect() }
     }
 
     fn merged(&self, changes: &[(Key, Option<Slot>)]) -> Self {
@@ -321,7 +356,10 @@ mod tests {
     fn many_files_are_found_and_others_are_not() {
         let table = Table::new((1, 2));
         let mut filling = table.filling();
-        (0..100_000).for_each(|n| filling.add(&path(n), &entry(n)));
+        (0..60_000).for_each(|n| filling.add(path(n).as_bytes(), &entry(n)));
+        let mut more = table.filling();
+        (50_000..100_000).for_each(|n| more.add(path(n).as_bytes(), &entry(n)));
+        filling.append(more);
         table.replace(filling);
         assert_eq!(table.len(), 100_000);
         for n in 0..100_000 {
@@ -334,9 +372,9 @@ mod tests {
 
     #[test]
     fn a_full_shard_finds_what_it_has_at_both_ends() {
-        let rows =
-            |tags: &[u64]| tags.iter().map(|&tag| (Key { top: 7, tag }, Slot::new(Key { top: 7, tag }, &entry(1)))).collect();
-        let shard = Shard::from_rows(rows(&[0, 1, 2, u64::MAX - 1, u64::MAX]));
+        let tags = [0, 1, 2, u64::MAX - 1, u64::MAX];
+        let rows = tags.map(|tag| (Key { top: 7, tag }, Some(Slot::new(Key { top: 7, tag }, &entry(1)))));
+        let shard = Shard::default().merged(&rows);
         for (tag, found) in
             [(0, Some(0)), (2, Some(2)), (3, None), (u64::MAX, Some(4)), (u64::MAX - 1, Some(3)), (1 << 63, None)]
         {
@@ -346,23 +384,50 @@ mod tests {
         assert_eq!(Shard::default().find(Key { top: 7, tag: 0 }), None);
     }
 
+    #[test]
+    fn batches_put_in_replace_and_take_out() {
+        let table = Table::new((3, 4));
+        let mut map = BTreeMap::new();
+        for batch in 0..10_u32 {
+            let changes: Vec<(u32, Option<u32>)> =
+                (0..5000).map(|n| (n * (batch + 1) % 20_000, (n % 7 > 0).then_some(batch * 5000 + n))).collect();
+            table.apply(changes.iter().map(|&(n, version)| (path(n), version.map(entry))));
+            for (n, version) in changes {
+                match version {
+                    Some(version) => map.insert(n, version),
+                    None => map.remove(&n),
+                };
+            }
+            assert_eq!(table.len(), map.len() as u64);
+        }
+        assert!((0..20_000).all(|n| table.get(&path(n)) == map.get(&n).copied().map(entry)));
+    }
+
     proptest! {
         #[test]
-        fn a_table_is_a_map(batches in prop::collection::vec(prop::collection::vec((0_u32..60, prop::option::of(0_u32..1000)), 0..40), 0..8)) {
-            let table = Table::new((3, 4));
+        fn a_shard_is_a_map(
+            batches in prop::collection::vec(prop::collection::vec((0_u64..40, 0_u64..2, prop::option::of(0_u32..1000)), 0..40), 0..8)
+        ) {
+            let mut shard = Shard::default();
             let mut map = BTreeMap::new();
             for batch in batches {
-                table.apply(batch.iter().map(|&(n, version)| (path(n), version.map(entry))));
-                for (n, version) in batch {
+                let key = |tag: u64, rest: u64| Key { top: rest, tag: tag * (u64::MAX / 39) };
+                let changes: Vec<_> = batch
+                    .iter()
+                    .map(|&(tag, rest, version)| (key(tag, rest), version.map(|version| Slot::new(key(tag, rest), &entry(version)))))
+                    .collect();
+                shard = shard.merged(&changes);
+                for (tag, rest, version) in batch {
                     match version {
-                        Some(version) => map.insert(n, version),
-                        None => map.remove(&n),
+                        Some(version) => map.insert((tag, rest), version),
+                        None => map.remove(&(tag, rest)),
                     };
                 }
-                for n in 0..60 {
-                    prop_assert_eq!(table.get(&path(n)), map.get(&n).copied().map(entry));
+                for (tag, rest) in (0..40).flat_map(|tag| [(tag, 0), (tag, 1)]) {
+                    let found = shard.find(key(tag, rest)).map(|at| shard.slots[at].entry());
+                    prop_assert_eq!(found, map.get(&(tag, rest)).copied().map(entry));
                 }
-                prop_assert_eq!(table.len(), map.len() as u64);
+                prop_assert_eq!(shard.tags.len(), map.len());
             }
         }
     }

@@ -2,6 +2,9 @@
 
 use super::country::{Continent, Country};
 
+/// The Earth's mean radius in kilometres (IUGG).
+const MEAN_RADIUS_KM: f64 = 6_371.008_8;
+
 /// A point on the Earth's surface, in degrees (WGS 84).
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
 pub struct Point {
@@ -18,15 +21,14 @@ impl Point {
         ((-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude)).then_some(Self { latitude, longitude })
     }
 
-    /// The great-circle distance in kilometres, by the haversine formula on a sphere of the Earth's mean radius
-    /// (6,371.0088 km, IUGG). Off by at most 0.6 % from the ellipsoid.
+    /// The great-circle distance in kilometres, by the haversine formula on a sphere of the Earth's mean radius. Off by at most 0.6 % from the ellipsoid.
     #[must_use]
     pub fn distance_km(self, other: Self) -> f64 {
         let (lat_a, lat_b) = (self.latitude.to_radians(), other.latitude.to_radians());
         let half_lat = (lat_b - lat_a) / 2.0;
         let half_lon = (other.longitude - self.longitude).to_radians() / 2.0;
         let a = half_lat.sin().powi(2) + lat_a.cos() * lat_b.cos() * half_lon.sin().powi(2);
-        2.0 * 6_371.0088 * a.sqrt().min(1.0).asin()
+        2.0 * MEAN_RADIUS_KM * a.sqrt().min(1.0).asin()
     }
 }
 

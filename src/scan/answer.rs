@@ -1,5 +1,6 @@
 //! What a server says, and what it means: answers about files, and the many ways to have none.
 
+use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -52,6 +53,9 @@ pub enum Failure {
     /// It was not asked.
     #[error("too many questions in a row had no answer")]
     GivenUp,
+    /// The server can't show that it is who it should be.
+    #[error("it is not trusted: {0}")]
+    Untrusted(String),
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,
@@ -66,7 +70,7 @@ pub enum Failure {
 impl Failure {
     /// Whether the server as a whole is in trouble, and not just this path.
     pub(super) fn is_of_the_server(&self) -> bool {
-        self.may_pass() || matches!(self, Self::Timeout | Self::LeftAlone | Self::GivenUp)
+        self.may_pass() || matches!(self, Self::Timeout | Self::Untrusted(_) | Self::LeftAlone | Self::GivenUp)
     }
 
     /// Whether a second try may do better. A server that is too slow is not asked again: that costs the most.
@@ -74,7 +78,13 @@ impl Failure {
         match self {
             Self::Status(status) => matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504),
             Self::Connect(_) | Self::Broken(_) => true,
-            Self::Timeout | Self::LeftAlone | Self::GivenUp | Self::Redirect(_) | Self::Circles | Self::TooLarge(_) => false,
+            Self::Timeout
+            | Self::Untrusted(_)
+            | Self::LeftAlone
+            | Self::GivenUp
+            | Self::Redirect(_)
+            | Self::Circles
+            | Self::TooLarge(_) => false,
         }
     }
 }
@@ -115,7 +125,9 @@ pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 
 /// What the library's error means.
 pub(super) fn failure(error: &reqwest::Error) -> Failure {
-    if error.is_connect() {
+    if is_untrusted(error) {
+        Failure::Untrusted(cause(error))
+    } else if error.is_connect() {
         Failure::Connect(cause(error))
     } else if error.is_timeout() {
         Failure::Timeout
@@ -124,8 +136,17 @@ pub(super) fn failure(error: &reqwest::Error) -> Failure {
     }
 }
 
+/// Whether a certificate was refused, somewhere in the causes of an error.
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    // What an I/O error was made of is not its source, but inside it.
+    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+        || inside.is_some_and(|inside| is_untrusted(inside))
+        || error.source().is_some_and(is_untrusted)
+}
+
 /// The innermost cause: the library's outer layers only repeat the URL.
-fn cause(error: &dyn std::error::Error) -> String {
+fn cause(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -134,7 +155,7 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 /// The whole chain of an error, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

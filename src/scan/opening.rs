@@ -58,9 +58,9 @@ pub(super) async fn check_refusal(session: &Session) -> Result<(), String> {
         Answer::Copy(_) => {
             Err("the server answers 200 for a file that can't exist, so that its answers prove nothing".to_owned())
         }
-        Answer::Unclear(failure @ (Failure::LeftAlone | Failure::GivenUp | Failure::Timeout | Failure::Connect(_))) => {
-            Err(failure.to_string())
-        }
+        Answer::Unclear(
+            failure @ (Failure::LeftAlone | Failure::GivenUp | Failure::Timeout | Failure::Untrusted(_) | Failure::Connect(_)),
+        ) => Err(failure.to_string()),
         Answer::Missing | Answer::Unclear(_) => Ok(()),
     }
 }

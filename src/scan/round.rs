@@ -146,9 +146,10 @@ impl Scanner {
         holdings: Option<RoaringBitmap>,
     ) -> Result<(), inventory::Error> {
         if mode == Mode::DryRun {
-            let after = holdings.as_ref().unwrap_or(before);
-            let limit = self.settings.limits.told;
-            report.changes = Some(Changes::between(before, after, plan.scope(), &self.inventory, limit).await?);
+            if let Some(after) = &holdings {
+                let limit = self.settings.limits.told;
+                report.changes = Some(Changes::between(before, after, plan.scope(), &self.inventory, limit).await?);
+            }
             return Ok(());
         }
         let record = ScanRecord {

@@ -71,11 +71,13 @@ impl Trees {
     /// Looks again whether the folders are there, the link roots included. True if one of the two trees is not what it was.
     /// It asks the file system, which may take its time.
     pub fn refresh(&self) -> bool {
-        let is_tree = |anchor: &Arc<anchor::Anchor>| {
-            [Some(&self.public), self.application.as_ref()].into_iter().flatten().any(|root| Arc::ptr_eq(&root.anchor, anchor))
-        };
-        let changed = self.public.bounds.anchors.iter().filter(|anchor| anchor.refresh());
-        changed.fold(false, |so_far, anchor| so_far || is_tree(anchor))
+        let trees = [Some(&self.public), self.application.as_ref()];
+        let is_tree = |anchor| trees.into_iter().flatten().any(|root| Arc::ptr_eq(&root.anchor, anchor));
+        let mut is_other = false;
+        for anchor in &self.public.bounds.anchors {
+            is_other |= anchor.refresh() && is_tree(anchor);
+        }
+        is_other
     }
 
     /// Whether a folder that links may lead to had files and is away now: then links that lead nowhere prove nothing.

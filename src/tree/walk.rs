@@ -208,10 +208,8 @@ impl<V: Visitor> Walk<'_, V> {
                 continue;
             }
             count += 1;
-            match self.entry(frame.handle.as_fd(), &frame.path, name, entry.file_type())? {
-                Some(below) => frame.directories.push(below),
-                None => {}
-            }
+            let below = self.entry(frame.handle.as_fd(), &frame.path, name, entry.file_type())?;
+            frame.directories.extend(below);
         }
         ControlFlow::Continue(Ok(count))
     }

@@ -84,7 +84,12 @@ impl Look<'_> {
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             if missing {
                 let text = format!("there is no folder {}", path.display());
-                self.tell(Severity::Warning, key, text, "what lies in it is answered with 503 until it is there (mounted, or made)");
+                self.tell(
+                    Severity::Warning,
+                    key,
+                    text,
+                    "what lies in it is answered with 503 until it is there (mounted, or made)",
+                );
             } else {
                 self.tell(Severity::Error, key, format!("{} can't be looked at: {error}", path.display()), ACCESS);
             }
@@ -140,25 +145,38 @@ impl Look<'_> {
         let at_least = if survey.is_whole { "" } else { "at least " };
         let mut some = |seen: &survey::Seen, severity, key: &str, what: &str, advice: &str| {
             if seen.count > 0 {
-                let text = format!("{at_least}{} {what}, the first: {}", grouped(seen.count), seen.first);
+                let text = format!("{what}: {at_least}{}, the first is {}", grouped(seen.count), seen.first);
                 self.tell(severity, key, text, advice);
             }
         };
-        some(&survey.unreadable, Severity::Error, "tree.public", "files or folders can't be read", ACCESS);
+        some(&survey.unreadable, Severity::Error, "tree.public", "files or folders that can't be read", ACCESS);
         let links = "they are answered with 404; name the folders where they end in tree.link-roots, if that is meant";
-        some(&survey.forbidden, Severity::Warning, "tree.symlinks", "links lead where none may, or nowhere", links);
-        some(&survey.bad_names, Severity::Hint, "tree.public", "names can't stand in a URL", "nobody can ask for them; rename them");
-        let future = "they count as new from the moment at which they are noticed; is this machine's clock, or the uploader's, right?";
-        some(&survey.future, Severity::Hint, "tree.public", "files are from the future", future);
+        some(&survey.forbidden, Severity::Warning, "tree.symlinks", "links that lead where none may, or nowhere", links);
+        some(
+            &survey.bad_names,
+            Severity::Hint,
+            "tree.public",
+            "names that can't stand in a URL",
+            "nobody can ask for them; rename them",
+        );
+        let future =
+            "they count as new from the moment at which they are noticed; is this machine's clock, or the uploader's, right?";
+        some(&survey.future, Severity::Hint, "tree.public", "files from the future", future);
         if survey.files == 0 && survey.is_whole {
-            self.tell(Severity::Warning, "tree.public", "there are folders, but no file in them", "is something mounted elsewhere?");
+            self.tell(
+                Severity::Warning,
+                "tree.public",
+                "there are folders, but no file in them",
+                "is something mounted elsewhere?",
+            );
         }
         self.watches(survey.directories);
     }
 
     /// Each folder that is watched takes one of a limited number of the kernel's.
     fn watches(&mut self, directories: u64) {
-        let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok().and_then(|text| text.trim().parse().ok());
+        let limit =
+            std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok().and_then(|text| text.trim().parse().ok());
         if let Some(limit) = limit.filter(|&limit: &u64| directories > limit) {
             let text = format!("{} folders, but the kernel watches {} at most", grouped(directories), grouped(limit));
             let advice = "changes in the others are found by the walk only; raise it: sysctl fs.inotify.max_user_watches";
@@ -179,10 +197,20 @@ impl Look<'_> {
             }
             Ok(_) if !folder.is_dir() => {
                 let text = format!("there is no folder {} for the database", folder.display());
-                self.tell(Severity::Error, "inventory.database", text, "make it, and give it to the user that the server runs as");
+                self.tell(
+                    Severity::Error,
+                    "inventory.database",
+                    text,
+                    "make it, and give it to the user that the server runs as",
+                );
             }
             Ok(_) if access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() => {
-                self.tell(Severity::Error, "inventory.database", format!("nothing can be created in {}", folder.display()), ACCESS);
+                self.tell(
+                    Severity::Error,
+                    "inventory.database",
+                    format!("nothing can be created in {}", folder.display()),
+                    ACCESS,
+                );
             }
             Ok(_) => {}
         }
@@ -200,7 +228,12 @@ impl Look<'_> {
             let old = database.built.filter(|built| now.as_second().saturating_sub(built.as_second()) > OLD_DATABASE);
             if let (Some(built), Source::File(path)) = (old, &database.source) {
                 let text = format!("{} is of {}", path.display(), built.strftime("%Y-%m-%d"));
-                self.tell(Severity::Hint, &format!("geoip.{}", database.role), text, "networks move; fetch a new one now and then");
+                self.tell(
+                    Severity::Hint,
+                    &format!("geoip.{}", database.role),
+                    text,
+                    "networks move; fetch a new one now and then",
+                );
             }
         }
     }
@@ -208,13 +241,19 @@ impl Look<'_> {
     /// Whether the addresses are this machine's. The ports may be taken: by the server that runs already.
     fn sockets(&mut self) {
         let server = &self.config.server;
-        let of = |key: &'static str, addresses: &[std::net::SocketAddr]| addresses.iter().map(|a| (key, a.ip())).collect::<Vec<_>>();
+        let of =
+            |key: &'static str, addresses: &[std::net::SocketAddr]| addresses.iter().map(|a| (key, a.ip())).collect::<Vec<_>>();
         let mut all = of("server.listen", &server.listen);
         all.extend(of("server.listen-proxy-protocol", &server.listen_proxy_protocol));
         all.extend(of("server.admin-listen", server.admin_listen.as_slice()));
         for (key, ip) in all {
             if let Err(error) = TcpListener::bind((ip, 0)) {
-                self.tell(Severity::Error, key, format!("{ip} can't be listened to: {error}"), "is it an address of this machine?");
+                self.tell(
+                    Severity::Error,
+                    key,
+                    format!("{ip} can't be listened to: {error}"),
+                    "is it an address of this machine?",
+                );
             }
         }
     }
@@ -222,7 +261,8 @@ impl Look<'_> {
     fn open_files(&mut self) {
         let wanted = (self.config.server.max_connections as u64).saturating_add(OTHER_FILES);
         let Some(most) = getrlimit(Resource::Nofile).maximum.filter(|&most| most < wanted) else { return };
-        let text = format!("{} connections, but a process may open {} files only", self.config.server.max_connections, grouped(most));
+        let text =
+            format!("{} connections, but a process may open {} files only", self.config.server.max_connections, grouped(most));
         let advice = "raise the limit (systemd: LimitNOFILE=) where the server runs, or lower this";
         self.tell(Severity::Hint, "server.max-connections", text, advice);
     }

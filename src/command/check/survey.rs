@@ -62,7 +62,11 @@ struct Watcher {
 
 impl Watcher {
     fn go_on(&self) -> ControlFlow<()> {
-        if self.survey.files >= FILES || clock::instant() > self.until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.survey.files >= FILES || clock::instant() > self.until {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 

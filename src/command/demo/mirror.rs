@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::decide::Why;
 use crate::http::body::Body;
 use crate::http::listener::{Error, Handler, Origin};
+use crate::http::threads::Threads;
 use crate::http::{Counts, Limits, Server, Settings, Start, bind, local};
 use crate::model::{RequestPath, TreePath};
 use crate::tree::{self, Kind, Root, Trees};
@@ -23,6 +24,7 @@ pub(super) struct Mirror {
     root: Root,
     is_broken: bool,
     counts: Arc<Counts>,
+    threads: Threads,
     clock: Clock,
 }
 
@@ -33,9 +35,15 @@ const MAX_ENTRIES: usize = 10_000;
 
 impl Mirror {
     /// Serves a folder at a loopback address; the port is any that is free. A broken mirror answers 500 to everything.
-    pub(super) fn serve(folder: &Path, address: IpAddr, is_broken: bool, clock: &Clock) -> anyhow::Result<(Server, SocketAddr)> {
+    pub(super) fn serve(
+        folder: &Path,
+        address: IpAddr,
+        is_broken: bool,
+        clock: &Clock,
+    ) -> anyhow::Result<(Server, SocketAddr)> {
         let trees = Trees::open(&tree::Settings::of(folder))?;
-        let mirror = Self { root: trees.public, is_broken, counts: Arc::default(), clock: clock.clone() };
+        let mirror =
+            Self { root: trees.public, is_broken, counts: Arc::default(), threads: Threads::default(), clock: clock.clone() };
         let (socket, address) = listen(address)?;
         let server = Server::new(Limits::new(&Settings::default()));
         server.serve(socket, Start::Request, &Arc::new(mirror));
@@ -53,11 +61,14 @@ impl Mirror {
     fn file(&self, request: &Parts, path: &TreePath<'_>) -> Response<Body> {
         if let Ok(opened) = self.root.open_file(path) {
             let asked = (&request.method, &request.headers);
-            let mut response = local::answer(opened, path, Why::NoMirror, asked, &self.counts, self.clock.now());
+            let mut response =
+                local::answer(opened, path, Why::NoMirror, asked, (&self.counts, &self.threads), self.clock.now());
             response.headers_mut().remove(X_REDIRECTOR);
             return response;
         }
-        let Ok(location) = HeaderValue::try_from(format!("/{}/", path.encoded())) else { return status(StatusCode::BAD_REQUEST) };
+        let Ok(location) = HeaderValue::try_from(format!("/{}/", path.encoded())) else {
+            return status(StatusCode::BAD_REQUEST);
+        };
         match self.root.look(path) {
             Ok(look) if look.kind == Kind::Directory => {
                 let mut response = status(StatusCode::MOVED_PERMANENTLY);
@@ -71,7 +82,9 @@ impl Mirror {
     fn list(&self, path: &TreePath<'_>) -> Option<Response<Body>> {
         let items = self.root.list(path, MAX_ENTRIES).ok()?;
         let title = format!("Index of /{path}{}", if path.is_root() { "" } else { "/" });
-        let mut page = format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<h1>{title}</h1><hr><pre><a href=\"../\">../</a>\r\n");
+        let mut page = format!(
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<h1>{title}</h1><hr><pre><a href=\"../\">../</a>\r\n"
+        );
         for item in items {
             let name = TreePath::parse(item.name).ok()?;
             let (slash, size) = match item.kind {
@@ -80,7 +93,8 @@ impl Mirror {
             };
             let modified = Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default().strftime("%d-%b-%Y %H:%M");
             let gap = 50_usize.saturating_sub(name.name().len() + slash.len());
-            write!(page, "<a href=\"{}{slash}\">{name}{slash}</a>{:gap$} {modified} {size:>19}\r\n", name.encoded(), "").ok()?;
+            write!(page, "<a href=\"{}{slash}\">{name}{slash}</a>{:gap$} {modified} {size:>19}\r\n", name.encoded(), "")
+                .ok()?;
         }
         page.push_str("</pre><hr></body>\r\n</html>\r\n");
         let mut response = Response::new(Body::full(page));

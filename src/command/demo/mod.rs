@@ -48,11 +48,46 @@ struct Plan {
 
 /// Five mirrors in five countries: two complete, a partial, a stale and a broken one.
 const MIRRORS: [Plan; 5] = [
-    Plan { name: "enschede", operator: "complete", country: "nl", latitude: 52.22, longitude: 6.89, contents: Contents::Complete },
-    Plan { name: "rochester", operator: "partial: every second activity", country: "us", latitude: 43.16, longitude: -77.61, contents: Contents::Partial },
-    Plan { name: "frankfurt", operator: "stale: older uploads of every third activity", country: "de", latitude: 50.11, longitude: 8.68, contents: Contents::Stale },
-    Plan { name: "brisbane", operator: "complete", country: "au", latitude: -27.47, longitude: 153.03, contents: Contents::Complete },
-    Plan { name: "tokyo", operator: "broken: answers 500 to everything", country: "jp", latitude: 35.68, longitude: 139.69, contents: Contents::Failing },
+    Plan {
+        name: "enschede",
+        operator: "complete",
+        country: "nl",
+        latitude: 52.22,
+        longitude: 6.89,
+        contents: Contents::Complete,
+    },
+    Plan {
+        name: "rochester",
+        operator: "partial: every second activity",
+        country: "us",
+        latitude: 43.16,
+        longitude: -77.61,
+        contents: Contents::Partial,
+    },
+    Plan {
+        name: "frankfurt",
+        operator: "stale: older uploads of every third activity",
+        country: "de",
+        latitude: 50.11,
+        longitude: 8.68,
+        contents: Contents::Stale,
+    },
+    Plan {
+        name: "brisbane",
+        operator: "complete",
+        country: "au",
+        latitude: -27.47,
+        longitude: 153.03,
+        contents: Contents::Complete,
+    },
+    Plan {
+        name: "tokyo",
+        operator: "broken: answers 500 to everything",
+        country: "jp",
+        latitude: 35.68,
+        longitude: 139.69,
+        contents: Contents::Failing,
+    },
 ];
 
 /// The demo under way.
@@ -67,7 +102,8 @@ struct Demo {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let clock = Clock::system();
     let (folder, temporary) = folder(args.directory)?;
-    let site = site::build(&folder, clock.now()).with_context(|| format!("the demo's site can't be written to {}", folder.display()))?;
+    let site = site::build(&folder, clock.now())
+        .with_context(|| format!("the demo's site can't be written to {}", folder.display()))?;
     let mut servers = Vec::new();
     let mut entries = String::new();
     for (number, plan) in (11..).zip(&MIRRORS) {
@@ -95,7 +131,11 @@ async fn show(demo: &Demo, json: bool, clock: &Clock) -> anyhow::Result<()> {
     let configs = config::read_all(std::slice::from_ref(&demo.config)).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let context = Context { configs, clock: clock.clone() };
     if !json {
-        print(&format!("A site of {} activities, with five mirrors, in {}\n", demo.site.published.len(), demo.folder.display()))?;
+        print(&format!(
+            "A site of {} activities, with five mirrors, in {}\n",
+            demo.site.published.len(),
+            demo.folder.display()
+        ))?;
         print("$ redirector scan\n")?;
     }
     // The broken mirror makes the scan's status a failure; here that is as it should be.
@@ -186,6 +226,7 @@ longitude = {longitude:?}
 
 /// A path as a TOML string.
 fn quoted(path: &Path) -> String {
-    let escaped: String = path.to_string_lossy().chars().flat_map(|c| (c == '\\' || c == '"').then_some('\\').into_iter().chain([c])).collect();
+    let escaped: String =
+        path.to_string_lossy().chars().flat_map(|c| (c == '\\' || c == '"').then_some('\\').into_iter().chain([c])).collect();
     format!("\"{escaped}\"")
 }

@@ -51,7 +51,8 @@ pub(super) fn print_all(demo: &Demo, json: bool) -> anyhow::Result<()> {
 fn steps(demo: &Demo) -> Vec<Step> {
     let has = |contents: Contents| move |index: &usize| contents.has(*index);
     let published = &demo.site.published;
-    let pick = |wanted: &dyn Fn(&usize) -> bool| (0..published.len()).find(wanted).map_or(published[0], |index| published[index]);
+    let pick =
+        |wanted: &dyn Fn(&usize) -> bool| (0..published.len()).find(wanted).map_or(published[0], |index| published[index]);
     let everywhere = pick(&|index| has(Contents::Partial)(index) && has(Contents::Stale)(index));
     let not_rochester = pick(&|index| !has(Contents::Partial)(index) && has(Contents::Stale)(index));
     let not_frankfurt = pick(&|index| !has(Contents::Stale)(index));
@@ -59,7 +60,14 @@ fn steps(demo: &Demo) -> Vec<Step> {
         client(demo, "the Netherlands", NETHERLANDS, everywhere, "to the Dutch mirror", "mirror=enschede; why=country"),
         client(demo, "the United States", UNITED_STATES, everywhere, "to the American mirror", "mirror=rochester; why=country"),
         client(demo, "Germany", GERMANY, everywhere, "to the German mirror", "mirror=frankfurt; why=country"),
-        client(demo, "Germany", GERMANY, not_frankfurt, "to the Netherlands: Frankfurt has an older upload", "mirror=enschede; why=continent"),
+        client(
+            demo,
+            "Germany",
+            GERMANY,
+            not_frankfurt,
+            "to the Netherlands: Frankfurt has an older upload",
+            "mirror=enschede; why=continent",
+        ),
         client(demo, "the United States", UNITED_STATES, not_rochester, "abroad: Rochester lacks this activity", "why=world"),
         client(demo, "Japan", JAPAN, everywhere, "elsewhere: Tokyo's server is broken", "why="),
         client(demo, "Uruguay", URUGUAY, everywhere, "to some mirror: none is near", "why="),
@@ -126,7 +134,10 @@ fn administration(demo: &Demo, activity: Activity) -> Vec<Step> {
         step("Where is an address?", format!("{redirector} geoip lookup {URUGUAY}"), &["Uruguay"]),
         step(
             "A file that must not be handed out any more is gone within a second...",
-            format!("{redirector} files hold {path} --because 'a wrong licence' && sleep 1 && curl -sI {}", url(demo, activity)),
+            format!(
+                "{redirector} files hold {path} --because 'a wrong licence' && sleep 1 && curl -sI {}",
+                url(demo, activity)
+            ),
             &["on hold", "410 Gone"],
         ),
         step(

@@ -15,28 +15,21 @@ use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, Version
 /// The columns of a record, in the order of [`record`].
 macro_rules! columns {
     () => {
-        "path, version, size, mtime_ns, ctime_ns, inode, version_mtime_ns, public_since_ns, state, sha256"
+        concat!(fact_columns!(), ", sha256")
     };
 }
 
-/// Gives every file to `visit`.
-pub(super) fn load(transaction: &Transaction<'_>, visit: &mut dyn FnMut(&TreePath<'_>, FileEntry)) -> Result<(), Fault> {
-    let next = next_version(transaction)?;
-    let mut statement = transaction.prepare(concat!("SELECT ", columns!(), " FROM file"))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (path, facts) = (path(row)?, Facts::of(row)?);
-        if i64::from(facts.version.0) >= next {
-            return Err(Fault::Damaged(format!("a version number that was never given out, of {path}")));
-        }
-        visit(&path, facts.entry());
-    }
-    Ok(())
+/// The columns of a path and its [`Facts`].
+macro_rules! fact_columns {
+    () => {
+        "path, version, size, mtime_ns, ctime_ns, inode, version_mtime_ns, public_since_ns, state"
+    };
 }
+pub(super) use fact_columns;
 
 /// A row, but for its path and digest.
-struct Facts {
-    version: VersionNumber,
+pub(super) struct Facts {
+    pub(super) version: VersionNumber,
     fingerprint: Fingerprint,
     version_mtime_ns: i64,
     public_since_ns: i64,
@@ -44,7 +37,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(row: &Row<'_>) -> Result<Self, Fault> {
+    pub(super) fn of(row: &Row<'_>) -> Result<Self, Fault> {
         let fingerprint = Fingerprint {
             size: row.get::<_, i64>(2)?.cast_unsigned(),
             mtime_ns: row.get(3)?,
@@ -65,14 +58,18 @@ impl Facts {
         })
     }
 
-    fn entry(&self) -> FileEntry {
+    pub(super) fn entry(&self) -> FileEntry {
         FileEntry::new(self.version, &self.fingerprint, self.version_mtime_ns, self.public_since_ns, self.state)
     }
 }
 
+/// The bytes of a row's path.
+pub(super) fn path_bytes<'r>(row: &'r Row<'_>) -> Result<&'r [u8], Fault> {
+    row.get_ref(0)?.as_blob().map_err(|_| Fault::Damaged("a path that is no blob".to_owned()))
+}
+
 fn path<'r>(row: &'r Row<'_>) -> Result<TreePath<'r>, Fault> {
-    let bytes = row.get_ref(0)?.as_blob().map_err(|_| Fault::Damaged("a path that is no blob".to_owned()))?;
-    TreePath::parse(bytes).map_err(|error| Fault::Damaged(format!("a path that is none: {error}")))
+    TreePath::parse(path_bytes(row)?).map_err(|error| Fault::Damaged(format!("a path that is none: {error}")))
 }
 
 fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {

@@ -4,6 +4,7 @@ mod changes;
 mod fault;
 mod files;
 mod holds;
+mod load;
 mod mirrors;
 mod open;
 
@@ -18,8 +19,7 @@ use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
 use super::record::{HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
-use super::snapshot::FileEntry;
-use super::store::{Changes, Contents, Page, Sequence, Store, StoredMirror, Swept, Which, Written};
+use super::store::{Changes, Contents, Page, Sequence, Sink, Store, StoredMirror, Swept, Which, Written};
 use crate::model::{FileRecord, Fingerprint, MirrorName, Sha256, TreePath};
 
 /// A store in an SQLite database.
@@ -31,7 +31,7 @@ pub struct Sqlite {
     opened: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Place {
     File { path: PathBuf, identity: Identity },
     Memory,
@@ -123,9 +123,16 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn load(&mut self, visit: &mut dyn FnMut(&TreePath<'_>, FileEntry)) -> Result<Contents, Error> {
+    fn load(&mut self, sinks: &mut [&mut Sink<'_>]) -> Result<Contents, Error> {
+        let place = self.place.clone();
         self.read(|transaction, opened| {
-            files::load(transaction, visit)?;
+            let twin = match &place {
+                Place::File { path, identity } => Some(load::Twin { path, identity: *identity }),
+                Place::Memory => None,
+            };
+            if let [front, back @ ..] = sinks {
+                load::from_both_ends(transaction, twin, *front, back.first_mut().map(|back| &mut **back))?;
+            }
             Ok(Contents {
                 mirrors: mirrors::all(transaction)?,
                 holds: holds::all(transaction)?,

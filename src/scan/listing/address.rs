@@ -23,7 +23,9 @@ pub(super) enum Target {
     Entry(Name),
     /// The directory itself (sorted otherwise, say) or one above it.
     Aside,
-    /// Elsewhere, or nothing that a tree could hold.
+    /// Something in the directory that no tree path can hold.
+    Impossible,
+    /// Elsewhere.
     Foreign,
 }
 
@@ -165,6 +167,7 @@ fn judge(below: &[Cow<'_, [u8]>], slash: bool) -> Target {
     match below {
         [name] if matches!(name.as_ref(), b"." | b"..") => Target::Aside,
         [name] if is_possible(name) => Target::Entry(Name { bytes: name.to_vec(), slash }),
+        [_] => Target::Impossible,
         _ => Target::Foreign,
     }
 }

@@ -1,7 +1,7 @@
 //! Gathers the entries of a page and keeps the promises that hold for every family: one segment below the directory, no name twice,
 //! a limit on their number.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::address::{Base, Name, Target, is_possible};
 use super::html::unescape;
@@ -13,6 +13,8 @@ pub(super) struct Collector<'a> {
     moved: Moved,
     entries: Vec<Entry>,
     dropped: u64,
+    /// A link led elsewhere.
+    astray: bool,
     complete: bool,
     next: Option<String>,
 }
@@ -26,7 +28,7 @@ enum Moved {
 
 impl<'a> Collector<'a> {
     pub(super) fn new(base: &'a Base) -> Self {
-        Self { base, moved: Moved::No, entries: Vec::new(), dropped: 0, complete: false, next: None }
+        Self { base, moved: Moved::No, entries: Vec::new(), dropped: 0, astray: false, complete: false, next: None }
     }
 
     pub(super) fn base(&self) -> &'a Base {
@@ -56,9 +58,10 @@ impl<'a> Collector<'a> {
         self.next = Some(token);
     }
 
-    /// Something was an entry, and can't be used.
-    pub(super) fn drop_one(&mut self) {
+    /// An entry belongs elsewhere.
+    pub(super) fn drop_stray(&mut self) {
         self.dropped += 1;
+        self.astray = true;
     }
 
     /// Takes the address in a link, as the attribute has it. Counts what is dropped.
@@ -71,15 +74,19 @@ impl<'a> Collector<'a> {
         match self.look(address) {
             Target::Entry(name) => Some(name),
             Target::Aside => None,
-            Target::Foreign => {
+            Target::Impossible => {
                 self.dropped += 1;
+                None
+            }
+            Target::Foreign => {
+                self.drop_stray();
                 None
             }
         }
     }
 
     /// Where an address leads.
-    pub(super) fn look(&self, address: &[u8]) -> Target {
+    fn look(&self, address: &[u8]) -> Target {
         match &self.moved {
             Moved::No => self.base.target(address, None),
             Moved::To(segments) => self.base.target(address, Some(segments)),
@@ -111,16 +118,37 @@ impl<'a> Collector<'a> {
 
     pub(super) fn finish(mut self, family: Family) -> Listing {
         let full = self.is_full();
-        let all = self.entries.len();
-        let mut seen = HashSet::with_capacity(all);
-        let fresh: Vec<bool> = self.entries.iter().map(|entry| seen.insert(entry.name.as_slice())).collect();
-        drop(seen);
-        let mut fresh = fresh.into_iter();
-        self.entries.retain(|_| fresh.next().unwrap_or(false));
-        self.dropped += (all - self.entries.len()) as u64;
+        self.merge_twins();
+        // A link that leads elsewhere may be one that the server did not escape: then what it should have led to is there. What an
+        // unknown server's page links to besides entries tells nothing.
+        let misled = self.astray && family != Family::Generic;
         // Where every entry was dropped, the page is not about this directory as it was understood: nothing follows from it.
         let senseless = self.entries.is_empty() && self.dropped > 0;
-        let complete = self.complete && !full && !senseless;
+        let complete = self.complete && self.next.is_none() && !full && !misled && !senseless;
         Listing { entries: self.entries, family, complete, dropped: self.dropped, next: self.next }
+    }
+
+    /// Leaves each name once. Where two entries of one name differ, nobody knows which is right: what they differ in is left out.
+    fn merge_twins(&mut self) {
+        let mut seen = HashSet::with_capacity(self.entries.len());
+        if self.entries.iter().all(|entry| seen.insert(entry.name.as_slice())) {
+            return;
+        }
+        drop(seen);
+        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut merged: Vec<Entry> = Vec::with_capacity(self.entries.len());
+        for entry in self.entries.drain(..) {
+            if let Some(&place) = places.get(&entry.name) {
+                let first = &mut merged[place];
+                first.size = first.size.filter(|size| entry.size == Some(*size));
+                first.time = first.time.filter(|time| entry.time == Some(*time));
+                first.kind = if first.kind == entry.kind { first.kind } else { Kind::Unknown };
+                self.dropped += 1;
+            } else {
+                places.insert(entry.name.clone(), merged.len());
+                merged.push(entry);
+            }
+        }
+        self.entries = merged;
     }
 }

@@ -33,11 +33,12 @@ use recognise::Shape;
 /// What a page says about a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// The files and directories, in the page's order; no name twice.
+    /// The files and directories, in the page's order; no name twice (where a page contradicts itself, the entry says less).
     pub entries: Vec<Entry>,
     /// Who wrote the page.
     pub family: Family,
-    /// Whether the page came whole. Where it did not, or `next` is there, what is not in `entries` may exist all the same.
+    /// Whether all of the directory is here: the page came whole, none follows it, and no link led astray. Where this is false, what is
+    /// not in `entries` may be there all the same.
     pub complete: bool,
     /// How many entries were left out: names that no tree can hold, links that lead elsewhere.
     pub dropped: u64,

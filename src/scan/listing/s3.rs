@@ -1,7 +1,7 @@
 //! Buckets: S3's ListObjectsV2 and the older ListObjects (AWS's API reference), as AWS, Ceph, MinIO and others speak it.
 //!
 //! Keys are whole paths within the bucket. Those of one directory are asked for with `prefix` and `delimiter=/`; keys of deeper ones,
-//! which come when the delimiter was left out, are dropped.
+//! which come when the delimiter was left out, are dropped, and the listing is not complete.
 
 use std::borrow::Cow;
 
@@ -104,10 +104,13 @@ impl<'a> Object<'a> {
 fn add(object: &Object<'_>, bucket: &Bucket<'_>, collector: &mut Collector<'_>) {
     let (key, prefix) = (bucket.decode(&object.key), bucket.decode(&bucket.prefix));
     let Some(below) = key.strip_prefix(prefix.as_ref()).filter(|_| prefix.is_empty() || prefix.ends_with(b"/")) else {
-        return collector.drop_one();
+        return collector.drop_stray();
     };
     if below.is_empty() || collector.is_full() {
         return; // the directory's own marker
+    }
+    if below.strip_suffix(b"/").unwrap_or(below).contains(&b'/') {
+        return collector.drop_stray(); // asked without a delimiter: directories don't show
     }
     if let Some(name) = collector.name(below) {
         let size = size::parse(&object.size, Rounding::Nearest);

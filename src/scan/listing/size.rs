@@ -154,7 +154,7 @@ mod tests {
             assert_eq!(parse(text.as_bytes(), rounding), Some(Size { least, most }), "{text}");
         }
         let megabyte = parse(b"1.0M", Rounding::Nearest).expect("a size");
-        assert!(megabyte.allows(1_000_000) && !megabyte.allows(990_000) && !megabyte.allows(1_200_000));
+        assert!(megabyte.allows(1_000_000) && !megabyte.allows(980_000) && !megabyte.allows(1_200_000));
     }
 
     #[test]

@@ -1,0 +1,158 @@
+//! The shipped fronts, nginx and haproxy, before a real server with a real mirror: whose download it is comes through, what clients
+//! only claim does not.
+
+mod servers;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use servers::{Folder, Server, free_address};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_redirector");
+const FILE: &str = "4078/labyrinth-7.xo";
+/// 2023: old enough for mirrors.
+const OLD: i64 = 1_700_000_000;
+/// The only client that the mirror serves.
+const NEAR: &str = "127.0.0.9";
+/// One that it does not.
+const FAR: &str = "127.0.0.8";
+
+/// A site with a mirror for `NEAR`, scanned and served.
+struct Site {
+    tree: Folder,
+    mirror: Server,
+    state: Folder,
+}
+
+impl Site {
+    fn new() -> Self {
+        let tree = Folder::new();
+        let content: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+        tree.write_bytes(FILE, &content, OLD);
+        let mirror = Server::nginx(tree.path(), "autoindex on;");
+        let site = Self { tree, mirror, state: Folder::new() };
+        let nowhere = free_address();
+        site.state.write_bytes("scan.toml", site.config(nowhere, nowhere).as_bytes(), OLD);
+        let scan =
+            Command::new(PROGRAM).arg("-c").arg(site.state.path().join("scan.toml")).arg("scan").output().expect("it runs");
+        assert!(scan.status.success(), "{}{}", text(&scan.stdout), text(&scan.stderr));
+        site
+    }
+
+    fn config(&self, listen: SocketAddr, listen_proxy: SocketAddr) -> String {
+        format!(
+            "[server]\nlisten = [\"{listen}\"]\nlisten-proxy-protocol = [\"{listen_proxy}\"]\ntrusted-proxies = [\"127.0.0.1/32\"]\n\
+             [tree]\nprefix = \"/activities\"\npublic = \"{}\"\n[inventory]\ndatabase = \"{}/inventory.sqlite\"\n\
+             [scan]\nallow-private-addresses = true\n\
+             [[mirror]]\nname = \"near\"\nhttp = \"{}\"\nonly = \"network\"\nnetworks = [\"{NEAR}\"]\n",
+            self.tree.path().display(),
+            self.state.path().display(),
+            self.mirror.url(),
+        )
+    }
+
+    fn serve(&self, listen_proxy: SocketAddr) -> Server {
+        Server::start(PROGRAM, |_, address| (self.config(address, listen_proxy), vec!["serve".into(), "-c".into()]))
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn shipped(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name)).expect("it is shipped")
+}
+
+fn nginx(behind: SocketAddr) -> Server {
+    Server::start("nginx", |home, address| {
+        let front = shipped("nginx.conf")
+            .replace("listen 80;", &format!("listen {address};"))
+            .replace("listen [::]:80;", "")
+            .replace("127.0.0.1:8080", &behind.to_string());
+        let home = home.display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|what| format!("{what}_temp_path {home}/{what};\n"))
+            .concat();
+        let config = format!(
+            "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\nevents {{}}\n\
+             http {{\naccess_log off;\n{temporary}{front}\n}}\n"
+        );
+        (config, vec!["-p".into(), home.to_string(), "-c".into()])
+    })
+}
+
+/// haproxy, listening for both ways; the one by headers at the server's address.
+fn haproxy(by_headers: SocketAddr, by_proxy_protocol: SocketAddr, listen: SocketAddr) -> Server {
+    Server::start("haproxy", |_, address| {
+        let front = shipped("haproxy.cfg")
+            // A test has no right to many open files.
+            .replace("maxconn 20000", "maxconn 100")
+            .replace("bind :8000", &format!("bind {listen}"))
+            .replace("bind :80\n", &format!("bind {address}\n"))
+            .replace("127.0.0.1:8080 check port 8081", &by_headers.to_string())
+            .replace("127.0.0.1:8082", &by_proxy_protocol.to_string());
+        (front, vec!["-db".into(), "-f".into()])
+    })
+}
+
+/// What curl gets: the status with the headers, and the body.
+fn ask(front: SocketAddr, from: &str, arguments: &[&str]) -> (String, Vec<u8>) {
+    let output = Command::new("curl")
+        .args(["-sS", "-D", "/dev/stderr", "--interface", from, "--max-time", "20", "-H", "Host: download.example"])
+        .args(arguments)
+        .arg(format!("http://{front}/activities/{FILE}"))
+        .output()
+        .expect("curl is here (scripts/test installs it)");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    (text(&output.stderr).to_ascii_lowercase(), output.stdout)
+}
+
+/// What must hold behind every front.
+#[track_caller]
+fn assert_good(site: &Site, front: SocketAddr) {
+    let (near, _) = ask(front, NEAR, &[]);
+    assert!(near.starts_with("http/1.1 302"), "{near}");
+    assert!(near.contains(&format!("location: {}{FILE}", site.mirror.url())), "{near}");
+    assert!(near.contains("x-redirector: mirror=near; why=network"), "{near}");
+
+    let (far, body) = ask(front, FAR, &[]);
+    assert!(far.starts_with("http/1.1 200") && far.contains("x-redirector: local; why=no-mirror"), "{far}");
+    assert_eq!(body, fs::read(site.tree.path().join(FILE)).expect("read"));
+    let (part, body) = ask(front, FAR, &["-r", "10-19"]);
+    assert!(part.starts_with("http/1.1 206") && body.len() == 10, "{part}");
+
+    for claim in [format!("X-Forwarded-For: {NEAR}"), format!("Forwarded: for={NEAR}")] {
+        let (claimed, _) = ask(front, FAR, &["-H", &claim]);
+        assert!(claimed.starts_with("http/1.1 200"), "{claim} was believed: {claimed}");
+    }
+}
+
+#[test]
+fn nginx_in_front_tells_whose_download_it_is() {
+    let site = Site::new();
+    let server = site.serve(free_address());
+    let front = nginx(server.address());
+    assert_good(&site, front.address());
+    // Behind a front, the client is the one whom the front names; a client that comes directly can't name another.
+    let (direct, _) = ask(server.address(), FAR, &["-H", &format!("X-Forwarded-For: {NEAR}")]);
+    assert!(direct.starts_with("http/1.1 200"), "{direct}");
+    let (trusted, _) = ask(server.address(), "127.0.0.1", &["-H", &format!("X-Forwarded-For: {NEAR}")]);
+    assert!(trusted.starts_with("http/1.1 302"), "{trusted}");
+    // https at the front, as it says, needs an https mirror: there is none.
+    let secure = ["-H", &format!("X-Forwarded-For: {NEAR}"), "-H", "X-Forwarded-Proto: https"];
+    let (secure, _) = ask(server.address(), "127.0.0.1", &secure);
+    assert!(secure.starts_with("http/1.1 200"), "{secure}");
+}
+
+#[test]
+fn haproxy_in_front_tells_whose_download_it_is() {
+    let site = Site::new();
+    let (listen_proxy, listen_front) = (free_address(), free_address());
+    let server = site.serve(listen_proxy);
+    let front = haproxy(server.address(), listen_proxy, listen_front);
+    assert_good(&site, front.address());
+    assert_good(&site, listen_front);
+}
