@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::decide::Rules;
 use crate::geo::{self, Credit, Locator};
-use crate::hash::Hasher;
+use crate::hash::{self, Hasher};
 use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
@@ -149,6 +149,8 @@ struct Watched {
 struct Metrics {
     scan: Arc<scan::Metrics>,
     probe: Arc<probe::Metrics>,
+    index: index::Counts,
+    hash: hash::Counts,
 }
 
 /// The tasks of an instance, and how they are told to stop.
@@ -175,6 +177,8 @@ impl Instance {
         let registry = registry.sub_registry_with_label(("instance".into(), config.name.clone().into()));
         metrics.scan.register(registry);
         metrics.probe.register(registry);
+        metrics.index.register(registry);
+        metrics.hash.register(registry);
         Self::run(parts, Arc::default(), metrics)
     }
 
@@ -219,7 +223,9 @@ impl Instance {
         );
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), clock.clone());
+        let hasher = hasher.counting(metrics.hash.clone());
         let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders);
+        let index = index.counting(metrics.index.clone());
         let watched = Arc::new(ArcSwap::from_pointee(Watched {
             name: config.name.clone(),
             index: index.watcher(),

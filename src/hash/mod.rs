@@ -128,6 +128,12 @@ impl Hasher {
         (hasher, orders)
     }
 
+    /// The same queue, counting on from what was counted before.
+    #[must_use]
+    pub fn counting(self, counts: Counts) -> Self {
+        Self { counts, ..self }
+    }
+
     /// What it counts.
     #[must_use]
     pub fn counts(&self) -> Counts {

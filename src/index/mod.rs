@@ -105,6 +105,13 @@ impl Index {
         self.watcher.clone()
     }
 
+    /// The same index, counting on from what was counted before.
+    #[must_use]
+    pub fn counting(mut self, counts: Counts) -> Self {
+        self.intake.counts = counts;
+        self
+    }
+
     /// What it counts.
     #[must_use]
     pub fn counts(&self) -> Counts {
