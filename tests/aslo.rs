@@ -14,6 +14,8 @@ mod aslo {
     pub mod mirror;
     pub mod site;
 
+    mod clients;
     mod instances;
     mod life;
+    mod paths;
 }

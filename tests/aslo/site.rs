@@ -431,23 +431,29 @@ impl Site {
 
     /// Runs the program with these arguments on an instance, beside the daemon, and returns what it prints.
     pub fn command(&self, instance: &str, arguments: &[&str]) -> String {
-        let (is_success, told) = self.run(instance, arguments);
+        self.command_with(instance, arguments, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn command_with(&self, instance: &str, arguments: &[&str], more: &[(&str, &str)]) -> String {
+        let (is_success, told) = self.run(instance, arguments, more);
         assert!(is_success, "{arguments:?}: {told}");
         told
     }
 
     /// The same where it has to fail.
     pub fn fail(&self, instance: &str, arguments: &[&str]) -> String {
-        let (is_success, told) = self.run(instance, arguments);
+        let (is_success, told) = self.run(instance, arguments, &[]);
         assert!(!is_success, "{arguments:?}: {told}");
         told
     }
 
-    fn run(&self, instance: &str, arguments: &[&str]) -> (bool, String) {
+    fn run(&self, instance: &str, arguments: &[&str], more: &[(&str, &str)]) -> (bool, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_redirector"))
             .arg("-c")
             .arg(self.folder.path().join(format!("{instance}.toml")))
             .args(arguments)
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .output()
             .expect("it starts");
