@@ -15,7 +15,9 @@ mod aslo {
     pub mod site;
 
     mod clients;
+    mod day;
     mod instances;
     mod life;
+    mod mirrors;
     mod paths;
 }
