@@ -19,7 +19,7 @@ use super::record::{HealthChange, Hold, Observation, ScanRecord};
 use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, Sequence, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
+use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -134,7 +134,7 @@ impl Owner {
         self.snapshot.replace_files(filling);
         let (generation, mut members) = self.members();
         for member in &mut members {
-            *member = MirrorState::unknown(Arc::clone(&member.mirror));
+            *member = MirrorState { ranges: member.ranges, ..MirrorState::unknown(Arc::clone(&member.mirror)) };
         }
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, contents.mirrors) });
         self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
@@ -183,8 +183,14 @@ impl Owner {
     pub(super) fn set_mirrors(&mut self, mirrors: &[Arc<Mirror>]) -> Result<(), Error> {
         let names: Vec<MirrorName> = mirrors.iter().map(|mirror| mirror.name.clone()).collect();
         let stored = self.store.mirrors(&names)?;
-        let generation = self.snapshot.mirrors().generation + 1;
-        let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
+        let (generation, before) = self.members();
+        let ranges = |mirror: &Mirror| {
+            let same =
+                before.iter().find(|member| member.mirror.name == mirror.name && bases_of(&member.mirror) == bases_of(mirror));
+            same.map_or_else(Ranges::default, |member| member.ranges)
+        };
+        let state = |mirror: &Arc<Mirror>| MirrorState { ranges: ranges(mirror), ..MirrorState::unknown(Arc::clone(mirror)) };
+        let (generation, members) = (generation + 1, mirrors.iter().map(state).collect());
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
         Ok(())
     }
@@ -249,6 +255,11 @@ impl Owner {
         self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.health = health))
     }
 
+    /// Nothing of this is stored: to ask again is cheap.
+    pub(super) fn note_ranges(&self, mirror: &MirrorName, ranges: Ranges) {
+        self.change_mirror(mirror, |member| member.ranges = ranges);
+    }
+
     pub(super) fn hold(&mut self, hold: &Hold) -> Result<(), Error> {
         let written = self.store.hold(hold);
         self.show_holds(written)
@@ -275,7 +286,7 @@ impl MirrorState {
     /// A mirror of which nothing is known.
     #[must_use]
     pub fn unknown(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, holdings: Arc::default(), health: Health::Unknown }
+        Self { mirror, holdings: Arc::default(), health: Health::Unknown, ranges: Ranges::Unknown }
     }
 }
 

@@ -123,6 +123,40 @@ async fn all_ranges_of_one_bundle_come_from_one_mirror_and_make_a_zip() {
     assert!(chosen.len() > 1, "clients of other networks go to other mirrors: {chosen:?}");
 }
 
+/// Scenario 32: such a mirror serves whole files as well as any.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_ignores_ranges_is_not_chosen_for_them() {
+    let mut site = Site::new();
+    let tree = site.production().public();
+    write(&tree.join(FILE), &bundle(7, 50_000), site.clock.now() - MONTH);
+    for (name, country, options) in [("leiden", "nl", "autoindex on; max_ranges 0;"), ("rochester", "us", "autoindex on;")] {
+        let mirror = Mirror::with(name, "sugar/activities", &format!("country = \"{country}\"\n"), options);
+        mirror.sync(&tree);
+        site.production().add(mirror);
+    }
+    site.start().await;
+    let whole = [("X-Forwarded-For", NETHERLANDS)];
+    let part = [("X-Forwarded-For", NETHERLANDS), ("Range", "bytes=100-199")];
+    for name in ["leiden", "rochester"] {
+        until("both hold it", async || site.holds(PRODUCTION, name, FILE).await).await;
+    }
+    // The next probe finds out.
+    site.pass(SignedDuration::from_secs(70));
+    until("parts come from elsewhere", async || site.ask("GET", LABYRINTH, &part).await.mirror() == "rochester").await;
+    let answer = site.ask("GET", LABYRINTH, &part).await;
+    assert_eq!(answer.links().len(), 1, "{answer:?}");
+    assert_eq!(site.fetch("GET", answer.location(), &part[1..]).await.status, 206);
+    assert_eq!(site.ask("GET", LABYRINTH, &whole).await.gist(), "302 leiden");
+    assert_eq!(site.ask("HEAD", LABYRINTH, &part).await.gist(), "302 leiden", "ranges are for GET");
+
+    // Where nobody else has it, the part comes from here.
+    site.mirror("rochester").lose(FILE);
+    site.minutes_later(6).await;
+    until("it is gone there", async || !site.holds(PRODUCTION, "rochester", FILE).await).await;
+    until("the part comes from here", async || site.ask("GET", LABYRINTH, &part).await.status == 206).await;
+    assert_eq!(site.ask("GET", LABYRINTH, &whole).await.gist(), "302 leiden");
+}
+
 /// Scenario 33.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_of_ours_is_sent_in_ranges_and_resumed() {
