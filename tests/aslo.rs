@@ -14,6 +14,10 @@ mod aslo {
     pub mod mirror;
     pub mod site;
 
+    mod clients;
+    mod day;
     mod instances;
     mod life;
+    mod mirrors;
+    mod paths;
 }
