@@ -26,7 +26,7 @@ use super::threads::Threads;
 use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
-use crate::geo::{Credit, Locator};
+use crate::geo::Locator;
 use crate::inventory::{FileEntry, Snapshot};
 use crate::model::TreePath;
 use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
@@ -52,8 +52,6 @@ pub struct Makings {
     pub snapshot: Arc<Snapshot>,
     /// Where clients are.
     pub locator: Arc<Locator>,
-    /// What the licences of GeoIP databases want pages to say.
-    pub credit: Option<Credit>,
     /// What is counted; the same before and after a reload.
     pub counts: Arc<Counts>,
     /// Where paths go of files that are not as the inventory says, to be looked at.
@@ -303,7 +301,7 @@ impl Site {
             has_parent: !directory.is_root(),
             rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
             truncated,
-            credit: self.makings.credit,
+            credit: self.makings.locator.credit(),
         }
     }
 

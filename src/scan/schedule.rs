@@ -113,7 +113,10 @@ impl Scheduler {
                 continue;
             }
             let last = match self.scanner.inventory().scans(mirror.name.clone(), 1).await {
-                Ok(scans) => scans.first().filter(|scan| scan.outcome.is_ok()).map(|scan| scan.ended),
+                Ok(scans) => {
+                    scans.iter().for_each(|last| self.metrics.recall(&mirror.name, last));
+                    scans.first().filter(|scan| scan.outcome.is_ok()).map(|scan| scan.ended)
+                }
                 Err(error) => {
                     tracing::warn!(mirror = %mirror.name, error = %chain(&error), "can't read when a mirror was last scanned");
                     None
