@@ -596,12 +596,29 @@ async fn a_reload_of_the_mirrors_keeps_what_is_known_by_name() {
         [("new", false, Health::Unknown), ("n", false, Health::Up), ("m", true, Health::Up)],
         "n moved: what was seen at its old place says nothing about the new one"
     );
+    inventory.record_scan(scanned("n", 900, Some(bitmap([version])))).await.expect("is kept");
+    assert!(!inventory.snapshot().mirrors().members[1].holds(version), "that scan began when n was elsewhere");
     inventory.set_mirrors(mirrors()).await.expect("is taken");
     assert!(inventory.snapshot().mirrors().members[1].holds(version), "n is back where it was seen");
     let generation = inventory.snapshot().mirrors().generation;
-    inventory.record_scan(scanned("m", 9, Some(RoaringBitmap::new()))).await.expect("is kept");
+    inventory.record_scan(scanned("m", 1000, Some(RoaringBitmap::new()))).await.expect("is kept");
     let set = inventory.snapshot().mirrors();
     assert_eq!((set.generation, set.members[0].holds(version)), (generation, false));
+}
+
+#[tokio::test]
+async fn orders_need_no_files_in_memory() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    filled(&file).await;
+    let running = opened(&file).await;
+    let settings = Settings { database: file };
+    let inventory = Inventory::open_without_files(&settings, mirrors(), Clock::manual(at(1000))).await.expect("opens");
+    assert_eq!(inventory.snapshot().file_count(), 0);
+    assert!(inventory.file(path("dir/7")).await.expect("is read").is_some());
+    inventory.hold(Hold { path: path("dir/7"), because: "bad".into(), at: at(1) }).await.expect("is kept");
+    wait_until("the running server holds it", || running.snapshot().is_held(&path("dir/7"))).await;
+    assert_eq!(inventory.snapshot().mirrors().members[0].holdings.len(), 5000);
 }
 
 #[tokio::test]
@@ -663,6 +680,17 @@ async fn a_newer_schema_is_refused_with_what_to_do() {
     drop(connection);
     let text = refusal(&file).await;
     assert!(text.contains("has schema 4711") && text.contains("start the newer redirector"), "{text}");
+}
+
+#[tokio::test]
+async fn many_may_open_a_new_database_at_once() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    let tries: Vec<_> = (0..8).map(|_| file.clone()).map(|file| std::thread::spawn(move || Sqlite::open(&file))).collect();
+    for opened in tries {
+        let opened = opened.join().expect("does not panic");
+        assert!(opened.is_ok(), "{opened:?}");
+    }
 }
 
 #[tokio::test]
@@ -773,6 +801,10 @@ async fn a_database_that_is_replaced_by_a_backup_is_loaded_anew() {
     std::fs::rename(&backup, &file).expect("is put in place");
     wait_until("the backup is in use", || inventory.snapshot().file(&path("newer")).is_none()).await;
     let record = inventory.observe(vec![seen("again", look(1, 0), 1)]).await.expect("is kept").remove(0);
+    inventory.record_scan(scanned("m", 999, Some(bitmap([record.version])))).await.expect("is kept");
+    assert!(!inventory.snapshot().mirrors().members[0].holds(record.version), "that scan knew the other database's numbers");
+    inventory.record_scan(scanned("m", 1000, Some(bitmap([record.version])))).await.expect("is kept");
+    assert!(inventory.snapshot().mirrors().members[0].holds(record.version));
     assert_eq!(inventory.snapshot().file(&path("again")), Some(FileEntry::from(&record)));
     assert_eq!(inventory.problem(), None);
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database can't be opened or created.
-    #[error("can't open the database {}", path.display())]
+    #[error("can't open the database {}; is its folder there, and may this user read and write both?", path.display())]
     Open {
         /// The file.
         path: PathBuf,

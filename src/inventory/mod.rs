@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 use condition::Condition;
-use owner::{Owner, Work};
+use owner::{Extent, Owner, Work};
 use store::{MAX_PAGE, Page, Store, Which};
 
 pub use error::Error;
@@ -83,6 +83,17 @@ impl Inventory {
         Self::start(move || Ok(Box::new(sqlite::Sqlite::open(&path)?) as Box<dyn Store>), mirrors, clock).await
     }
 
+    /// As [`Self::open`], but the snapshot has no files: for orders and questions on the command line, which should not wait
+    /// for millions of files to be loaded. Every verb works.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_without_files(settings: &Settings, mirrors: Vec<Arc<Mirror>>, clock: Clock) -> Result<Self, Error> {
+        let path = settings.database.clone();
+        let open = move || Ok(Box::new(sqlite::Sqlite::open(&path)?) as Box<dyn Store>);
+        Self::start_with(open, mirrors, clock, Extent::WithoutFiles).await
+    }
+
     /// An inventory that is kept in memory only and ends with its last handle.
     ///
     /// # Errors
@@ -100,9 +111,18 @@ impl Inventory {
         mirrors: Vec<Arc<Mirror>>,
         clock: Clock,
     ) -> Result<Self, Error> {
+        Self::start_with(open, mirrors, clock, Extent::Whole).await
+    }
+
+    async fn start_with(
+        open: impl FnOnce() -> Result<Box<dyn Store>, Error> + Send + 'static,
+        mirrors: Vec<Arc<Mirror>>,
+        clock: Clock,
+        extent: Extent,
+    ) -> Result<Self, Error> {
         let (queue, work) = mpsc::channel(QUEUE);
         let (ready, started) = oneshot::channel();
-        let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock)) {
+        let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock, extent)) {
             Ok(owner) => {
                 if ready.send(Ok((Arc::clone(owner.snapshot()), Arc::clone(owner.condition())))).is_ok() {
                     owner.run(work);

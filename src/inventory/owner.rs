@@ -3,6 +3,7 @@
 //! It serves one request after the other and, several times a second, looks for what other processes committed. Whatever
 //! goes wrong with the database is told to who asked; the thread goes on, and requests go on with the last snapshot.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::condition::Condition;
 use super::error::Error;
 use super::record::{HealthChange, Hold, Observation, ScanRecord};
 use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Page, Sequence, Store, StoredMirror, Swept, Update, Written};
+use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
 use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
@@ -27,13 +28,23 @@ pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
 /// How often other processes' commits are looked for: orders given on the command line take effect within a second.
 const WAKE: Duration = Duration::from_millis(250);
 
+/// How much is loaded into the snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Extent {
+    Whole,
+    WithoutFiles,
+}
+
 /// The store, the snapshot, and how far the one has got into the other.
 pub(super) struct Owner {
     pub(super) store: Box<dyn Store>,
     snapshot: Arc<Snapshot>,
+    extent: Extent,
     clock: Clock,
     /// What the snapshot contains.
     at: Sequence,
+    /// From when on a scan must have begun to say something: versions had other numbers before, or mirrors other URLs.
+    valid_from: ValidFrom,
     /// The snapshot missed something: everything is loaded again as soon as that works.
     behind: bool,
     condition: Arc<Condition>,
@@ -42,13 +53,23 @@ pub(super) struct Owner {
 
 impl Owner {
     /// Loads the snapshot.
-    pub(super) fn start(store: Box<dyn Store>, mirrors: &[Arc<Mirror>], clock: Clock) -> Result<Self, Error> {
+    pub(super) fn start(store: Box<dyn Store>, mirrors: &[Arc<Mirror>], clock: Clock, extent: Extent) -> Result<Self, Error> {
         let random = RandomState::new();
         let snapshot = Arc::new(Snapshot::new((random.hash_one(0), random.hash_one(1))));
         let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
         snapshot.set_mirrors(MirrorSet { generation: 1, members });
         let at = Sequence::default();
-        let mut owner = Self { store, snapshot, clock, at, condition: Arc::default(), behind: false, closing: false };
+        let mut owner = Self {
+            store,
+            snapshot,
+            extent,
+            clock,
+            at,
+            valid_from: ValidFrom::default(),
+            condition: Arc::default(),
+            behind: false,
+            closing: false,
+        };
         owner.reload()?;
         Ok(owner)
     }
@@ -128,15 +149,26 @@ impl Owner {
     fn reload(&mut self) -> Result<(), Error> {
         self.behind = true;
         let (mut filling, mut other) = (self.snapshot.filling(), self.snapshot.filling());
-        let contents =
-            self.store.load(&mut [&mut |path, entry| filling.add(path, entry), &mut |path, entry| other.add(path, entry)])?;
+        let contents = match self.extent {
+            Extent::Whole => {
+                let sinks: &mut [&mut Sink<'_>] =
+                    &mut [&mut |path, entry| filling.add(path, entry), &mut |path, entry| other.add(path, entry)];
+                self.store.load(sinks)?
+            }
+            Extent::WithoutFiles => self.store.load(&mut [])?,
+        };
         filling.append(other);
-        self.snapshot.replace_files(filling);
-        let (generation, mut members) = self.members();
-        for member in &mut members {
-            *member = MirrorState { ranges: member.ranges, ..MirrorState::unknown(Arc::clone(&member.mirror)) };
+        let (generation, members) = self.members();
+        let unknown =
+            |member: &MirrorState| MirrorState { ranges: member.ranges, ..MirrorState::unknown(Arc::clone(&member.mirror)) };
+        let unknown: Vec<MirrorState> = members.iter().map(unknown).collect();
+        if contents.sequence.opened != self.at.opened {
+            // Another database, with its own numbers: old holdings and new files must not meet.
+            self.snapshot.set_mirrors(MirrorSet { generation, members: unknown.clone() });
+            self.valid_from.all = (self.at != Sequence::default()).then(|| self.clock.now());
         }
-        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, contents.mirrors) });
+        self.snapshot.replace_files(filling);
+        self.snapshot.set_mirrors(MirrorSet { generation, members: known(unknown, contents.mirrors) });
         self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
         self.at = contents.sequence;
         self.behind = false;
@@ -184,12 +216,16 @@ impl Owner {
         let names: Vec<MirrorName> = mirrors.iter().map(|mirror| mirror.name.clone()).collect();
         let stored = self.store.mirrors(&names)?;
         let (generation, before) = self.members();
-        let ranges = |mirror: &Mirror| {
-            let same =
-                before.iter().find(|member| member.mirror.name == mirror.name && bases_of(&member.mirror) == bases_of(mirror));
-            same.map_or_else(Ranges::default, |member| member.ranges)
+        for moved in before.iter().filter(|member| !mirrors.iter().any(|mirror| has_same_bases(mirror, &member.mirror))) {
+            self.valid_from.one.insert(moved.mirror.name.clone(), self.clock.now());
+        }
+        let state = |mirror: &Arc<Mirror>| {
+            let same = before.iter().find(|member| has_same_bases(mirror, &member.mirror));
+            MirrorState {
+                ranges: same.map_or_else(Ranges::default, |member| member.ranges),
+                ..MirrorState::unknown(Arc::clone(mirror))
+            }
         };
-        let state = |mirror: &Arc<Mirror>| MirrorState { ranges: ranges(mirror), ..MirrorState::unknown(Arc::clone(mirror)) };
         let (generation, members) = (generation + 1, mirrors.iter().map(state).collect());
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
         Ok(())
@@ -234,6 +270,8 @@ impl Owner {
         let bases = mirrors.members.iter().find(|member| member.mirror.name == record.mirror);
         let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror));
         drop(mirrors);
+        let outdated = ScanRecord { holdings: None, ..record.clone() };
+        let record = if self.valid_from.admits(record) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
         self.show(written, |owner, holdings| {
             if let Some(holdings) = holdings {
@@ -282,6 +320,21 @@ impl Owner {
     }
 }
 
+/// From when on a scan must have begun.
+#[derive(Default)]
+struct ValidFrom {
+    /// When another database took the place of the first.
+    all: Option<Timestamp>,
+    /// When a mirror moved.
+    one: HashMap<MirrorName, Timestamp>,
+}
+
+impl ValidFrom {
+    fn admits(&self, scan: &ScanRecord) -> bool {
+        [self.all.as_ref(), self.one.get(&scan.mirror)].into_iter().flatten().all(|from| scan.began >= *from)
+    }
+}
+
 impl MirrorState {
     /// A mirror of which nothing is known.
     #[must_use]
@@ -304,6 +357,10 @@ fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) -> Vec<Mirror
 fn bases_of(mirror: &Mirror) -> String {
     let bases: Vec<&str> = [&mirror.http, &mirror.https].into_iter().flatten().map(|base| base.as_str()).collect();
     bases.join(" ")
+}
+
+fn has_same_bases(one: &Mirror, other: &Mirror) -> bool {
+    one.name == other.name && one.http == other.http && one.https == other.https
 }
 
 /// Whether holdings that were seen at `bases` say something about the mirror as it is configured now. One that has moved

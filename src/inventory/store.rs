@@ -14,7 +14,7 @@ use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath
 /// What keeps the inventory.
 pub trait Store: Send {
     /// Reads everything that a snapshot needs, in one consistent view. Each file goes to one of the `sinks` at least, or to
-    /// two of them; a store that can do so reads with a thread for each sink.
+    /// two of them; a store that can do so reads with a thread for each sink. Without sinks, no files are read.
     ///
     /// # Errors
     /// When the store fails or is damaged.
@@ -158,7 +158,7 @@ pub const MAX_SCANS: usize = 200;
 pub const MAX_HEALTH_CHANGES: usize = 200;
 /// The newest holds and releases that are kept.
 pub const MAX_HOLD_EVENTS: usize = 10_000;
-/// How much of a reason is kept, in bytes: reasons may quote what a mirror sent.
+/// How much of a reason is kept, in bytes: reasons may quote what a mirror sent, or be anything on the command line.
 pub const MAX_REASON_BYTES: usize = 1000;
 
 /// A place in the order of all commits.

@@ -7,6 +7,7 @@ mod steps;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
@@ -114,7 +115,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         servers.push(server);
         write!(entries, "\n{}", entry(plan, address))?;
     }
-    let (address, admin) = (free(args.port)?, free(args.port.saturating_add(1))?);
+    let (address, admin) = (free(args.port)?, free(if args.port == 0 { 0 } else { args.port.saturating_add(1) })?);
     let config = folder.join("mirrors.toml");
     durable::write(&config, configuration(&site, address, admin, &entries).as_bytes())?;
     let demo = Demo { folder, config, address, admin, site };
@@ -142,17 +143,16 @@ async fn show(demo: &Demo, json: bool, clock: &Clock) -> anyhow::Result<()> {
     super::scan_now(&context, &scan::Args { mirrors: Vec::new(), directory: None, dry_run: false, json }).await?;
     let stop = CancellationToken::new();
     let paths = [demo.config.clone()];
-    let serving = daemon::serve(context.configs.clone(), &paths, clock.clone(), stop.clone());
-    let telling = async {
-        await_start(demo.address).await;
-        let told = steps::print_all(demo, json);
-        if told.is_err() {
-            stop.cancel();
-        }
-        told
-    };
-    let (served, told) = tokio::join!(serving, telling);
-    served.context("the demo can't serve")?;
+    let mut serving = pin!(daemon::serve(context.configs.clone(), &paths, clock.clone(), stop.clone()));
+    tokio::select! {
+        served = &mut serving => return served.context("the demo can't serve"),
+        () = await_start(demo.address) => {}
+    }
+    let told = steps::print_all(demo, json);
+    if told.is_err() {
+        stop.cancel();
+    }
+    serving.await.context("the demo can't serve")?;
     told
 }
 
@@ -206,6 +206,7 @@ interval = "1m"
 
 [probe]
 interval = "5s"
+timeout = "3s"
 {mirrors}"#
     )
 }

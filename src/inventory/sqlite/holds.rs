@@ -5,7 +5,7 @@ use rusqlite::{Transaction, params};
 
 use super::changes::Change;
 use super::fault::Fault;
-use super::mirrors::time;
+use super::mirrors::{cut, time};
 use crate::inventory::record::{Hold, HoldAction, HoldEvent};
 use crate::inventory::store::{MAX_HOLD_EVENTS, MAX_HOLDS};
 use crate::model::TreePath;
@@ -28,7 +28,7 @@ fn path(bytes: Vec<u8>) -> Result<TreePath<'static>, Fault> {
 pub(super) fn hold(transaction: &Transaction<'_>, hold: &Hold) -> Result<((), Option<Change>), Fault> {
     transaction.prepare_cached("INSERT OR REPLACE INTO hold (path, because, at_ms) VALUES (?, ?, ?)")?.execute(params![
         hold.path.as_bytes(),
-        hold.because,
+        cut(&hold.because),
         hold.at.as_millisecond()
     ])?;
     let count: i64 = transaction.query_row("SELECT count(*) FROM hold", [], |row| row.get(0))?;
@@ -62,7 +62,7 @@ fn note(
 ) -> Result<(), Fault> {
     transaction
         .prepare_cached("INSERT INTO hold_event (path, action, because, at_ms) VALUES (?, ?, ?, ?)")?
-        .execute(params![path.as_bytes(), action.as_str(), because, at.as_millisecond()])?;
+        .execute(params![path.as_bytes(), action.as_str(), cut(because), at.as_millisecond()])?;
     transaction
         .prepare_cached("DELETE FROM hold_event WHERE id <= (SELECT id FROM hold_event ORDER BY id DESC LIMIT 1 OFFSET ?)")?
         .execute([i64::try_from(MAX_HOLD_EVENTS).unwrap_or(i64::MAX)])?;

@@ -143,7 +143,7 @@ fn trim(transaction: &Transaction<'_>, table: &'static str, mirror: i64, keep: u
 }
 
 /// The beginning of a reason.
-fn cut(reason: &str) -> &str {
+pub(super) fn cut(reason: &str) -> &str {
     let mut end = reason.len().min(MAX_REASON_BYTES);
     while !reason.is_char_boundary(end) {
         end -= 1;
