@@ -159,9 +159,9 @@ impl Owner {
         };
         filling.append(other);
         let (generation, members) = self.members();
-        let forgotten =
+        let unknown =
             |member: &MirrorState| MirrorState { ranges: member.ranges, ..MirrorState::unknown(Arc::clone(&member.mirror)) };
-        let unknown: Vec<MirrorState> = members.iter().map(forgotten).collect();
+        let unknown: Vec<MirrorState> = members.iter().map(unknown).collect();
         if contents.sequence.opened != self.at.opened {
             // Another database, with its own numbers: old holdings and new files must not meet.
             self.snapshot.set_mirrors(MirrorSet { generation, members: unknown.clone() });
@@ -219,11 +219,13 @@ impl Owner {
         for moved in before.iter().filter(|member| !mirrors.iter().any(|mirror| has_same_bases(mirror, &member.mirror))) {
             self.valid_from.one.insert(moved.mirror.name.clone(), self.clock.now());
         }
-        let ranges = |mirror: &Mirror| {
+        let state = |mirror: &Arc<Mirror>| {
             let same = before.iter().find(|member| has_same_bases(mirror, &member.mirror));
-            same.map_or_else(Ranges::default, |member| member.ranges)
+            MirrorState {
+                ranges: same.map_or_else(Ranges::default, |member| member.ranges),
+                ..MirrorState::unknown(Arc::clone(mirror))
+            }
         };
-        let state = |mirror: &Arc<Mirror>| MirrorState { ranges: ranges(mirror), ..MirrorState::unknown(Arc::clone(mirror)) };
         let (generation, members) = (generation + 1, mirrors.iter().map(state).collect());
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
         Ok(())

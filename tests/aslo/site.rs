@@ -67,7 +67,7 @@ pub const URUGUAY: &str = "164.73.32.2";
 const SECTIONS: [(&str, &str); 4] = [
     ("tree", "public = \"public\"\napplication = \"application\"\n"),
     ("inventory", "database = \"inventory.sqlite\"\n"),
-    ("scan", "interval = \"5m\"\ntimeout = \"5s\"\n"),
+    ("scan", "interval = \"5m\"\ntimeout = \"20s\"\n"),
     ("probe", "interval = \"1m\"\ntimeout = \"2s\"\n"),
 ];
 /// A bundle that is in every public tree from the beginning, and very old.
