@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::output::{ago, grouped, print, print_json, print_table, table, time};
+use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use super::{Context, target};
 use crate::daemon::instance::{self, Parts};
 use crate::decide::{self, Decision, Rules, Standing};
@@ -244,26 +244,16 @@ fn sentence(why: decide::Why, lines: &[Line], parts: &Parts) -> String {
 
 fn show(explanation: &Explanation, all: bool, now: Timestamp) -> anyhow::Result<()> {
     let Explanation { client, answer, .. } = explanation;
-    let mut facts = table(["", ""]);
-    facts.set_header(Vec::<String>::new());
-    facts.add_row([
-        "request",
-        &format!("{} ({}, instance {})", explanation.path, scheme_word(client.scheme), explanation.instance),
-    ]);
-    facts.add_row(["client", &format!("{}, {}", client.address, place_text(&client.place))]);
+    let request = format!("{} ({}, instance {})", explanation.path, scheme_word(client.scheme), explanation.instance);
+    let mut facts = vec![("request", request), ("client", format!("{}, {}", client.address, place_text(&client.place)))];
     if let Some(file) = &explanation.file {
         let since = format!("{} ({})", time(file.public_since), ago(file.public_since, now));
         let change = if file.as_recorded { "" } else { "; on disk it is not as recorded" };
-        facts.add_row([
-            "file",
-            &format!("version {}, {} bytes, public since {since}{change}", file.version, grouped(file.size)),
-        ]);
+        facts.push(("file", format!("version {}, {} bytes, public since {since}{change}", file.version, grouped(file.size))));
     }
-    facts.add_row(["answer", &format!("{} why={}: {}", answer.status, answer.why, answer.text)]);
-    if let Some(location) = &answer.location {
-        facts.add_row(["location", location]);
-    }
-    print_table(&facts)?;
+    facts.push(("answer", format!("{} why={}: {}", answer.status, answer.why, answer.text)));
+    facts.extend(answer.location.clone().map(|location| ("location", location)));
+    print_facts(facts)?;
     if explanation.mirrors.is_empty() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::output::{ago, grouped, print, print_json, print_table, table, time};
+use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use super::{Context, target};
 use crate::inventory::{Hold, HoldEvent, Inventory};
 use crate::model::{FileRecord, FileState, Sha256};
@@ -56,7 +56,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Show { path, json } => show(context, &path, json).await,
         Command::Hold { path, because } => {
             let target = target::find(&context.configs, &path)?;
-            let inventory = context.open_inventory(target.config).await?;
+            let inventory = context.open_records(target.config).await?;
             let at = context.clock.now();
             inventory
                 .hold(Hold { path: target.path.clone(), because, at })
@@ -67,7 +67,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         }
         Command::Release { path, because } => {
             let target = target::find(&context.configs, &path)?;
-            let inventory = context.open_inventory(target.config).await?;
+            let inventory = context.open_records(target.config).await?;
             let was_held = inventory.release(target.path.clone(), because, context.clock.now()).await?;
             inventory.close().await?;
             anyhow::ensure!(was_held, "{:?} is not on hold itself; see `redirector files holds`", path);
@@ -150,20 +150,20 @@ const fn state_word(state: FileState) -> &'static str {
 
 fn print_shown(shown: &Shown, now: Timestamp) -> anyhow::Result<()> {
     let holders = shown.mirrors.iter().filter(|mirror| mirror.holds).count();
-    let mut facts = table(["", ""]);
-    facts.set_header(Vec::<String>::new());
-    facts.add_row(["path", &shown.path]);
+    let mut facts = vec![("path", shown.path.clone())];
     if shown.on_hold {
-        facts.add_row(["on hold", "yes: clients get 410 (`redirector files holds` says why)"]);
+        facts.push(("on hold", "yes: clients get 410 (`redirector files holds` says why)".to_owned()));
     }
-    facts.add_row(["version", &shown.version.to_string()]);
-    facts.add_row(["state", shown.state]);
-    facts.add_row(["size", &format!("{} bytes", grouped(shown.size))]);
-    facts.add_row(["modified", &format!("{} ({})", time(shown.modified), ago(shown.modified, now))]);
-    facts.add_row(["public since", &format!("{} ({})", time(shown.public_since), ago(shown.public_since, now))]);
-    facts.add_row(["sha256", &shown.sha256.map_or_else(|| "not hashed yet".to_owned(), |digest| digest.to_string())]);
-    facts.add_row(["mirrors", &format!("{holders} of {} hold this version", shown.mirrors.len())]);
-    print_table(&facts)?;
+    facts.extend([
+        ("version", shown.version.to_string()),
+        ("state", shown.state.to_owned()),
+        ("size", format!("{} bytes", grouped(shown.size))),
+        ("modified", format!("{} ({})", time(shown.modified), ago(shown.modified, now))),
+        ("public since", format!("{} ({})", time(shown.public_since), ago(shown.public_since, now))),
+        ("sha256", shown.sha256.map_or_else(|| "not hashed yet".to_owned(), |digest| digest.to_string())),
+        ("mirrors", format!("{holders} of {} hold this version", shown.mirrors.len())),
+    ]);
+    print_facts(facts)?;
     if shown.mirrors.is_empty() {
         return Ok(());
     }
@@ -207,7 +207,7 @@ async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<(
     let mut standing = Vec::new();
     let mut past = Vec::new();
     for config in &context.configs {
-        let inventory = context.open_inventory(config).await?;
+        let inventory = context.open_records(config).await?;
         let prefix = config.tree.prefix.encoded();
         let shown =
             |hold: Hold| ShownHold { prefix: prefix.clone(), path: hold.path.to_string(), because: hold.because, at: hold.at };

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Context;
-use super::output::{ago, grouped, print, print_json, print_table, table, time};
+use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use crate::inventory::{Counts, HealthChange, Inventory, MirrorState, ScanSummary};
 use crate::model::{Mirror, MirrorName};
 
@@ -199,9 +199,10 @@ async fn describe(instance: &str, inventory: &Inventory, member: &MirrorState, l
 }
 
 fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::Result<()> {
-    let mut facts = table(["", ""]);
-    facts.set_header(Vec::<String>::new());
-    facts.add_row(["mirror", shown.row.name.as_str()]);
+    let place = mirror.country.map_or_else(|| "unknown".to_owned(), |c| format!("{} ({c})", c.name().unwrap_or("?")));
+    let point = mirror.point.map_or_else(String::new, |p| format!(", {:.2}, {:.2}", p.latitude, p.longitude));
+    let Row { name, score, enabled, health, holds, of, .. } = &shown.row;
+    let mut facts = vec![("mirror", name.to_string())];
     for (key, value) in [
         ("operator", &shown.operator),
         ("https", &shown.https),
@@ -209,20 +210,15 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
         ("rsync", &shown.rsync),
         ("ftp", &shown.ftp),
     ] {
-        if let Some(value) = value {
-            facts.add_row([key, value]);
-        }
+        facts.extend(value.clone().map(|value| (key, value)));
     }
-    let place = mirror.country.map_or_else(|| "unknown".to_owned(), |c| format!("{} ({c})", c.name().unwrap_or("?")));
-    let point = mirror.point.map_or_else(String::new, |p| format!(", {:.2}, {:.2}", p.latitude, p.longitude));
-    facts.add_row(["place", &format!("{place}{point}")]);
-    facts.add_row(["score", &shown.row.score.to_string()]);
-    facts.add_row(["health", if shown.row.enabled { shown.row.health } else { "disabled" }]);
-    facts.add_row([
-        "holds",
-        &format!("{} of {} files ({})", grouped(shown.row.holds), grouped(shown.row.of), share(shown.row.holds, shown.row.of)),
+    facts.extend([
+        ("place", format!("{place}{point}")),
+        ("score", score.to_string()),
+        ("health", if *enabled { health } else { "disabled" }.to_owned()),
+        ("holds", format!("{} of {} files ({})", grouped(*holds), grouped(*of), share(*holds, *of))),
     ]);
-    print_table(&facts)?;
+    print_facts(facts)?;
     if !shown.scans.is_empty() {
         print("")?;
         let mut rows = table(["SCAN", "BY", "SECONDS", "FOUND", "GONE", "MISMATCHED", "DOUBTFUL", "RESULT"]);

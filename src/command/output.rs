@@ -8,11 +8,29 @@ use jiff::tz::TimeZone;
 
 /// An empty table with these headings, without lines around cells.
 pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
+    let mut table = bare();
+    table.set_header(headings);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
+    table
+}
+
+/// Prints facts, a line each: what it is, and what it is for this one.
+pub(crate) fn print_facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> anyhow::Result<()> {
+    let mut rows = bare();
+    for (what, fact) in facts {
+        rows.add_row([what, &fact]);
+        if let Some(column) = rows.column_mut(0) {
+            column.set_padding((0, 2));
+        }
+    }
+    print_table(&rows)
+}
+
+fn bare() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
 

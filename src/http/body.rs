@@ -18,10 +18,12 @@ use rustix::io::ReadWriteFlags;
 use super::connection::UnderWay;
 use super::metrics::Counts;
 use super::threads::Threads;
+use crate::tree::OpenFile;
 
 /// The body of an answer.
 ///
-/// What is announced is sent: a file that got shorter meanwhile ends the connection instead.
+/// What is announced is sent: a file that got shorter meanwhile ends the connection instead. So does one that was written
+/// to: its last piece is kept back, so that nobody takes a part of a file, or of two, for the whole.
 #[derive(Default)]
 pub struct Body {
     pieces: VecDeque<Piece>,
@@ -38,7 +40,7 @@ impl fmt::Debug for Body {
 
 /// The file that pieces are read from.
 struct Source {
-    file: Arc<File>,
+    file: Arc<OpenFile>,
     /// A piece that is being read by a thread that may wait.
     reading: Option<BoxFuture<'static, io::Result<Bytes>>>,
     threads: Threads,
@@ -71,7 +73,7 @@ impl Body {
 
     /// Parts of a file, to be filled by [`Body::push_part`]; `counts` hears what is sent, `threads` read what is not in memory.
     #[must_use]
-    pub fn of_file(file: File, counts: Arc<Counts>, threads: Threads) -> Self {
+    pub fn of_file(file: OpenFile, counts: Arc<Counts>, threads: Threads) -> Self {
         let source = Source { file: Arc::new(file), reading: None, threads, counts };
         Self { source: Some(source), ..Self::default() }
     }
@@ -116,7 +118,8 @@ impl Body {
             Some(Piece::Bytes(bytes)) => Poll::Ready(Some(Ok(bytes))),
             Some(Piece::File(mut part)) => {
                 let Some(source) = &mut self.source else { return Poll::Ready(Some(Err(cut_short()))) };
-                let Poll::Ready(read) = source.poll_part(&part, cx) else {
+                let is_last = !self.pieces.iter().any(|piece| matches!(piece, Piece::File(_)));
+                let Poll::Ready(read) = source.poll_part(&part, is_last, cx) else {
                     self.pieces.push_front(Piece::File(part));
                     return Poll::Pending;
                 };
@@ -133,16 +136,21 @@ impl Body {
 }
 
 impl Source {
-    fn poll_part(&mut self, part: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    fn poll_part(&mut self, part: &Range<u64>, is_last: bool, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         if self.reading.is_none() {
-            let length = usize::try_from((part.end - part.start).min(CHUNK_BYTES)).unwrap_or(0);
-            if let Some(bytes) = read_cached(&self.file, part.start, length) {
+            let left = part.end - part.start;
+            let length = usize::try_from(left.min(CHUNK_BYTES)).unwrap_or(0);
+            let ends_here = is_last && left <= CHUNK_BYTES;
+            if !ends_here && let Some(bytes) = read_cached(&self.file.file, part.start, length) {
                 return Poll::Ready(Ok(bytes));
             }
             let (file, threads, start) = (Arc::clone(&self.file), self.threads.clone(), part.start);
             self.reading = Some(Box::pin(async move {
-                let read = threads.run(move || read_at(&file, start, length)).await;
-                read.unwrap_or_else(|| Err(io::Error::other("reading panicked")))
+                let read = threads.run(move || {
+                    let bytes = read_at(&file.file, start, length)?;
+                    if ends_here { check_untouched(&file).map(|()| bytes) } else { Ok(bytes) }
+                });
+                read.await.unwrap_or_else(|| Err(io::Error::other("reading panicked")))
             }));
         }
         let Some(reading) = &mut self.reading else { return Poll::Pending };
@@ -180,6 +188,15 @@ fn read_at(file: &File, start: u64, length: usize) -> io::Result<Bytes> {
     }
 }
 
+/// Whether the file is still what it was when it was opened. A new link or other rights are no matter.
+fn check_untouched(file: &OpenFile) -> io::Result<()> {
+    let (was, is) = (file.fingerprint, file.fingerprint_now()?);
+    if (was.size, was.mtime_ns) == (is.size, is.mtime_ns) {
+        return Ok(());
+    }
+    Err(io::Error::other("the file was written to while it was sent"))
+}
+
 fn cut_short() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file got shorter while it was sent")
 }
@@ -215,21 +232,39 @@ impl http_body::Body for Body {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::fs::MetadataExt;
 
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::model::Fingerprint;
 
-    fn file(content: &[u8]) -> File {
+    fn file(content: &[u8]) -> OpenFile {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(content).expect("written");
-        file
+        let data = file.metadata().expect("it is open");
+        let nanoseconds = |seconds: i64, more: i64| seconds * 1_000_000_000 + more;
+        let fingerprint = Fingerprint {
+            size: data.len(),
+            mtime_ns: nanoseconds(data.mtime(), data.mtime_nsec()),
+            ctime_ns: nanoseconds(data.ctime(), data.ctime_nsec()),
+            inode: data.ino(),
+        };
+        OpenFile { file, fingerprint }
+    }
+
+    fn body_of(file: OpenFile) -> Body {
+        Body::of_file(file, Arc::default(), Threads::default())
+    }
+
+    fn handle(file: &OpenFile) -> File {
+        file.file.try_clone().expect("a handle")
     }
 
     #[tokio::test]
     async fn parts_of_a_file_and_bytes_come_in_order() {
         let content: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
-        let mut body = Body::of_file(file(&content), Arc::default(), Threads::default());
+        let mut body = body_of(file(&content));
         body.push_bytes("start ");
         body.push_part(10..90_000);
         body.push_part(5..5);
@@ -243,10 +278,35 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_gets_shorter_ends_in_an_error() {
         let shrinking = file(&[7; 50_000]);
-        let mut body = Body::of_file(shrinking.try_clone().expect("a handle"), Arc::default(), Threads::default());
+        let other = handle(&shrinking);
+        let mut body = body_of(shrinking);
         body.push_part(0..50_000);
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
-        shrinking.set_len(100).expect("cut");
+        other.set_len(100).expect("cut");
         assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_goes_on_growing_is_not_taken_for_whole() {
+        let growing = file(&[7; 50_000]);
+        let mut other = handle(&growing);
+        let mut body = body_of(growing);
+        body.push_part(0..50_000);
+        assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+        other.write_all(b"more").expect("written");
+        assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_linked_or_gets_other_rights_is_sent_whole() {
+        let content = [7; 50_000];
+        let touched = file(&content);
+        let other = handle(&touched);
+        let mut body = body_of(touched);
+        body.push_part(0..50_000);
+        let mut permissions = other.metadata().expect("it is open").permissions();
+        permissions.set_readonly(true);
+        other.set_permissions(permissions).expect("it is ours");
+        assert_eq!(body.collect().await.expect("read").to_bytes(), content.as_slice());
     }
 }

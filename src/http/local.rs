@@ -27,19 +27,18 @@ pub fn answer(
     (counts, threads): (&Arc<Counts>, &Threads),
     now: Timestamp,
 ) -> Response<Body> {
-    let OpenFile { file, fingerprint } = opened;
-    let validators = Validators::of(&fingerprint);
+    let validators = Validators::of(&opened.fingerprint);
     let description = Description { content_type: content_type(path), validators: &validators, why, now };
     match validators.judge(headers) {
         Verdict::NotModified => return description.not_modified(),
         Verdict::Failed => return description.precondition_failed(),
         Verdict::Proceed => {}
     }
-    let size = fingerprint.size;
+    let size = opened.fingerprint.size;
     // Ranges are defined for GET only (RFC 9110 section 14.2).
     let ranged = method == Method::GET && validators.allow_range(headers, now);
     let wanted = if ranged { range::wanted(headers, size) } else { Wanted::Whole };
-    let mut body = Body::of_file(file, Arc::clone(counts), threads.clone());
+    let mut body = Body::of_file(opened, Arc::clone(counts), threads.clone());
     match wanted {
         Wanted::Nothing => description.range_not_satisfiable(size),
         Wanted::Whole => {

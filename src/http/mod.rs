@@ -3,7 +3,7 @@
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `missing` (what nobody has), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -16,6 +16,7 @@ pub mod listener;
 pub mod local;
 pub mod look;
 pub mod metrics;
+pub mod missing;
 pub mod page;
 pub mod proxy;
 pub mod range;

@@ -16,6 +16,7 @@ use super::client::{Client, Trust};
 use super::listener::Origin;
 use super::look::{Seen, see};
 use super::metrics::{Counts, Other};
+use super::missing::Missing;
 use super::page::{Index, Row};
 use super::range::{self, Wanted};
 use super::ranker::{Ranked, Ranker};
@@ -63,6 +64,7 @@ pub struct Makings {
 pub struct Site {
     makings: Makings,
     ranker: Ranker,
+    missing: Missing,
     threads: Threads,
 }
 
@@ -87,7 +89,7 @@ impl Site {
     #[must_use]
     pub fn new(makings: Makings) -> Self {
         let ranker = Ranker::new(&makings.snapshot, &makings.counts);
-        Self { makings, ranker, threads: Threads::default() }
+        Self { makings, ranker, missing: Missing::default(), threads: Threads::default() }
     }
 
     /// The instance's name.
@@ -150,6 +152,9 @@ impl Site {
             standing = ?standing,
             "answering"
         );
+        if standing == Standing::Absent && !asked.is_directory {
+            self.missing.tell(&self.makings.name, asked.path, now);
+        }
         match decision {
             Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry),
             Decision::Local(why) => self.serve(asked, why, now).await,

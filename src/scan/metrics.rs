@@ -20,6 +20,9 @@ pub struct Metrics {
     scans: Family<Outcome, Counter>,
     seconds: Family<OfMirror, Gauge<f64, AtomicU64>>,
     found: Family<OfMirror, Gauge>,
+    gone: Family<OfMirror, Gauge>,
+    mismatched: Family<OfMirror, Gauge>,
+    doubtful: Family<OfMirror, Gauge>,
     last_success: Family<OfMirror, Gauge>,
 }
 
@@ -42,6 +45,11 @@ impl Metrics {
         registry.register("scans", "Scans of mirrors, by outcome: complete, partial, failed", self.scans.clone());
         registry.register("scan_duration_seconds", "How long the last scan of a mirror took", self.seconds.clone());
         registry.register("scan_found_files", "Files that the last scan found on a mirror", self.found.clone());
+        registry.register("scan_gone_files", "Files that the last scan no longer found on a mirror", self.gone.clone());
+        let help = "Files of which the last scan found another version on a mirror: other size, or older";
+        registry.register("scan_mismatched_files", help, self.mismatched.clone());
+        let help = "Files of which the last scan could not tell which version a mirror has";
+        registry.register("scan_doubtful_files", help, self.doubtful.clone());
         let help = "When a mirror was last scanned whole, in seconds since 1970";
         registry.register("scan_last_success_timestamp_seconds", help, self.last_success.clone());
     }
@@ -64,7 +72,15 @@ impl Metrics {
         self.scans.get_or_create(&Outcome { instance, mirror: name, outcome }).inc();
         self.seconds.get_or_create(&mirror).set(report.took.as_secs_f64());
         if let Ok(counts) = &report.outcome {
-            self.found.get_or_create(&mirror).set(i64::try_from(counts.found).unwrap_or(i64::MAX));
+            let numbers = [
+                (&self.found, counts.found),
+                (&self.gone, counts.gone),
+                (&self.mismatched, counts.mismatched),
+                (&self.doubtful, counts.doubtful),
+            ];
+            for (gauge, number) in numbers {
+                gauge.get_or_create(&mirror).set(i64::try_from(number).unwrap_or(i64::MAX));
+            }
             if report.complete {
                 self.last_success.get_or_create(&mirror).set(now.as_second());
             }
@@ -82,7 +98,9 @@ impl Metrics {
     pub fn forget(&self, mirror: &MirrorName) {
         let mirror = self.mirror(mirror);
         self.seconds.remove(&mirror);
-        self.found.remove(&mirror);
+        for gauge in [&self.found, &self.gone, &self.mismatched, &self.doubtful] {
+            gauge.remove(&mirror);
+        }
         self.last_success.remove(&mirror);
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::plan::Plan;
 use super::progress::Quiet;
 use super::round::{Mode, Report, Scanner};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::model::{Mirror, MirrorName, TreePath};
 
 /// Keeps the holdings of all mirrors current.
@@ -24,7 +24,7 @@ pub struct Scheduler {
     metrics: Arc<Metrics>,
     wishes: mpsc::Receiver<MirrorName>,
     timetable: Timetable,
-    plan: Option<(Arc<Plan>, Instant)>,
+    plan: Option<(Arc<Plan>, Timestamp)>,
     parallel: usize,
 }
 
@@ -44,7 +44,7 @@ const WISHES: usize = 512;
 /// How often it is looked whether a mirror is due, or the list of mirrors changed.
 const TICK: Duration = Duration::from_millis(250);
 /// How old a plan may be: mirrors that are due together share one, and new files are looked for soon.
-const PLAN_AGE: Duration = Duration::from_secs(30);
+const PLAN_AGE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Scheduler {
     /// A scheduler and the handle by which others ask it for a scan.
@@ -128,8 +128,9 @@ impl Scheduler {
 
     /// What there is to find, read anew when it is not fresh. `None` while the tree is not indexed, or can't be read.
     async fn plan(&mut self) -> Option<Arc<Plan>> {
+        let now = self.clock.now();
         if let Some((plan, made)) = &self.plan
-            && made.elapsed() < PLAN_AGE
+            && now.duration_since(*made).abs() < PLAN_AGE
         {
             return Some(Arc::clone(plan));
         }
@@ -146,7 +147,7 @@ impl Scheduler {
             Ok(plan) if plan.files() == 0 => None,
             Ok(plan) => {
                 let plan = Arc::new(plan);
-                self.plan = Some((Arc::clone(&plan), clock::instant()));
+                self.plan = Some((Arc::clone(&plan), now));
                 Some(plan)
             }
             Err(error) => {

@@ -70,12 +70,12 @@ impl Server {
 
     /// nginx with `autoindex`; `more` goes into the location.
     pub fn nginx(root: &Path, more: &str) -> Self {
-        Self::nginx_with(root, more, "")
+        Self::nginx_with(root, more, |_| String::new())
     }
 
-    fn nginx_with(root: &Path, more: &str, listen: &str) -> Self {
+    fn nginx_with(root: &Path, more: &str, listen: impl Fn(SocketAddr) -> String) -> Self {
         Self::start("nginx", |home, address| {
-            let home = home.display();
+            let (home, listen) = (home.display(), listen(address));
             let config = format!(
                 "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\n\
                  events {{ worker_connections 64; }}\n\
@@ -89,14 +89,14 @@ impl Server {
         })
     }
 
-    /// nginx with `autoindex`, over TLS, with a certificate that nobody trusts.
+    /// nginx with `autoindex`, over TLS, with a certificate for `localhost` that nobody trusts who is not told to. It is
+    /// there, too, under the same port.
     pub fn nginx_tls(root: &Path) -> Self {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
-        Self::nginx_with(
-            root,
-            "autoindex on;",
-            &format!(" ssl; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem"),
-        )
+        Self::nginx_with(root, "autoindex on;", |address| {
+            let port = address.port();
+            format!(" ssl; listen 127.0.0.1:{port} ssl; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem")
+        })
     }
 
     /// Apache httpd with `mod_autoindex`; `options` are its `IndexOptions`.

@@ -206,6 +206,7 @@ interval = "1m"
 
 [probe]
 interval = "5s"
+timeout = "3s"
 {mirrors}"#
     )
 }

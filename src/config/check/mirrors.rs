@@ -59,8 +59,8 @@ impl One<'_> {
                 None => {}
             }
             if is_private(base) && !self.config.scan.allow_private_addresses {
-                let advice = "the scanner will refuse it, unless scan.allow-private-addresses = true";
-                self.tell(Severity::Warning, key, &format!("{base} is in a private network"), advice);
+                let advice = "clients elsewhere can't go there; fine for a site that serves its own network only (scan.allow-private-addresses = true says so)";
+                self.tell(Severity::Hint, key, &format!("{base} is in a private network"), advice);
             }
         }
         let by_https = self.config.server.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));

@@ -195,7 +195,7 @@ fn mirrors_that_can_serve_nobody_or_are_elsewhere_are_found() {
     let plain = mirror("").replace("https = 'https://m", "http = 'http://m");
     assert_found(&[&plain], "warning a mirror.http", "no `https`");
     let private = mirror("").replace("m.example", "192.168.1.5");
-    assert_found(&[&private], "warning a mirror.https", "private network");
+    assert_found(&[&private], "hint a mirror.https", "private network");
 }
 
 #[test]

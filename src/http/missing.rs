@@ -1,0 +1,76 @@
+//! Tells administrators of files that clients ask for and no tree has: a site that links to them may have failed to copy
+//! them, without a word.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use jiff::Timestamp;
+
+use crate::model::TreePath;
+
+/// Lines about one instance in a minute: enough to see what is missing; who tries names must not fill the log.
+const LINES_A_MINUTE: u32 = 20;
+
+/// How much was told of late.
+#[derive(Debug, Default)]
+pub struct Missing {
+    minute: AtomicI64,
+    lines: AtomicU32,
+}
+
+/// What to do about one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Tell,
+    /// The last one of this minute.
+    TellThatThereAreMore,
+    Skip,
+}
+
+impl Missing {
+    /// Tells of a path at which an instance has nothing.
+    pub fn tell(&self, instance: &str, path: &TreePath<'_>, now: Timestamp) {
+        // Encoded, since anybody can ask for anything.
+        match self.line(now) {
+            Line::Tell => tracing::info!(instance, path = path.encoded(), "a file was asked for that is in no tree"),
+            Line::TellThatThereAreMore => {
+                tracing::info!(instance, "more files were asked for that are in no tree; they are counted, not told");
+            }
+            Line::Skip => {}
+        }
+    }
+
+    fn line(&self, now: Timestamp) -> Line {
+        let minute = now.as_second().div_euclid(60);
+        if self.minute.swap(minute, Ordering::Relaxed) != minute {
+            self.lines.store(0, Ordering::Relaxed);
+        }
+        match self.lines.fetch_add(1, Ordering::Relaxed) {
+            told if told < LINES_A_MINUTE => Line::Tell,
+            LINES_A_MINUTE => Line::TellThatThereAreMore,
+            _ => {
+                self.lines.store(LINES_A_MINUTE + 1, Ordering::Relaxed);
+                Line::Skip
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_ones_of_each_minute_are_told() {
+        let missing = Missing::default();
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        for round in [0, 60, 6000] {
+            for _ in 0..LINES_A_MINUTE {
+                assert_eq!(missing.line(at(round + 3)), Line::Tell);
+            }
+            assert_eq!(missing.line(at(round + 50)), Line::TellThatThereAreMore);
+            for _ in 0..1000 {
+                assert_eq!(missing.line(at(round + 59)), Line::Skip);
+            }
+        }
+    }
+}
