@@ -6,12 +6,28 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Atomic;
 use prometheus_client::metrics::{MetricType, TypedMetric, counter};
 
 /// A number that only grows.
 pub type Counter = counter::Counter<u64, Striped>;
+
+/// The label of numbers about one mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfMirror {
+    /// Its name.
+    pub mirror: String,
+}
+
+/// The labels of what was done with one mirror, counted by how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MirrorOutcome {
+    /// Its name.
+    pub mirror: String,
+    /// How it ended.
+    pub outcome: &'static str,
+}
 
 /// How many cache lines a number is spread over. More than the cores that one redirector keeps busy buys nothing.
 const STRIPES: usize = 8;

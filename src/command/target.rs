@@ -4,6 +4,7 @@
 use anyhow::{Context as _, bail};
 
 use crate::config::Config;
+use crate::http::route::{self, Route};
 use crate::model::{RequestPath, Scheme, TreePath};
 
 /// A path on the command line, found in one of the configurations.
@@ -31,14 +32,14 @@ pub(crate) fn find<'a>(configs: &'a [Config], text: &str) -> anyhow::Result<Targ
         };
         return Ok(Target { config, path: request.whole().clone().into_owned(), scheme, is_directory: request.is_directory() });
     }
-    let answers = |config: &&Config| host.is_none_or(|host| answers_to(config, host));
-    let best = configs
-        .iter()
-        .filter(answers)
-        .filter_map(|config| request.below(&config.tree.prefix).map(|path| (config, path.into_owned())))
-        .max_by_key(|(config, _)| config.tree.prefix.len());
-    match best {
-        Some((config, path)) => Ok(Target { config, path, scheme, is_directory: request.is_directory() }),
+    // A path alone says nothing about names.
+    let hosts = |config: &'a Config| if host.is_some() { config.server.hosts.as_slice() } else { &[] };
+    let routes: Vec<Route> = configs.iter().map(|config| Route::new(hosts(config), config.tree.prefix.clone())).collect();
+    match route::find(routes.iter(), host, &request) {
+        Some((index, path)) => {
+            let (config, path) = (&configs[index], path.into_owned());
+            Ok(Target { config, path, scheme, is_directory: request.is_directory() })
+        }
         None => {
             let prefixes: Vec<String> = configs.iter().map(|config| config.tree.prefix.encoded()).collect();
             bail!("no instance answers for {text:?}; the configured prefixes are {}", prefixes.join(", "))
@@ -54,12 +55,5 @@ fn split(text: &str) -> anyhow::Result<(Scheme, Option<&str>, &str)> {
         Some((other, _)) => bail!("{text:?} is a {other} URL; clients ask by http or https"),
     };
     let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-    let host = authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, port)| if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority });
-    Ok((scheme, Some(host), path))
-}
-
-fn answers_to(config: &Config, host: &str) -> bool {
-    config.server.hosts.is_empty() || config.server.hosts.iter().any(|name| name.eq_ignore_ascii_case(host))
+    Ok((scheme, Some(authority), path))
 }

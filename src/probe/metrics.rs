@@ -1,30 +1,18 @@
 //! What is counted about probes.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::health::Outcome;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, MirrorOutcome, OfMirror};
 use crate::model::{Health, MirrorName};
 
 /// Counts of probes.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    probes: Family<Probes, Counter>,
+    probes: Family<MirrorOutcome, Counter>,
     up: Family<OfMirror, Gauge>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Probes {
-    mirror: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfMirror {
-    mirror: String,
 }
 
 impl Metrics {
@@ -41,7 +29,7 @@ impl Metrics {
             Outcome::Failure => "failure",
         };
         let mirror = mirror.to_string();
-        self.probes.get_or_create(&Probes { mirror: mirror.clone(), outcome: word }).inc();
+        self.probes.get_or_create(&MirrorOutcome { mirror: mirror.clone(), outcome: word }).inc();
         self.up.get_or_create(&OfMirror { mirror }).set(i64::from(health.is_usable()));
     }
 }

@@ -1,35 +1,23 @@
 //! What is counted about scans.
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::round::Report;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, MirrorOutcome, OfMirror};
 
 /// Counts of scans.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    scans: Family<Outcome, Counter>,
+    scans: Family<MirrorOutcome, Counter>,
     seconds: Family<OfMirror, Gauge<f64, std::sync::atomic::AtomicU64>>,
     found: Family<OfMirror, Gauge>,
     gone: Family<OfMirror, Gauge>,
     mismatched: Family<OfMirror, Gauge>,
     doubtful: Family<OfMirror, Gauge>,
     last_success: Family<OfMirror, Gauge>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    mirror: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfMirror {
-    mirror: String,
 }
 
 impl Metrics {
@@ -55,7 +43,7 @@ impl Metrics {
             Ok(_) => "partial",
             Err(_) => "failed",
         };
-        self.scans.get_or_create(&Outcome { mirror: mirror.mirror.clone(), outcome }).inc();
+        self.scans.get_or_create(&MirrorOutcome { mirror: mirror.mirror.clone(), outcome }).inc();
         self.seconds.get_or_create(&mirror).set(report.took.as_secs_f64());
         if let Ok(counts) = &report.outcome {
             let numbers = [
