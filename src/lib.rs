@@ -21,7 +21,7 @@
 //! | [`tree`] | folders opened once, and files below them |
 //! | [`geo`] | addresses to places |
 //! | [`model`] * | the nouns: paths, versions, mirrors, places, quantities |
-//! | [`metrics`], [`clock`], [`durable`] | counting, the time, whole files |
+//! | [`metrics`], [`clock`], [`durable`], [`cause`] | counting, the time, whole files, errors as one line |
 //!
 //! Three ideas carry it. **Pure core, thin shell:** deciding, ranking, reading listings and printing are functions that a
 //! test can call with a table of cases; whatever waits is a thin shell around them. **Requests are answered from a
@@ -78,6 +78,7 @@
 //! 4. [`hash`] reads it in the background: later, the digest tells a rewrite with the same bytes from new content.
 //! 5. Scans find it on mirrors; when it is older than `min-age`, the first request is redirected.
 
+pub mod cause;
 pub mod clock;
 pub mod command;
 pub mod config;

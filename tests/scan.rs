@@ -521,6 +521,37 @@ mod misbehaving {
     }
 
     #[tokio::test]
+    async fn what_a_scan_of_one_directory_found_meanwhile_stays() {
+        let (arrived, meanwhile) = (Arc::new(tokio::sync::Notify::new()), std::sync::mpsc::channel::<()>());
+        let (go_on, wait) = (meanwhile.0, std::sync::Mutex::new(Some(meanwhile.1)));
+        let told = Arc::clone(&arrived);
+        let server = Odd::start(move |request, out| {
+            let first = if request.path == "/d/" { wait.lock().expect("no test panicked").take() } else { None };
+            match first {
+                Some(wait) => {
+                    told.notify_one();
+                    wait.recv_timeout(Duration::from_secs(4)).ok();
+                    respond(request, out, "404 Not Found", &[], b"not yet")
+                }
+                None => good(request, out),
+            }
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        let of_one_directory = async {
+            arrived.notified().await;
+            let scanner = world.scanner(|_| {});
+            let plan = scanner.plan(path("d")).await.expect("readable");
+            let report = scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
+            go_on.send(()).expect("the server waits");
+            report
+        };
+        let (whole, part) = tokio::join!(world.scan(), of_one_directory);
+        assert_eq!(whole.outcome.as_ref().map(|counts| counts.found), Ok(10), "{whole:?}");
+        assert_eq!(part.outcome.as_ref().map(|counts| counts.found), Ok(3), "{part:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
     async fn everything_is_an_empty_page() {
         keeps_all("can't exist", |request, out| ok(request, out, b"")).await;
     }

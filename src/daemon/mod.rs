@@ -13,6 +13,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::cause::chain;
 use crate::clock::Clock;
 use crate::config::check;
 use crate::config::{self, Config};
@@ -191,16 +192,4 @@ async fn reload(paths: &[PathBuf], instances: &mut [Instance], router: &Arc<Rout
     let configs: Vec<Config> = instances.iter().map(|instance| instance.config().clone()).collect();
     doors.change(&configs).await;
     tracing::info!("reloaded");
-}
-
-/// An error with what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::cause::chain;
 use crate::clock::Clock;
 use crate::hash::Orders;
 use crate::inventory::{self, Inventory};
@@ -202,7 +203,7 @@ impl Index {
     }
 
     fn open_watch(&self) -> Option<Arc<Watch>> {
-        Watch::new().map(Arc::new).map_err(|error| self.tell_watching(Watching::Partly(with_source(&error)))).ok()
+        Watch::new().map(Arc::new).map_err(|error| self.tell_watching(Watching::Partly(chain(&error)))).ok()
     }
 
     fn tell_watching(&self, watching: Watching) {
@@ -284,7 +285,7 @@ impl Index {
         let is_whole = round.is_whole();
         let (report, watch_error) = round.finish(&mut self.intake).await?;
         if let Some(error) = watch_error {
-            self.tell_watching(Watching::Partly(with_source(&error)));
+            self.tell_watching(Watching::Partly(chain(&error)));
         } else if is_whole && let Some(watch) = &self.watch {
             self.tell_watching(Watching::All(watch.len()));
         }
@@ -312,7 +313,7 @@ impl Index {
         if let Some(round) = &mut self.round {
             round.break_off();
         }
-        let text = with_source(&error);
+        let text = chain(&error);
         if self.watcher.set_store_error(Some(text.clone())) {
             tracing::error!("what changes in the public tree can't be written down: {text}");
         }
@@ -348,12 +349,6 @@ async fn next_batch(round: Option<&mut Round>) -> Option<Batch> {
 
 fn patience(settings: &Settings) -> Patience {
     Patience { settle: settings.settle.0, settle_shrunken: settings.settle_shrunken.0 }
-}
-
-/// An error with what it comes from, in one line.
-fn with_source(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
 /// Tells of a whole walk, and of what it left out if that is not what the one before left out.
