@@ -13,7 +13,7 @@ use crate::model::ByteSize;
 
 /// The list of a directory.
 #[derive(Template, Serialize, Debug)]
-#[template(path = "index.html")]
+#[template(path = "index.html", config = "src/http/templates/askama.toml")]
 pub struct Index {
     /// The path as people read it, with slashes at both ends.
     pub path: String,
@@ -70,7 +70,7 @@ impl Index {
 }
 
 #[derive(Template)]
-#[template(path = "error.html")]
+#[template(path = "error.html", config = "src/http/templates/askama.toml")]
 struct ErrorPage<'a> {
     status: u16,
     title: &'a str,
