@@ -42,7 +42,7 @@ fn help_of(line: &str) -> String {
     let words = line.split_whitespace().skip_while(|word| word.starts_with('-') || word.ends_with(".toml"));
     let words = words.take_while(|word| word.chars().all(|c| c.is_ascii_lowercase())).take(2);
     let words: Vec<&str> = words.filter(|word| !["nluug", "here"].contains(word)).collect();
-    let output = Command::new(env!("CARGO_BIN_EXE_redirector")).args(&words).arg("--help").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_redirector")).args(&words).arg("--help").output().expect("it runs");
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("help is UTF-8")
 }
