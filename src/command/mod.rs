@@ -178,7 +178,7 @@ async fn dispatch(cli: Cli) -> ExitCode {
     };
     let context = Context { configs, clock: Clock::system() };
     finished(match cli.command {
-        Command::Serve => serve::run(context, paths).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve => serve::run(context, paths).await,
         Command::Scan(args) => scan_now(&context, &args).await,
         Command::Explain(args) => explain::run(&context, args).await.map(|()| ExitCode::SUCCESS),
         Command::Mirrors(command) => mirrors::run(&context, command).await.map(|()| ExitCode::SUCCESS),
