@@ -44,8 +44,8 @@ fn instances_side_by_side_are_fine() {
 #[test]
 fn keys_that_are_not_used_yet_are_told() {
     let mirror = format!("{PRODUCTION}{MIRROR}rsync = 'rsync://m.example/pub/'\nftp = 'ftp://m.example/pub/'\n");
-    assert_found(&[&mirror], "hint a mirror[0].rsync", "`rsync` is not used yet");
-    assert_found(&[&mirror], "hint a mirror[0].ftp", "`ftp` is not used yet");
+    assert_found(&[&mirror], "hint a mirror.rsync", "`rsync` is not used yet");
+    assert_found(&[&mirror], "hint a mirror.ftp", "`ftp` is not used yet");
 }
 
 #[test]
