@@ -10,6 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::{Context, EXIT_CONFIGURATION};
 use crate::daemon;
 
+/// What `serve --help` says beyond its options.
+pub(super) const HELP: &str = "\
+SIGHUP reads the configurations again without dropping a request; one that is wrong is told in the log, \
+and the old one stays. SIGTERM and SIGINT let downloads under way end (server.drain-timeout).
+
+Examples:
+  redirector serve
+  redirector -c activities.toml -c testing.toml serve       two instances in one process
+  redirector --log-format json --log redirector::scan=debug serve";
+
 pub(crate) async fn run(context: Context, paths: Vec<PathBuf>) -> anyhow::Result<ExitCode> {
     raise_file_limit();
     match daemon::serve(context.configs, &paths, context.clock, CancellationToken::new()).await {

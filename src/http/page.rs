@@ -17,7 +17,7 @@ use crate::model::ByteSize;
 
 /// The list of a directory.
 #[derive(Template, Serialize, Debug)]
-#[template(path = "index.html")]
+#[template(path = "index.html", config = "src/http/templates/askama.toml")]
 pub struct Index {
     /// The path as people read it, with slashes at both ends.
     pub path: String,
@@ -112,7 +112,7 @@ impl Room {
 }
 
 #[derive(Template)]
-#[template(path = "error.html")]
+#[template(path = "error.html", config = "src/http/templates/askama.toml")]
 struct ErrorPage<'a> {
     status: u16,
     title: &'a str,
