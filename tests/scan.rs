@@ -39,6 +39,11 @@ impl World {
 
     /// Has files in the tree, new or changed.
     async fn put(&self, files: &[(&str, u64, i64)]) {
+        self.see(files, Seen::First).await;
+    }
+
+    /// Has files in the tree seen on some occasion.
+    async fn see(&self, files: &[(&str, u64, i64)], kind: Seen) {
         let observations = files.iter().map(|(name, size, mtime)| Observation {
             path: path(name),
             fingerprint: Fingerprint {
@@ -48,7 +53,7 @@ impl World {
                 inode: 1,
             },
             at: self.clock.now(),
-            kind: Seen::First,
+            kind,
         });
         self.inventory.observe(observations.collect()).await.expect("written");
     }
@@ -499,6 +504,20 @@ mod misbehaving {
             None => good(request, out),
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_being_written_during_a_scan_keeps_its_holdings() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        // A tree that is written again with the same bytes: each file is changing for a moment, and is then what it was.
+        world.see(&FILES[1..4], Seen::Changing).await;
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert_eq!(report.outcome.map(|counts| (counts.gone, counts.doubtful)), Ok((0, 3)));
+        world.see(&FILES[1..4], Seen::Later).await;
+        assert_eq!(world.held().await, names(&FILES));
     }
 
     #[tokio::test]

@@ -164,7 +164,7 @@ impl<'a> Crawl<'a> {
                     candidates.push(Candidate { path, sought, listed: self.listed(entry) })
                 }
                 (None, Kind::Directory | Kind::Unknown) if self.ground.plan.has_directory(&path) => below.push(path),
-                (None, _) => {}
+                (None, _) => findings.extend(self.ground.unsettled(&path)),
             }
         }
         // A page of unknown make that shows nothing of ours may be any page with links.
