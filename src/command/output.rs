@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -54,14 +54,22 @@ fn is_steering(character: char) -> bool {
 ///
 /// Where the terminal is too narrow, long columns are wrapped: a name or number that is cut in two is no use to anyone.
 pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
+    print(&fitted(table).lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
+}
+
+fn fitted(table: &Table) -> Table {
     /// Longer texts than this are sentences, paths and URLs, which can be wrapped.
     const WHOLE: u16 = 18;
     let mut table = table.clone();
     let widths = table.column_max_content_widths();
-    for (column, _) in table.column_iter_mut().zip(widths).filter(|(_, width)| *width <= WHOLE) {
-        column.set_constraint(ColumnConstraint::ContentWidth);
+    for (column, width) in table.column_iter_mut().zip(widths) {
+        column.set_constraint(match width {
+            ..=WHOLE => ColumnConstraint::ContentWidth,
+            // In no narrower column can a sentence be read; the terminal wraps its lines then.
+            _ => ColumnConstraint::LowerBoundary(Width::Fixed(WHOLE)),
+        });
     }
-    print(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
+    table
 }
 
 /// Prints a value as JSON.
@@ -120,6 +128,15 @@ mod tests {
         assert!(!text.contains(char::is_control), "{text:?}");
         assert_eq!(serde_json::from_str::<String>(&text).expect("JSON"), evil);
         assert_eq!(evil.replace(is_steering, "?"), "?[31m?31m?\nf\u{fc}r");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_no_names_and_numbers() {
+        let mut narrow = table(["MIRROR", "KM", "", "WHY"]);
+        narrow.add_row(["rochester", "16,193", "left out: it failed its last probes", "down"]);
+        let lines: Vec<String> = fitted(narrow.set_width(24)).lines().collect();
+        assert!(lines[1].starts_with("rochester  16,193  left out:"), "{lines:#?}");
+        assert!(lines.len() < 6, "{lines:#?}");
     }
 
     #[test]

@@ -211,11 +211,16 @@ pub fn slash(location: &str) -> Response<Body> {
     response
 }
 
-/// 200 with the list of a directory, in the form that the client likes best; `None` where there is no room for it.
+/// The form of a directory's list that the client likes best.
 #[must_use]
-pub fn index(list: &page::Index, headers: &HeaderMap, room: &page::Room) -> Option<Response<Body>> {
-    let form = accept::best(headers, &[Form::Html, Form::Json, Form::Text]);
-    let mut response = written(StatusCode::OK, room.keep(list.render(form))?, form);
+pub fn index_form(headers: &HeaderMap) -> Form {
+    accept::best(headers, &[Form::Html, Form::Json, Form::Text])
+}
+
+/// 200 with the list of a directory; `None` where there is no room for it.
+#[must_use]
+pub fn index(list: String, form: Form, room: &page::Room) -> Option<Response<Body>> {
+    let mut response = written(StatusCode::OK, room.keep(list)?, form);
     response.headers_mut().insert(X_REDIRECTOR, HeaderValue::from_static("local; why=index"));
     Some(response)
 }

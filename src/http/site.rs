@@ -26,9 +26,9 @@ use super::threads::Threads;
 use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
-use crate::geo::Locator;
+use crate::geo::{Credit, Locator};
 use crate::inventory::{FileEntry, Snapshot};
-use crate::model::TreePath;
+use crate::model::{Prefix, TreePath};
 use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
 
 /// What a [`Site`] is made of.
@@ -294,53 +294,24 @@ impl Site {
                 &format!("{}{}/", self.route().prefix().encoded(), asked.path.encoded()).replace("//", "/"),
             );
         }
-        let (public, path) = (self.makings.trees.public.clone(), asked.path.clone().into_owned());
-        let (hidden, snapshot) = (self.makings.trees.hidden.clone(), Arc::clone(&self.makings.snapshot));
-        let list = move || public.list(&path, MAX_ENTRIES + 1, |path| !hidden.matches(path) && !snapshot.is_held(path));
+        let Makings { trees, snapshot, locator, .. } = &self.makings;
+        let lister = Lister {
+            trees: trees.clone(),
+            snapshot: Arc::clone(snapshot),
+            prefix: self.route().prefix().clone(),
+            credit: locator.credit(),
+        };
+        let (path, form) = (asked.path.clone().into_owned(), response::index_form(&asked.request.headers));
+        let list = move || lister.list(&path).map(|page| page.render(form));
         match self.listers.run_in_time(list).await.unwrap_or(Err(LookError::Away)) {
-            Ok(items) => {
-                let page = self.page(asked.path, items);
-                let Some(response) = response::index(&page, &asked.request.headers, &self.pages) else {
-                    return self.unavailable(asked);
-                };
+            Ok(text) => {
+                let Some(response) = response::index(text, form, &self.pages) else { return self.unavailable(asked) };
                 self.makings.counts.other(Other::Index);
                 response
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
             Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),
         }
-    }
-
-    fn page(&self, directory: &TreePath<'_>, mut items: Vec<Item>) -> Index {
-        let truncated = items.len() > MAX_ENTRIES;
-        items.truncate(MAX_ENTRIES);
-        let slash = if directory.is_root() { "" } else { "/" };
-        Index {
-            path: format!("{}/{directory}{slash}", self.route().prefix()).replace("//", "/"),
-            has_parent: !directory.is_root(),
-            rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
-            truncated,
-            credit: self.makings.locator.credit(),
-        }
-    }
-
-    /// An entry of a directory; `None` for what nobody is shown.
-    fn row(&self, directory: &TreePath<'_>, item: &Item) -> Option<Row> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        let path = directory.join(&item.name).ok()?;
-        let is_directory = item.kind == Kind::Directory;
-        let hidden = if is_directory { trees.hidden.matches_directory(&path) } else { trees.hidden.matches(&path) };
-        if hidden || snapshot.is_held(&path) {
-            return None;
-        }
-        let name = TreePath::parse(&item.name[..]).ok()?;
-        Some(Row {
-            name: name.to_string(),
-            href: name.encoded() + if is_directory { "/" } else { "" },
-            is_directory,
-            size: (!is_directory).then_some(item.size),
-            modified: Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default(),
-        })
     }
 
     fn not_found(&self, asked: Asked<'_>) -> Response<Body> {
@@ -359,6 +330,51 @@ impl Site {
             _ => StatusCode::NOT_FOUND,
         };
         response::error(status, detail, &asked.request.headers)
+    }
+}
+
+/// What the list of a directory is made of. It is made where waiting harms nobody: a long one takes its time.
+struct Lister {
+    trees: Trees,
+    snapshot: Arc<Snapshot>,
+    prefix: Prefix,
+    credit: Option<Credit>,
+}
+
+impl Lister {
+    fn list(&self, directory: &TreePath<'_>) -> Result<Index, LookError> {
+        let Trees { public, hidden, .. } = &self.trees;
+        let is_shown = |path: &TreePath<'_>| !hidden.matches(path) && !self.snapshot.is_held(path);
+        let mut items = public.list(directory, MAX_ENTRIES + 1, is_shown)?;
+        let truncated = items.len() > MAX_ENTRIES;
+        items.truncate(MAX_ENTRIES);
+        let slash = if directory.is_root() { "" } else { "/" };
+        Ok(Index {
+            path: format!("{}/{directory}{slash}", self.prefix).replace("//", "/"),
+            has_parent: !directory.is_root(),
+            rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
+            truncated,
+            credit: self.credit,
+        })
+    }
+
+    /// An entry of a directory; `None` for what nobody is shown.
+    fn row(&self, directory: &TreePath<'_>, item: &Item) -> Option<Row> {
+        let Self { trees, snapshot, .. } = self;
+        let path = directory.join(&item.name).ok()?;
+        let is_directory = item.kind == Kind::Directory;
+        let hidden = if is_directory { trees.hidden.matches_directory(&path) } else { trees.hidden.matches(&path) };
+        if hidden || snapshot.is_held(&path) {
+            return None;
+        }
+        let name = TreePath::parse(&item.name[..]).ok()?;
+        Some(Row {
+            name: name.to_string(),
+            href: name.encoded() + if is_directory { "/" } else { "" },
+            is_directory,
+            size: (!is_directory).then_some(item.size),
+            modified: Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default(),
+        })
     }
 }
 
