@@ -13,17 +13,28 @@ use prometheus_client::metrics::{MetricType, TypedMetric, counter};
 /// A number that only grows.
 pub type Counter = counter::Counter<u64, Striped>;
 
-/// The label of numbers about one mirror.
+/// The label of what is counted for a whole instance: each family is printed once, whatever the number of instances.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfInstance {
+    /// The instance's name.
+    pub instance: String,
+}
+
+/// The labels of a number about one mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OfMirror {
-    /// Its name.
+    /// The instance's name.
+    pub instance: String,
+    /// The mirror's.
     pub mirror: String,
 }
 
 /// The labels of what was done with one mirror, counted by how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct MirrorOutcome {
-    /// Its name.
+    /// The instance's name.
+    pub instance: String,
+    /// The mirror's.
     pub mirror: String,
     /// How it ended.
     pub outcome: &'static str,

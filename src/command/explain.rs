@@ -96,7 +96,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let parts = Parts::open(target.config, &context.clock).await?;
     let scheme = if args.https { Scheme::Https } else { target.scheme };
     let explanation = explain(&parts, &target.path, target.is_directory, args.from, scheme, context.clock.now()).await;
-    let credit = instance::credit(&parts.locator);
+    let credit = parts.locator.credit();
     parts.inventory.close().await?;
     let explanation = explanation?;
     if args.json {

@@ -56,7 +56,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         Command::Show { path, json } => show(context, &path, json).await,
         Command::Hold { path, because } => {
             let target = target::find(&context.configs, &path)?;
-            let inventory = context.open_inventory(target.config).await?;
+            let inventory = context.open_records(target.config).await?;
             let at = context.clock.now();
             inventory
                 .hold(Hold { path: target.path.clone(), because, at })
@@ -67,7 +67,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<(
         }
         Command::Release { path, because } => {
             let target = target::find(&context.configs, &path)?;
-            let inventory = context.open_inventory(target.config).await?;
+            let inventory = context.open_records(target.config).await?;
             let was_held = inventory.release(target.path.clone(), because, context.clock.now()).await?;
             inventory.close().await?;
             anyhow::ensure!(was_held, "{:?} is not on hold itself; see `redirector files holds`", path);
@@ -207,7 +207,7 @@ async fn holds(context: &Context, history: bool, json: bool) -> anyhow::Result<(
     let mut standing = Vec::new();
     let mut past = Vec::new();
     for config in &context.configs {
-        let inventory = context.open_inventory(config).await?;
+        let inventory = context.open_records(config).await?;
         let prefix = config.tree.prefix.encoded();
         let shown =
             |hold: Hold| ShownHold { prefix: prefix.clone(), path: hold.path.to_string(), because: hold.because, at: hold.at };

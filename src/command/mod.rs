@@ -89,10 +89,16 @@ struct Context {
 }
 
 impl Context {
-    /// Opens the inventory of an instance, with its mirrors where they are.
+    /// Opens an instance's inventory with its mirrors where they are: looks up their names.
     async fn open_inventory(&self, config: &Config) -> anyhow::Result<Inventory> {
         let parts = Parts::open(config, &self.clock).await;
         Ok(parts.with_context(|| format!("instance {}", config.name))?.inventory)
+    }
+
+    /// Opens an instance's inventory for orders and records: neither looks up names nor loads what requests need.
+    async fn open_records(&self, config: &Config) -> anyhow::Result<Inventory> {
+        let opened = Inventory::open_without_files(&config.inventory, Vec::new(), self.clock.clone()).await;
+        opened.with_context(|| format!("the inventory of {} can't be used", config.name))
     }
 }
 
@@ -132,7 +138,7 @@ async fn dispatch(cli: Cli) -> ExitCode {
     };
     let context = Context { configs, clock: Clock::system() };
     finished(match cli.command {
-        Command::Serve => serve::run(context, paths).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve => serve::run(context, paths).await,
         Command::Scan(args) => scan_now(&context, &args).await,
         Command::Explain(args) => explain::run(&context, args).await.map(|()| ExitCode::SUCCESS),
         Command::Mirrors(command) => mirrors::run(&context, command).await.map(|()| ExitCode::SUCCESS),

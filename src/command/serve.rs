@@ -1,17 +1,24 @@
 //! `redirector serve`.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
+use super::{Context, EXIT_CONFIGURATION};
 use crate::daemon;
 
-pub(crate) async fn run(context: Context, paths: Vec<PathBuf>) -> anyhow::Result<()> {
+pub(crate) async fn run(context: Context, paths: Vec<PathBuf>) -> anyhow::Result<ExitCode> {
     raise_file_limit();
-    daemon::serve(context.configs, &paths, context.clock, CancellationToken::new()).await.context("can't serve")
+    match daemon::serve(context.configs, &paths, context.clock, CancellationToken::new()).await {
+        Err(daemon::Error::Configuration(problems)) => {
+            eprintln!("{problems}");
+            Ok(ExitCode::from(EXIT_CONFIGURATION))
+        }
+        served => served.context("can't serve").map(|()| ExitCode::SUCCESS),
+    }
 }
 
 /// Each connection is an open file: takes as many as the system lets us have.

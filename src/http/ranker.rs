@@ -52,6 +52,15 @@ impl Ranked {
     }
 }
 
+/// How much of a file a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portion {
+    /// All of it.
+    Whole,
+    /// A part; mirrors that send the whole file instead are of no use.
+    Part,
+}
+
 /// Places whose tiers are remembered. A country database has 250; of a city database's cells, the busiest are enough.
 const CACHED_PLACES: usize = 4096;
 
@@ -69,7 +78,7 @@ impl Ranker {
         &self,
         (snapshot, counts): (&Snapshot, &Counts),
         (client, place): (Client, &Place),
-        entry: &FileEntry,
+        (entry, portion): (&FileEntry, Portion),
         wanted: usize,
     ) -> Option<Ranked> {
         let (mirrors, prepared) = self.prepare(snapshot, counts);
@@ -77,6 +86,7 @@ impl Ranker {
         let usable = |index: usize| {
             mirrors.members.get(index).is_some_and(|state| {
                 state.holds(entry.version)
+                    && (portion == Portion::Whole || state.ranges.are_usable())
                     && selection::refusal_of_request(&state.mirror, state.health, client.scheme, entry.size).is_none()
             })
         };

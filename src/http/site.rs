@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::header::RANGE;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use jiff::Timestamp;
@@ -19,13 +20,13 @@ use super::metrics::{Counts, Other};
 use super::missing::Missing;
 use super::page::{Index, Row};
 use super::range::{self, Wanted};
-use super::ranker::{Ranked, Ranker};
+use super::ranker::{Portion, Ranked, Ranker};
 use super::route::Route;
 use super::threads::Threads;
 use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
-use crate::geo::{Credit, Locator};
+use crate::geo::Locator;
 use crate::inventory::{FileEntry, Snapshot};
 use crate::model::TreePath;
 use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
@@ -51,8 +52,6 @@ pub struct Makings {
     pub snapshot: Arc<Snapshot>,
     /// Where clients are.
     pub locator: Arc<Locator>,
-    /// What the licences of GeoIP databases want pages to say.
-    pub credit: Option<Credit>,
     /// What is counted; the same before and after a reload.
     pub counts: Arc<Counts>,
     /// Where paths go of files that are not as the inventory says, to be looked at.
@@ -146,7 +145,7 @@ impl Site {
     pub async fn answer(&self, asked: Asked<'_>) -> Response<Body> {
         let now = self.makings.clock.now();
         let standing = self.standing(asked).await;
-        let decision = decide::decide(standing, self.makings.rules, now.as_second(), |entry| self.rank(asked.client, entry));
+        let decision = decide::decide(standing, self.makings.rules, now.as_second(), |entry| self.rank(asked, entry));
         tracing::debug!(
             instance = self.makings.name,
             path = %asked.path,
@@ -240,10 +239,12 @@ impl Site {
         self.makings.nudge.try_send(path.clone().into_owned()).ok();
     }
 
-    fn rank(&self, client: Client, entry: &FileEntry) -> Option<Ranked> {
+    fn rank(&self, asked: Asked<'_>, entry: &FileEntry) -> Option<Ranked> {
         let Makings { snapshot, counts, locator, .. } = &self.makings;
-        let place = locator.locate(client.address);
-        self.ranker.rank((snapshot, counts), (client, &place), entry, response::MAX_LINES)
+        let place = locator.locate(asked.client.address);
+        let is_part = asked.request.method == Method::GET && asked.request.headers.contains_key(RANGE);
+        let portion = if is_part { Portion::Part } else { Portion::Whole };
+        self.ranker.rank((snapshot, counts), (asked.client, &place), (entry, portion), response::MAX_LINES)
     }
 
     fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry) -> Response<Body> {
@@ -300,7 +301,7 @@ impl Site {
             has_parent: !directory.is_root(),
             rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
             truncated,
-            credit: self.makings.credit,
+            credit: self.makings.locator.credit(),
         }
     }
 

@@ -16,8 +16,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cause::chain;
@@ -31,7 +30,7 @@ use intake::{Intake, Why};
 use round::{Batch, Round};
 
 pub use once::walk_once;
-pub use watcher::{Counts, Ending, Report, Watcher, Watching};
+pub use watcher::{Counts, Ending, Families, Report, Watcher, Watching};
 
 /// Keeps one instance's inventory current.
 #[derive(Debug)]
@@ -48,15 +47,14 @@ pub struct Index {
     watch: Option<Arc<Watch>>,
     /// The public tree's folder when it was last looked after.
     visit: Option<Visit>,
-    refresh: Option<JoinHandle<()>>,
     pulses: u32,
 }
 
 /// How often file events are read, and what waits for time to pass is looked at. Writing one file makes many events, so
 /// nothing is gained by reading each at once.
 const PULSE: Duration = Duration::from_millis(100);
-/// Pulses between two looks at whether the folders are there: about a second.
-const PULSES_A_REFRESH: u32 = 10;
+/// How often it is looked whether the folders are there.
+const REFRESH: Duration = Duration::from_secs(1);
 /// How long the end waits for threads that look at the file system; on a dead file server they may never come back.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(1);
 /// Paths that are gathered at most; the other events wait for the next pulse.
@@ -95,7 +93,6 @@ impl Index {
             round: None,
             watch: None,
             visit: None,
-            refresh: None,
             pulses: 0,
         }
     }
@@ -106,7 +103,7 @@ impl Index {
         self.watcher.clone()
     }
 
-    /// The same index, counting on from what was counted before.
+    /// Lets it count there.
     #[must_use]
     pub fn counting(mut self, counts: Counts) -> Self {
         self.intake.counts = counts;
@@ -121,6 +118,12 @@ impl Index {
 
     /// Runs until it is cancelled. Whatever fails is told and tried again.
     pub async fn run(mut self, stop: CancellationToken) {
+        let trees = Arc::clone(&self.intake.trees);
+        // Apart from what waits for the inventory: a tree that goes away is noticed although the database hangs.
+        tokio::join!(self.work(&stop), look_after(trees, &stop));
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) {
         let started = self.intake.start().await;
         self.note(started);
         let mut pulse = interval(PULSE);
@@ -138,7 +141,7 @@ impl Index {
             };
             let handled = tokio::select! {
                 () = stop.cancelled() => break,
-                handled = self.handle(happened, &stop) => handled,
+                handled = self.handle(happened, stop) => handled,
             };
             self.note(handled);
         }
@@ -148,9 +151,6 @@ impl Index {
     async fn stop(&mut self) {
         if let Some(round) = self.round.take() {
             round.abandon().await;
-        }
-        if let Some(refresh) = self.refresh.take() {
-            timeout(PATIENCE_AT_THE_END, refresh).await.ok();
         }
     }
 
@@ -167,7 +167,7 @@ impl Index {
     }
 
     async fn pulse(&mut self, stop: &CancellationToken) -> Result<(), inventory::Error> {
-        self.look_after_folders();
+        self.notice_folders();
         self.events().await?;
         // Many files that are written at once are looked at less often.
         let every = 1 + self.intake.moving.len() / MOVING_A_PULSE;
@@ -180,14 +180,8 @@ impl Index {
     }
 
     /// Notices a tree that went away, came, or was replaced.
-    fn look_after_folders(&mut self) {
+    fn notice_folders(&mut self) {
         self.pulses = self.pulses.wrapping_add(1);
-        if self.pulses.is_multiple_of(PULSES_A_REFRESH) && self.refresh.as_ref().is_none_or(JoinHandle::is_finished) {
-            let trees = Arc::clone(&self.intake.trees);
-            self.refresh = Some(tokio::task::spawn_blocking(move || {
-                trees.refresh();
-            }));
-        }
         let public = &self.intake.trees.public;
         let visit = public.visit();
         if self.visit.as_ref() == Some(&visit) {
@@ -322,6 +316,17 @@ impl Index {
         let text = chain(&error);
         if self.watcher.set_store_error(Some(text.clone())) {
             tracing::error!("what changes in the public tree can't be written down: {text}");
+        }
+    }
+}
+
+/// Looks again and again whether the folders are there.
+async fn look_after(trees: Arc<Trees>, stop: &CancellationToken) {
+    while stop.run_until_cancelled(sleep(REFRESH)).await.is_some() {
+        let trees = Arc::clone(&trees);
+        let mut refresh = tokio::task::spawn_blocking(move || trees.refresh());
+        if stop.run_until_cancelled(&mut refresh).await.is_none() {
+            timeout(PATIENCE_AT_THE_END, refresh).await.ok();
         }
     }
 }

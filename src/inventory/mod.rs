@@ -21,7 +21,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
+use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 use condition::Condition;
 use owner::{Extent, Owner, Work};
 use store::{MAX_PAGE, Page, Store, Which};
@@ -282,6 +282,18 @@ impl Inventory {
         reason: Option<String>,
     ) -> Result<(), Error> {
         self.ask(move |owner| owner.record_health(&mirror, health, at, reason)).await
+    }
+
+    /// Notes whether a mirror sends parts of files.
+    ///
+    /// # Errors
+    /// When the owner thread has ended.
+    pub async fn note_ranges(&self, mirror: MirrorName, ranges: Ranges) -> Result<(), Error> {
+        self.ask(move |owner| {
+            owner.note_ranges(&mirror, ranges);
+            Ok(())
+        })
+        .await
     }
 
     /// The newest changes of a mirror's health, newest first.

@@ -20,7 +20,7 @@ use super::record::{HealthChange, Hold, Observation, ScanRecord};
 use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
+use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -159,7 +159,9 @@ impl Owner {
         };
         filling.append(other);
         let (generation, members) = self.members();
-        let unknown: Vec<MirrorState> = members.iter().map(|member| MirrorState::unknown(Arc::clone(&member.mirror))).collect();
+        let unknown =
+            |member: &MirrorState| MirrorState { ranges: member.ranges, ..MirrorState::unknown(Arc::clone(&member.mirror)) };
+        let unknown: Vec<MirrorState> = members.iter().map(unknown).collect();
         if contents.sequence.opened != self.at.opened {
             // Another database, with its own numbers: old holdings and new files must not meet.
             self.snapshot.set_mirrors(MirrorSet { generation, members: unknown.clone() });
@@ -217,8 +219,14 @@ impl Owner {
         for moved in before.iter().filter(|member| !mirrors.iter().any(|mirror| has_same_bases(mirror, &member.mirror))) {
             self.valid_from.one.insert(moved.mirror.name.clone(), self.clock.now());
         }
-        let generation = generation + 1;
-        let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
+        let state = |mirror: &Arc<Mirror>| {
+            let same = before.iter().find(|member| has_same_bases(mirror, &member.mirror));
+            MirrorState {
+                ranges: same.map_or_else(Ranges::default, |member| member.ranges),
+                ..MirrorState::unknown(Arc::clone(mirror))
+            }
+        };
+        let (generation, members) = (generation + 1, mirrors.iter().map(state).collect());
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
         Ok(())
     }
@@ -285,6 +293,11 @@ impl Owner {
         self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.health = health))
     }
 
+    /// Nothing of this is stored: to ask again is cheap.
+    pub(super) fn note_ranges(&self, mirror: &MirrorName, ranges: Ranges) {
+        self.change_mirror(mirror, |member| member.ranges = ranges);
+    }
+
     pub(super) fn hold(&mut self, hold: &Hold) -> Result<(), Error> {
         let written = self.store.hold(hold);
         self.show_holds(written)
@@ -326,7 +339,7 @@ impl MirrorState {
     /// A mirror of which nothing is known.
     #[must_use]
     pub fn unknown(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, holdings: Arc::default(), health: Health::Unknown }
+        Self { mirror, holdings: Arc::default(), health: Health::Unknown, ranges: Ranges::Unknown }
     }
 }
 

@@ -11,7 +11,7 @@ use siphasher::sip::SipHasher13;
 
 use super::table::{Filling, MAX_SIZE, Table};
 use super::versioning::nanoseconds;
-use crate::model::{FileRecord, FileState, Fingerprint, Health, Mirror, TreePath, VersionNumber};
+use crate::model::{FileRecord, FileState, Fingerprint, Health, Mirror, Ranges, TreePath, VersionNumber};
 
 /// What requests are answered from. Reading takes no lock, no allocation, and waits for nobody; only the inventory's owner
 /// thread writes.
@@ -108,6 +108,8 @@ pub struct MirrorState {
     pub holdings: Arc<RoaringBitmap>,
     /// Whether it works.
     pub health: Health,
+    /// Whether it sends parts of files. Kept in memory only; probes find it out soon after each start.
+    pub ranges: Ranges,
 }
 
 impl MirrorState {

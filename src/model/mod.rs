@@ -14,7 +14,7 @@ pub mod version;
 
 pub use country::{Continent, Country};
 pub use digest::Sha256;
-pub use mirror::{BaseUrl, Health, Mirror, MirrorName, Only, Scheme};
+pub use mirror::{BaseUrl, Health, Mirror, MirrorName, Only, Ranges, Scheme};
 pub use network::ClientNetwork;
 pub use path::{Prefix, RequestPath, TreePath};
 pub use place::{Place, Point};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::health::Outcome;
 use crate::clock::Clock;
-use crate::model::{BaseUrl, FileRecord, Mirror};
+use crate::model::{BaseUrl, FileRecord, Mirror, Ranges};
 use crate::scan::answer::{Answer, Failure};
 use crate::scan::matching::{Before, Verdict, Wanted, judge_copy};
 use crate::scan::session::Session;
@@ -22,6 +22,11 @@ pub(super) struct Finding {
 }
 
 impl Finding {
+    /// Whether all was as it should be.
+    pub(super) fn is_good(&self) -> bool {
+        self.outcome == Outcome::Success && !self.lacks
+    }
+
     fn success() -> Self {
         Self { outcome: Outcome::Success, lacks: false, reason: None }
     }
@@ -57,6 +62,28 @@ pub(super) async fn ask(clients: &Clients, mirror: &Mirror, files: &[FileRecord]
 fn named(base: &BaseUrl, finding: Finding) -> Finding {
     let reason = finding.reason.map(|reason| format!("{base}: {reason}"));
     Finding { reason, ..finding }
+}
+
+/// Asks for a part of a file over each URL that clients are sent to; the first one that ignores that counts.
+pub(super) async fn ask_for_part(
+    clients: &Clients,
+    mirror: &Mirror,
+    files: &[FileRecord],
+    timeout: Duration,
+    clock: &Clock,
+) -> Ranges {
+    let Some(file) = files.iter().find(|file| file.fingerprint.size > 1) else { return Ranges::Unknown };
+    let limits = Limits { retries: 0, ..Limits::default() };
+    let mut ranges = Ranges::Unknown;
+    for base in [&mirror.https, &mirror.http].into_iter().flatten() {
+        let session = Session::new(clients, mirror, base, 1, &limits, clock);
+        match tokio::time::timeout(timeout, session.look_for_ranges(&file.path)).await {
+            Ok(Ranges::Ignored) => return Ranges::Ignored,
+            Ok(Ranges::Kept) => ranges = Ranges::Kept,
+            Ok(Ranges::Unknown) | Err(_) => {}
+        }
+    }
+    ranges
 }
 
 async fn ask_over(session: &Session, files: &[FileRecord]) -> Finding {

@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
-use super::ask::{Finding, ask};
+use super::ask::{Finding, ask, ask_for_part};
 use super::health::{Tally, Thresholds};
 use super::metrics::Metrics;
 use super::target::Cursor;
 use crate::cause::chain;
 use crate::clock::Clock;
 use crate::inventory::{Inventory, MirrorState};
-use crate::model::{Mirror, MirrorName};
+use crate::model::{Mirror, MirrorName, Ranges};
 use crate::scan::schedule::{lot, signed};
 use crate::scan::{Clients, Nudge};
 
@@ -44,18 +44,25 @@ struct Row {
 struct Due {
     mirror: Arc<Mirror>,
     holdings: Arc<RoaringBitmap>,
+    ranges: Ranges,
 }
 
 /// What a probe brings back.
 struct Probed {
     cursor: Cursor,
     finding: Option<Finding>,
+    ranges: Ranges,
 }
 
 /// How often it is looked whether a mirror is due.
 const TICK: Duration = Duration::from_millis(250);
 /// Probes under way at once: each waits for one small answer.
 const PARALLEL: usize = 32;
+/// Probes of a mirror follow each other after so many intervals, so that mirrors that began together drift apart.
+const EARLIEST: f64 = 0.9;
+const LATEST: f64 = 1.1;
+/// Every so many probes, it is asked again whether a mirror sends parts of files: a server's ways change seldom.
+const PROBES_A_RANGE: u64 = 60;
 /// First probes after a start are spread over this long, or the interval if that is shorter.
 const FIRST: Duration = Duration::from_secs(5);
 
@@ -107,15 +114,22 @@ impl Prober {
             let name = due.mirror.name.clone();
             let (inventory, clients, clock) = (self.inventory.clone(), self.clients.clone(), self.clock.clone());
             let timeout = self.settings.timeout.0;
+            let asks_for_part = due.ranges == Ranges::Unknown || row.round.is_multiple_of(PROBES_A_RANGE);
             let task = probes.spawn(async move {
-                let finding = match cursor.choose(&inventory, &due.holdings).await {
-                    Ok(files) => Some(ask(&clients, &due.mirror, &files, timeout, &clock).await),
+                let files = match cursor.choose(&inventory, &due.holdings).await {
+                    Ok(files) => files,
                     Err(error) => {
                         tracing::warn!(mirror = %due.mirror.name, error = %chain(&error), "can't choose what to ask a mirror for");
-                        None
+                        return Probed { cursor, finding: None, ranges: Ranges::Unknown };
                     }
                 };
-                Probed { cursor, finding }
+                let finding = ask(&clients, &due.mirror, &files, timeout, &clock).await;
+                let ranges = if asks_for_part && finding.is_good() {
+                    ask_for_part(&clients, &due.mirror, &files, timeout, &clock).await
+                } else {
+                    Ranges::Unknown
+                };
+                Probed { cursor, finding: Some(finding), ranges }
             });
             running.insert(task.id(), name);
         }
@@ -138,8 +152,11 @@ impl Prober {
                 round: 0,
                 running: false,
             });
+            // A clock that was set back puts no probe off.
+            row.due = row.due.min(now + signed(self.settings.interval.0.mul_f64(LATEST)));
             if !row.running && row.due <= now {
-                due.push(Due { mirror: Arc::clone(&state.mirror), holdings: Arc::clone(&state.holdings) });
+                let (mirror, holdings) = (Arc::clone(&state.mirror), Arc::clone(&state.holdings));
+                due.push(Due { mirror, holdings, ranges: state.ranges });
             }
         }
         due
@@ -151,12 +168,14 @@ impl Prober {
         let Some(row) = self.rows.get_mut(mirror) else { return };
         row.running = false;
         row.round += 1;
-        row.due = now + signed(self.settings.interval.0.mul_f64(0.9 + 0.2 * lot(mirror, row.round)));
+        row.due = now + signed(self.settings.interval.0.mul_f64(EARLIEST + (LATEST - EARLIEST) * lot(mirror, row.round)));
         let Some(probed) = probed else {
             tracing::error!(%mirror, "a probe died; this is a bug");
             return;
         };
         row.cursor = probed.cursor;
+        self.note_ranges(mirror, probed.ranges).await;
+        let Some(row) = self.rows.get_mut(mirror) else { return };
         let Some(finding) = probed.finding else { return };
         let before = row.tally.health();
         let thresholds = Thresholds { failures: self.settings.failures, successes: self.settings.successes };
@@ -177,6 +196,26 @@ impl Prober {
                     row.tally = Tally::new(before);
                 }
             }
+        }
+    }
+}
+
+impl Prober {
+    /// Takes note of whether a mirror sends parts of files, where that is news.
+    async fn note_ranges(&self, mirror: &MirrorName, ranges: Ranges) {
+        let set = self.inventory.snapshot().mirrors();
+        let known = set.members.iter().find(|state| state.mirror.name == *mirror).map(|state| state.ranges);
+        drop(set);
+        if ranges == Ranges::Unknown || known == Some(ranges) {
+            return;
+        }
+        if ranges == Ranges::Ignored {
+            tracing::info!(%mirror, "a mirror sends whole files where parts are asked for; who asks for parts is sent elsewhere");
+        } else if known == Some(Ranges::Ignored) {
+            tracing::info!(%mirror, "a mirror sends parts of files again");
+        }
+        if let Err(error) = self.inventory.note_ranges(mirror.clone(), ranges).await {
+            tracing::warn!(%mirror, error = %chain(&error), "can't note whether a mirror sends parts of files");
         }
     }
 }

@@ -116,7 +116,10 @@ impl Scheduler {
                 continue;
             }
             let last = match self.scanner.inventory().scans(mirror.name.clone(), 1).await {
-                Ok(scans) => scans.first().filter(|scan| scan.outcome.is_ok()).map(|scan| scan.ended),
+                Ok(scans) => {
+                    scans.iter().for_each(|last| self.metrics.recall(&mirror.name, last));
+                    scans.first().filter(|scan| scan.outcome.is_ok()).map(|scan| scan.ended)
+                }
                 Err(error) => {
                     tracing::warn!(mirror = %mirror.name, error = %chain(&error), "can't read when a mirror was last scanned");
                     None
@@ -193,6 +196,8 @@ struct Timetable {
 #[derive(Debug, Clone)]
 struct Row {
     due: Timestamp,
+    /// The pause after which it is due.
+    pause: SignedDuration,
     began: Option<Timestamp>,
     running: bool,
     round: u64,
@@ -221,11 +226,16 @@ impl Timetable {
         let soon = now + signed(Self::FIRST.min(self.interval / 10).mul_f64(lot(name, 0)));
         let by_interval = last.map(|last| last.min(now) + signed(self.interval));
         let due = by_interval.map_or(soon, |due| due.max(soon));
-        self.rows.insert(name.clone(), Row { due, began: None, running: false, round: 1, failures: 0 });
+        let pause = due.duration_since(now);
+        self.rows.insert(name.clone(), Row { due, pause, began: None, running: false, round: 1, failures: 0 });
     }
 
-    /// The mirrors that are due, the longest due first.
-    fn due(&self, now: Timestamp) -> Vec<MirrorName> {
+    /// The mirrors that are due, the longest due first. A clock that was set back puts no scan off.
+    fn due(&mut self, now: Timestamp) -> Vec<MirrorName> {
+        for row in self.rows.values_mut() {
+            row.due = row.due.min(now + row.pause);
+            row.began = row.began.map(|began| began.min(now));
+        }
         let mut due: Vec<_> = self.rows.iter().filter(|(_, row)| !row.running && row.due <= now).collect();
         due.sort_by_key(|(_, row)| row.due);
         due.into_iter().map(|(name, _)| name.clone()).collect()
@@ -249,7 +259,8 @@ impl Timetable {
             n => Self::RETRY.min(interval).saturating_mul(1 << (n - 1).min(16)).min(interval.saturating_mul(Self::RAREST)),
         };
         // Nine to eleven tenths: mirrors that began together drift apart.
-        row.due = now + signed(pause.mul_f64(0.9 + 0.2 * lot(name, row.round)));
+        row.pause = signed(pause.mul_f64(0.9 + 0.2 * lot(name, row.round)));
+        row.due = now + row.pause;
     }
 
     /// Grants a wish for an early scan.
@@ -357,5 +368,19 @@ mod tests {
         table.end(&mirror, start(), Ended::Done);
         table.wish(&mirror, late);
         assert_eq!(table.due(late), [mirror]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_puts_no_scan_off() {
+        let mut table = table();
+        let mirror = name("m");
+        let next_year = start() + signed(HOUR * 24 * 365);
+        table.enter(&mirror, next_year, None);
+        table.begin(&mirror, next_year);
+        table.end(&mirror, next_year, Ended::Done);
+        assert!(table.due(start()).is_empty());
+        assert!(pause(&table, &mirror, start()) <= HOUR * 11 / 10);
+        table.wish(&mirror, start());
+        assert!(pause(&table, &mirror, start()) <= Timetable::WISH_GAP);
     }
 }

@@ -14,7 +14,7 @@ use super::client::Clients;
 use super::limits::Limits;
 use super::reach::Reach;
 use crate::clock::{self, Clock};
-use crate::model::{BaseUrl, Mirror, TreePath};
+use crate::model::{BaseUrl, Mirror, Ranges, TreePath};
 
 /// A conversation with one mirror over one of its URLs.
 #[derive(Debug)]
@@ -136,6 +136,16 @@ impl Session {
     /// Asks for the base URL itself: for a mirror of which no file is known.
     pub async fn look_at_base(&self) -> Answer {
         self.look_at(self.base.as_str()).await
+    }
+
+    /// Asks for the first byte of a file that has more. `Unknown` when no answer tells.
+    pub async fn look_for_ranges(&self, path: &TreePath<'_>) -> Ranges {
+        let Ok(url) = parse(&self.base.url(path)) else { return Ranges::Unknown };
+        match self.ask(Question::FirstByte, url).await.map(|(response, _)| response.status()) {
+            Ok(StatusCode::PARTIAL_CONTENT) => Ranges::Kept,
+            Ok(StatusCode::OK) => Ranges::Ignored,
+            Ok(_) | Err(_) => Ranges::Unknown,
+        }
     }
 
     async fn look_at(&self, url: &str) -> Answer {

@@ -67,7 +67,7 @@ pub const URUGUAY: &str = "164.73.32.2";
 const SECTIONS: [(&str, &str); 4] = [
     ("tree", "public = \"public\"\napplication = \"application\"\n"),
     ("inventory", "database = \"inventory.sqlite\"\n"),
-    ("scan", "interval = \"5m\"\ntimeout = \"5s\"\n"),
+    ("scan", "interval = \"5m\"\ntimeout = \"20s\"\n"),
     ("probe", "interval = \"1m\"\ntimeout = \"2s\"\n"),
 ];
 /// A bundle that is in every public tree from the beginning, and very old.
@@ -166,9 +166,18 @@ impl Site {
         panic!("the program does not start: {}", self.log());
     }
 
-    /// Starts the program again where it was before, and waits until it listens.
-    pub async fn spawn_at(&mut self, address: SocketAddr, admin: SocketAddr, more: &[(&str, &str)]) {
+    /// Starts the program again where it was before, with the configuration that it had, and waits until it listens.
+    pub async fn spawn_again_at(&mut self, address: SocketAddr, admin: SocketAddr) {
+        self.spawn_with(self.configurations(), (address, admin), &[]).await;
+        assert!(self.daemon.is_some(), "the program does not start again: {}", self.log());
+    }
+
+    async fn spawn_at(&mut self, address: SocketAddr, admin: SocketAddr, more: &[(&str, &str)]) {
         let paths = self.configure(address, admin);
+        self.spawn_with(paths, (address, admin), more).await;
+    }
+
+    async fn spawn_with(&mut self, paths: Vec<PathBuf>, (address, admin): (SocketAddr, SocketAddr), more: &[(&str, &str)]) {
         let log = fs::File::options().create(true).append(true).open(self.log_file()).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_redirector"));
         command.args(paths.iter().flat_map(|path| ["-c".as_ref(), path.as_os_str()]));
@@ -183,13 +192,16 @@ impl Site {
             return false;
         }
         self.daemon = Some(daemon);
-        let paths: Vec<PathBuf> = self.instances.keys().map(|name| self.folder.path().join(format!("{name}.toml"))).collect();
-        for config in config::read_all(&paths).unwrap_or_else(|problems| panic!("{problems}")) {
+        for config in config::read_all(&self.configurations()).unwrap_or_else(|problems| panic!("{problems}")) {
             let mirrors = config.mirrors(&|_| None);
             let eyes = Inventory::open(&config.inventory, mirrors, self.clock.clone()).await.expect("it opens");
             self.instance(&config.name).eyes = Some(eyes);
         }
         true
+    }
+
+    fn configurations(&self) -> Vec<PathBuf> {
+        self.instances.keys().map(|name| self.folder.path().join(format!("{name}.toml"))).collect()
     }
 
     fn log_file(&self) -> PathBuf {
@@ -431,23 +443,29 @@ impl Site {
 
     /// Runs the program with these arguments on an instance, beside the daemon, and returns what it prints.
     pub fn command(&self, instance: &str, arguments: &[&str]) -> String {
-        let (is_success, told) = self.run(instance, arguments);
+        self.command_with(instance, arguments, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn command_with(&self, instance: &str, arguments: &[&str], more: &[(&str, &str)]) -> String {
+        let (is_success, told) = self.run(instance, arguments, more);
         assert!(is_success, "{arguments:?}: {told}");
         told
     }
 
     /// The same where it has to fail.
     pub fn fail(&self, instance: &str, arguments: &[&str]) -> String {
-        let (is_success, told) = self.run(instance, arguments);
+        let (is_success, told) = self.run(instance, arguments, &[]);
         assert!(!is_success, "{arguments:?}: {told}");
         told
     }
 
-    fn run(&self, instance: &str, arguments: &[&str]) -> (bool, String) {
+    fn run(&self, instance: &str, arguments: &[&str], more: &[(&str, &str)]) -> (bool, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_redirector"))
             .arg("-c")
             .arg(self.folder.path().join(format!("{instance}.toml")))
             .args(arguments)
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .output()
             .expect("it starts");

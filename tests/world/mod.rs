@@ -273,7 +273,7 @@ impl Instance {
     /// Adds a mirror; without URLs it has both at `NAME.example/sugar/`.
     pub fn add_mirror(&mut self, mirror: Mirror) {
         self.generation += 1;
-        self.mirrors.push(MirrorState { mirror: Arc::new(mirror), holdings: Arc::default(), health: Health::Up });
+        self.mirrors.push(MirrorState { health: Health::Up, ..MirrorState::unknown(Arc::new(mirror)) });
     }
 
     fn mirror(&mut self, name: &str) -> &mut MirrorState {
@@ -343,7 +343,6 @@ impl Instance {
             rules: Rules::new(self.settings.min_age, self.settings.min_size),
             snapshot: Arc::new(snapshot),
             locator: Arc::clone(locator),
-            credit: None,
             counts: Arc::clone(&self.counts),
             nudge: self.nudge.clone(),
             clock: clock.clone(),
