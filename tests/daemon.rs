@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use running::{OLD, Reply, Running, Site, Stream, ask, get, mirror, serve, text, until};
 use rustix::process::Signal;
@@ -244,7 +244,11 @@ fn what_makes_a_start_impossible_is_told_with_the_right_exit_status() {
     assert_eq!(status, Some(1));
     drop(taken);
 
-    fs::write(site.database(), "this is no database, and it is long enough to be seen as none".repeat(100)).expect("written");
+    site.folder.write_bytes(
+        "state/redirector.sqlite",
+        "this is no database, and it is long enough to be seen as none".repeat(100).as_bytes(),
+        OLD,
+    );
     let (status, told) = fail(&[&site]);
     assert!(told.contains("is not an SQLite database") && told.contains("redirector.sqlite"), "{told}");
     assert_eq!(status, Some(1));
@@ -288,13 +292,13 @@ fn a_scan_and_a_hold_beside_it_take_effect_soon() {
         _ => respond(request, out, "404 Not Found", &[], b""),
     });
     site.run_well(&["scan"]);
-    let began = Instant::now();
+    let began = redirector::clock::instant();
     until("the scan is seen", || site.get("/old.xo").status == 302);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 
     for (order, status) in [("hold", 410), ("release", 302)] {
         site.run_well(&["files", order, "/old.xo", "--because", "a test"]);
-        let began = Instant::now();
+        let began = redirector::clock::instant();
         until(order, || site.get("/old.xo").status == status);
         // A second, and what a busy machine adds.
         assert!(began.elapsed() < Duration::from_secs(5), "{order}: {:?}", began.elapsed());
@@ -319,7 +323,7 @@ fn after_a_restart_the_first_answer_is_the_last_one_of_before() {
     running.signal(Signal::TERM);
     assert!(running.end().success());
 
-    let began = Instant::now();
+    let began = redirector::clock::instant();
     let _running = Running::spawn(serve(&[&site]));
     until("it listens", || TcpStream::connect(site.listen).is_ok());
     let first = site.get("/old.xo");

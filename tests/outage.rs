@@ -414,7 +414,7 @@ impl Outage {
 
     #[track_caller]
     fn until_well(&self) {
-        let began = std::time::Instant::now();
+        let began = redirector::clock::instant();
         while !self.is_well() {
             let told = || format!("{:?}\n{}", self.site.degraded(), self.running.log());
             assert!(began.elapsed() < running::BOUND, "not all is well again: {}", told());
@@ -469,7 +469,7 @@ fn a_database_that_is_deleted_stops_no_download_and_is_taken_again_when_it_is_ba
 fn a_database_that_is_replaced_by_garbage_stops_no_download() {
     let outage = Outage::new();
     outage.move_database("", ".away");
-    std::fs::write(outage.site.database(), vec![7; 100_000]).expect("written");
+    outage.site.folder.write_bytes("state/redirector.sqlite", &[7; 100_000], OLD);
     outage.until_degraded("database");
     assert_eq!(std::fs::read(outage.site.database()).expect("it is there"), vec![7; 100_000], "it was left alone");
     std::fs::remove_file(outage.site.database()).expect("it was there");

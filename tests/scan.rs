@@ -1144,9 +1144,9 @@ mod again {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes everything");
         for line in [
-            "scans_total{mirror=\"m\",outcome=\"complete\"}",
-            "scans_total{mirror=\"m\",outcome=\"failed\"}",
-            "scan_found_files{mirror=\"m\"} 12",
+            "scans_total{instance=\"\",mirror=\"m\",outcome=\"complete\"}",
+            "scans_total{instance=\"\",mirror=\"m\",outcome=\"failed\"}",
+            "scan_found_files{instance=\"\",mirror=\"m\"} 12",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -34,8 +34,10 @@ fn bare() -> Table {
     table
 }
 
-/// Prints a line, or whatever text, to standard output. A reader that went away (`| head`) is no error.
+/// Prints a line, or whatever text, to standard output. A reader that went away (`| head`) is no error. What mirrors and
+/// file names bring along can't steer the terminal.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let text = text.replace(is_steering, "\u{fffd}");
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -43,14 +45,37 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Control characters, but for the ends of lines.
+fn is_steering(character: char) -> bool {
+    character.is_control() && character != '\n'
+}
+
 /// Prints a table without the blanks at the ends of its lines.
+///
+/// Where the terminal is too narrow, long columns are wrapped: a name or number that is cut in two is no use to anyone.
 pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
+    /// Longer texts than this are sentences, paths and URLs, which can be wrapped.
+    const WHOLE: u16 = 18;
+    let mut table = table.clone();
+    let widths = table.column_max_content_widths();
+    for (column, _) in table.column_iter_mut().zip(widths).filter(|(_, width)| *width <= WHOLE) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
     print(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
 }
 
 /// Prints a value as JSON.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    print(&serde_json::to_string_pretty(value)?)
+    print(&json(value)?)
+}
+
+/// JSON escapes control characters by itself, but for DEL and C1.
+fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    for code in (0x7f_u8..=0x9f).filter(|&code| text.contains(char::from(code))).collect::<Vec<_>>() {
+        text = text.replace(char::from(code), &format!("\\u{code:04x}"));
+    }
+    Ok(text)
 }
 
 /// A time for people: local, to the second.
@@ -87,6 +112,15 @@ pub(crate) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_programs_read_steers_no_terminal_and_loses_nothing() {
+        let evil = "\x1b[31m\u{9b}31m\x7f\nf\u{fc}r";
+        let text = json(&evil).expect("JSON");
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert_eq!(serde_json::from_str::<String>(&text).expect("JSON"), evil);
+        assert_eq!(evil.replace(is_steering, "?"), "?[31m?31m?\nf\u{fc}r");
+    }
 
     #[test]
     fn numbers_and_ages_read_well() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
+use crate::cause::chain;
 use crate::config::Config;
 use crate::http::listener::Error;
 use crate::http::{Admin, Limits, Router, Server, Start, bind};
@@ -135,7 +136,7 @@ impl Doors {
             match self.try_add(door, limits) {
                 Ok(()) => return,
                 Err(error) if number == tries || error.source.kind() != io::ErrorKind::AddrInUse => {
-                    return tracing::error!(error = super::chain(&error), "not listening there");
+                    return tracing::error!(error = chain(&error), "not listening there");
                 }
                 Err(_) => tokio::time::sleep(pause).await,
             }
@@ -147,7 +148,7 @@ impl Doors {
         let Open { socket, server } = open;
         let address = socket.door.address;
         if let Err(error) = self.add(Socket { limits, ..socket }) {
-            tracing::error!(%address, error = super::chain(&error), "no longer listening");
+            tracing::error!(%address, error = chain(&error), "no longer listening");
         }
         self.retire(server);
     }

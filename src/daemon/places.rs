@@ -67,3 +67,31 @@ async fn resolve(host: &str) -> Option<IpAddr> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mirror_whose_name_can_not_be_looked_up_any_more_stays_where_it_was() {
+        // No name server is asked for a label of more than 63 letters.
+        let name = format!("{}.example", "a".repeat(70));
+        let text = format!("[tree]\npublic = \"tree\"\n[[mirror]]\nname = \"one\"\nhttp = \"http://{name}/\"\n");
+        let mut config = Config::parse(Path::new("test.toml"), text).expect("good");
+        let (locator, _) = Locator::open(&config.geoip).expect("the built-in databases");
+        let addresses = Addresses::default();
+        assert!(!addresses.look_up(&config).await);
+        assert!(addresses.places(&config, &locator).is_empty());
+
+        let found = "8.8.8.8".parse().expect("an address");
+        addresses.0.lock().expect("nobody panicked").insert(name.clone(), found);
+        assert!(!addresses.look_up(&config).await);
+        assert_eq!(addresses.places(&config, &locator).get(&name), Some(&locator.locate(found)));
+
+        config.mirrors.clear();
+        assert!(addresses.look_up(&config).await);
+        assert!(addresses.0.lock().expect("nobody panicked").is_empty(), "a host that left is forgotten");
+    }
+}

@@ -148,11 +148,10 @@ impl Hasher {
         (hasher, orders)
     }
 
-    /// Lets it count there.
+    /// The same queue, counting on from what was counted before.
     #[must_use]
-    pub fn counting(mut self, counts: Counts) -> Self {
-        self.counts = counts;
-        self
+    pub fn counting(self, counts: Counts) -> Self {
+        Self { counts, ..self }
     }
 
     /// What it counts.

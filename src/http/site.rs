@@ -18,7 +18,7 @@ use super::listener::Origin;
 use super::look::{Seen, see};
 use super::metrics::{Counts, Other};
 use super::missing::Missing;
-use super::page::{Index, Row};
+use super::page::{Index, Room, Row};
 use super::range::{self, Wanted};
 use super::ranker::{Portion, Ranked, Ranker};
 use super::route::Route;
@@ -67,6 +67,9 @@ pub struct Site {
     ranker: Ranker,
     missing: Missing,
     threads: Threads,
+    /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
+    listers: Threads,
+    pages: Room,
 }
 
 /// A request, as far as it is understood.
@@ -84,13 +87,22 @@ pub struct Asked<'a> {
 
 /// The most entries of a directory that are listed.
 const MAX_ENTRIES: usize = 10_000;
+/// How many directories are read at once: as many as a disk has use for.
+const MAX_LISTERS: usize = 4;
 
 impl Site {
     /// A site.
     #[must_use]
     pub fn new(makings: Makings) -> Self {
         let ranker = Ranker::new(&makings.snapshot, &makings.counts);
-        Self { makings, ranker, missing: Missing::default(), threads: Threads::default() }
+        Self {
+            makings,
+            ranker,
+            missing: Missing::default(),
+            threads: Threads::default(),
+            listers: Threads::new(MAX_LISTERS),
+            pages: Room::default(),
+        }
     }
 
     /// The instance's name.
@@ -217,6 +229,8 @@ impl Site {
         let standing = match (seen, entry) {
             (Seen::Public(seen), Some(entry)) => Standing::Public { entry, as_recorded: entry.matches(&seen) },
             (Seen::Public(_), None) => Standing::NotIndexed,
+            // Its name shows only now that it is one of those which hide directories.
+            (Seen::Directory, _) if trees.hidden.matches_directory(asked.path) => Standing::Hidden,
             (Seen::Directory, _) => Standing::Directory,
             (Seen::NotPublic, _) => Standing::NotPublic,
             (Seen::Nothing, _) => Standing::Absent,
@@ -281,11 +295,16 @@ impl Site {
             );
         }
         let (public, path) = (self.makings.trees.public.clone(), asked.path.clone().into_owned());
-        let list = move || public.list(&path, MAX_ENTRIES + 1);
-        match self.threads.run_in_time(list).await.unwrap_or(Err(LookError::Away)) {
+        let (hidden, snapshot) = (self.makings.trees.hidden.clone(), Arc::clone(&self.makings.snapshot));
+        let list = move || public.list(&path, MAX_ENTRIES + 1, |path| !hidden.matches(path) && !snapshot.is_held(path));
+        match self.listers.run_in_time(list).await.unwrap_or(Err(LookError::Away)) {
             Ok(items) => {
+                let page = self.page(asked.path, items);
+                let Some(response) = response::index(&page, &asked.request.headers, &self.pages) else {
+                    return self.unavailable(asked);
+                };
                 self.makings.counts.other(Other::Index);
-                response::index(&self.page(asked.path, items), &asked.request.headers)
+                response
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
             Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),

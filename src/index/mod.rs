@@ -103,7 +103,7 @@ impl Index {
         self.watcher.clone()
     }
 
-    /// Lets it count there.
+    /// The same index, counting on from what was counted before.
     #[must_use]
     pub fn counting(mut self, counts: Counts) -> Self {
         self.intake.counts = counts;

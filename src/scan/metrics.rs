@@ -84,7 +84,9 @@ impl Metrics {
     pub fn forget(&self, mirror: &MirrorName) {
         let mirror = self.mirror(mirror);
         self.seconds.remove(&mirror);
-        self.found.remove(&mirror);
+        for gauge in [&self.found, &self.gone, &self.mismatched, &self.doubtful] {
+            gauge.remove(&mirror);
+        }
         self.last_success.remove(&mirror);
     }
 

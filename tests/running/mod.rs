@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -22,7 +22,7 @@ pub const BOUND: Duration = Duration::from_secs(60);
 /// Waits until something is so.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
+    let began = redirector::clock::instant();
     while !is_so() {
         assert!(began.elapsed() < BOUND, "{what}: not within {BOUND:?}");
         std::thread::sleep(Duration::from_millis(20));
@@ -169,7 +169,7 @@ impl Running {
     /// Waits until this is told after the first `from` bytes of the log.
     #[track_caller]
     pub fn wait_for_more_log(&self, from: usize, what: &str) {
-        let began = Instant::now();
+        let began = redirector::clock::instant();
         while !self.log()[from..].contains(what) {
             assert!(began.elapsed() < BOUND, "it never told {what:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
@@ -193,7 +193,7 @@ impl Running {
     /// Waits for its end.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
-        let began = Instant::now();
+        let began = redirector::clock::instant();
         loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 return status;
