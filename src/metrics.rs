@@ -20,6 +20,26 @@ pub struct OfInstance {
     pub instance: String,
 }
 
+/// The labels of a number about one mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfMirror {
+    /// The instance's name.
+    pub instance: String,
+    /// The mirror's.
+    pub mirror: String,
+}
+
+/// The labels of what was done with one mirror, counted by how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MirrorOutcome {
+    /// The instance's name.
+    pub instance: String,
+    /// The mirror's.
+    pub mirror: String,
+    /// How it ended.
+    pub outcome: &'static str,
+}
+
 /// How many cache lines a number is spread over. More than the cores that one redirector keeps busy buys nothing.
 const STRIPES: usize = 8;
 

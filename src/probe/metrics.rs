@@ -1,33 +1,19 @@
 //! What is counted about probes: each family once, with the instance as a label.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::health::Outcome;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, MirrorOutcome, OfMirror};
 use crate::model::{Health, MirrorName};
 
 /// Counts of one instance's probes. Clones, and those of other instances, are printed together.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     instance: String,
-    probes: Family<Probes, Counter>,
+    probes: Family<MirrorOutcome, Counter>,
     up: Family<OfMirror, Gauge>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Probes {
-    instance: String,
-    mirror: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfMirror {
-    instance: String,
-    mirror: String,
 }
 
 impl Metrics {
@@ -50,7 +36,7 @@ impl Metrics {
             Outcome::Failure => "failure",
         };
         let (instance, name) = (self.instance.clone(), mirror.to_string());
-        self.probes.get_or_create(&Probes { instance, mirror: name, outcome: word }).inc();
+        self.probes.get_or_create(&MirrorOutcome { instance, mirror: name, outcome: word }).inc();
         self.up.get_or_create(&self.mirror(mirror)).set(i64::from(health.is_usable()));
     }
 

@@ -215,7 +215,7 @@ impl Prober {
             tracing::info!(%mirror, "a mirror sends parts of files again");
         }
         if let Err(error) = self.inventory.note_ranges(mirror.clone(), ranges).await {
-            tracing::warn!(%mirror, %error, "can't note whether a mirror sends parts of files");
+            tracing::warn!(%mirror, error = %chain(&error), "can't note whether a mirror sends parts of files");
         }
     }
 }

@@ -3,40 +3,26 @@
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::round::Report;
 use crate::inventory::ScanSummary;
-use crate::metrics::Counter;
+use crate::metrics::{Counter, MirrorOutcome, OfMirror};
 use crate::model::MirrorName;
 
 /// Counts of one instance's scans. Clones, and those of other instances, are printed together.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     instance: String,
-    scans: Family<Outcome, Counter>,
+    scans: Family<MirrorOutcome, Counter>,
     seconds: Family<OfMirror, Gauge<f64, AtomicU64>>,
     found: Family<OfMirror, Gauge>,
     gone: Family<OfMirror, Gauge>,
     mismatched: Family<OfMirror, Gauge>,
     doubtful: Family<OfMirror, Gauge>,
     last_success: Family<OfMirror, Gauge>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    instance: String,
-    mirror: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfMirror {
-    instance: String,
-    mirror: String,
 }
 
 impl Metrics {
@@ -69,7 +55,7 @@ impl Metrics {
             Err(_) => "failed",
         };
         let OfMirror { instance, mirror: name } = mirror.clone();
-        self.scans.get_or_create(&Outcome { instance, mirror: name, outcome }).inc();
+        self.scans.get_or_create(&MirrorOutcome { instance, mirror: name, outcome }).inc();
         self.seconds.get_or_create(&mirror).set(report.took.as_secs_f64());
         if let Ok(counts) = &report.outcome {
             let numbers = [

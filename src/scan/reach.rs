@@ -55,12 +55,6 @@ fn is_below(base: &Url, target: &Url) -> bool {
         && target.path().starts_with(base.path())
 }
 
-/// The address that a URL names literally.
-#[must_use]
-pub fn literal_address(url: &Url) -> Option<IpAddr> {
-    url.host_str()?.trim_matches(['[', ']']).parse().ok()
-}
-
 /// Whether an address is one of the public Internet, as far as the IANA registries of special-purpose addresses
 /// (RFC 6890) tell; multicast and cloud machines' metadata services are not.
 #[must_use]
