@@ -21,29 +21,50 @@
 //! | [`tree`] | folders opened once, and files below them |
 //! | [`geo`] | addresses to places |
 //! | [`model`] * | the nouns: paths, versions, mirrors, places, quantities |
-//! | [`metrics`], [`clock`], [`durable`] | counting, the time, whole files |
+//! | [`metrics`], [`clock`], [`durable`], [`cause`] | counting, the time, whole files, errors as one line |
 //!
 //! Three ideas carry it. **Pure core, thin shell:** deciding, ranking, reading listings and printing are functions that a
 //! test can call with a table of cases; whatever waits is a thin shell around them. **Requests are answered from a
 //! snapshot:** immutable values that are swapped piece by piece; a request waits for memory and the local file system
 //! and for nothing else. **Each part owns its settings, its errors and its tests.**
 //!
+//! Where the table of `tests/layers.rs` could surprise:
+//!
+//! - [`index`] stands beside [`hash`] and may use it: whoever sees a changed file orders its digest.
+//! - [`probe`] may use [`scan`]: it asks with the same client, under the same limits, and wishes for a scan of a mirror that lacks
+//!   what it should have.
+//! - [`inventory`] may use [`clock`]: its owner writes down when something was noticed, and tests pass a clock of their own.
+//! - [`http`] may use [`selection`] and [`clock`]: it keeps the costly half of a ranking for the next client of the same place, and
+//!   bounds how long a connection may take. [`decide`] gets the time as a value.
+//!
 //! # The promises
+//!
+//! Each with tests that show it.
 //!
 //! 1. *No wrong redirect.* A mirror is used for a path only while its copy was seen to match the version that the tree
 //!    holds now. A replaced file gets a version number that was never used before ([`inventory`]), and every request
-//!    compares the file with what the snapshot says of it ([`http`]).
-//! 2. *Young and private stay home* ([`decide`]).
-//! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]).
-//! 4. *A scan can't hurt.* What one did not disprove stays ([`scan`]).
+//!    compares the file with what the snapshot says of it ([`http`]). `tests/http/changes.txt`,
+//!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`.
+//! 2. *Young and private stay home* ([`decide`]). `tests/http/young.txt`, `tests/http/not_public.txt`.
+//! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]). `tests/http/away.txt`,
+//!    `a_locked_database_delays_nobody_but_the_writer`, `a_mirror_that_hangs_holds_nobody_up`.
+//! 4. *A scan can't hurt.* What one did not disprove stays ([`scan`]). `everything_is_a_login_page`,
+//!    `the_server_dies_in_the_middle_of_a_scan`, `an_empty_listing_at_the_root_and_the_files_are_there`, and more beside them.
 //! 5. *Kill it anywhere.* Every write is one transaction; the snapshot changes after the commit ([`inventory`]).
+//!    `whenever_it_is_killed_the_last_commit_stands_and_no_wrong_mirror_is_known`.
 //! 6. *The key is the requested path,* never a resolved one; nothing outside the roots opens ([`tree`]).
-//! 7. *`Location` names configured mirrors only,* encoded right ([`model::path`], [`model::mirror`]).
+//!    `a_tree_whose_folder_is_a_symlink_works`, `a_symlink_in_the_tree_to_the_application_tree_works_only_where_that_is_allowed`.
+//! 7. *`Location` names configured mirrors only,* encoded right ([`model::path`], [`model::mirror`]). `tests/http/names.txt`,
+//!    `tests/http/queries.txt`, `a_base_url_can_stand_in_a_header`.
 //! 8. *One client stays with one mirror:* the order depends on the client's network and on the mirrors ([`selection`]).
-//! 9. *Shares follow scores* within one class of nearness ([`selection`]).
+//!    `tests/http/stability.txt`, `when_a_mirror_leaves_only_its_clients_move`, `neighbours_get_the_same`.
+//! 9. *Shares follow scores* within one class of nearness ([`selection`]). `a_near_mirror_beats_a_far_one_and_equals_share`,
+//!    `a_higher_score_never_loses_a_client`, and
+//!    `scripts/simulate` for a whole world of clients.
 //! 10. *Instances share nothing:* each has its own trees, database, mirrors and counters; prefixes match at segment
-//!     boundaries ([`model::path::Prefix`]).
+//!     boundaries ([`model::path::Prefix`]). `tests/http/instances.txt`, `the_longest_prefix_wins_at_a_segment_boundary`.
 //! 11. *Everything outside is hostile:* every input has a limit, and what happens at the limit is tested.
+//!     `headers_that_are_too_large_or_too_many_are_refused`, `a_small_page_unpacks_to_a_huge_one`, `tests/listings_hostile.rs`.
 //!
 //! # A download
 //!
@@ -78,6 +99,7 @@
 //! 4. [`hash`] reads it in the background: later, the digest tells a rewrite with the same bytes from new content.
 //! 5. Scans find it on mirrors; when it is older than `min-age`, the first request is redirected.
 
+pub mod cause;
 pub mod clock;
 pub mod command;
 pub mod config;

@@ -6,12 +6,19 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Atomic;
 use prometheus_client::metrics::{MetricType, TypedMetric, counter};
 
 /// A number that only grows.
 pub type Counter = counter::Counter<u64, Striped>;
+
+/// The label of what is counted for a whole instance: each family is printed once, whatever the number of instances.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfInstance {
+    /// The instance's name.
+    pub instance: String,
+}
 
 /// How many cache lines a number is spread over. More than the cores that one redirector keeps busy buys nothing.
 const STRIPES: usize = 8;

@@ -14,18 +14,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["http", "scan", "probe", "hash", "index", "inventory", "tree", "geo", "model"]),
     ("http", &["decide", "selection", "inventory", "tree", "geo", "metrics", "model", "clock"]),
     ("decide", &["selection", "inventory", "model"]),
-    ("probe", &["scan", "inventory", "tree", "metrics", "model", "clock"]),
-    ("scan", &["inventory", "tree", "metrics", "model", "clock"]),
-    ("index", &["hash", "inventory", "tree", "metrics", "model", "clock"]),
+    ("probe", &["scan", "inventory", "tree", "metrics", "model", "clock", "cause"]),
+    ("scan", &["inventory", "tree", "metrics", "model", "clock", "cause"]),
+    ("index", &["hash", "inventory", "tree", "metrics", "model", "clock", "cause"]),
     ("hash", &["inventory", "tree", "metrics", "model", "clock"]),
-    ("inventory", &["model", "durable", "metrics", "clock"]),
-    ("tree", &["model", "durable", "metrics", "clock"]),
-    ("geo", &["model", "durable", "metrics", "clock"]),
+    ("inventory", &["model", "durable", "metrics", "clock", "cause"]),
+    ("tree", &["model", "durable", "metrics"]),
+    ("geo", &["model", "durable", "metrics", "cause"]),
     ("selection", &["model"]),
     ("model", &[]),
     ("metrics", &[]),
     ("durable", &[]),
     ("clock", &[]),
+    ("cause", &[]),
 ];
 
 /// What another module may use of one that it may use only for some things.
@@ -310,6 +311,36 @@ fn files_are_short_and_say_what_they_are() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// All Rust texts below a folder, one after the other.
+fn texts_below(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).expect("a folder of this repository").map(|entry| entry.expect("an entry").path());
+    let text = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => texts_below(&path),
+        Some(suffix) if suffix == "rs" => fs::read_to_string(path).expect("a text"),
+        _ => String::new(),
+    };
+    entries.map(text).collect()
+}
+
+#[test]
+fn what_the_architecture_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("src/lib.rs")).expect("it is there");
+    let all = texts_below(&root.join("src")) + &texts_below(&root.join("tests"));
+    let (mut wrong, mut tests) = (Vec::new(), 0);
+    for name in page.split('`').skip(1).step_by(2).filter(|name| !name.contains(char::is_whitespace)) {
+        if ["src/", "tests/", "scripts/"].iter().any(|folder| name.starts_with(folder)) && !root.join(name).exists() {
+            wrong.push(name);
+        } else if name.matches('_').count() > 2 {
+            tests += 1;
+            if !all.contains(&format!("fn {name}(")) && !all.contains(&format!("{name} => ")) {
+                wrong.push(name);
+            }
+        }
+    }
+    assert!(wrong.is_empty() && tests > 10, "{tests} tests are named, and these are not there: {wrong:#?}");
 }
 
 #[test]

@@ -1,13 +1,18 @@
-//! What outages must not do. Here: kill -9 at any moment of indexing and scanning (promise 5), after which no mirror may be
-//! taken to hold what it was not seen with (promise 1).
+//! What outages must not do. First: kill -9 at any moment of indexing and scanning (promise 5), after which no mirror may be
+//! taken to hold what it was not seen with (promise 1). Then: databases, disks, mirrors and trees that fail under a server that
+//! runs (promise 3).
 //!
-//! The test starts itself again as a child that writes to a database as fast as it can, keeps a diary of what it did, and
+//! The first test starts itself again as a child that writes to a database as fast as it can, keeps a diary of what it did, and
 //! is killed. The diary is written with plain `write`, so whatever was written before the kill can be read after it.
+
+mod running;
+mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
+use std::io::{Read as _, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -17,6 +22,9 @@ use jiff::Timestamp;
 use redirector::clock::Clock;
 use redirector::inventory::{Counts, Hold, Inventory, Observation, Protocol, ScanRecord, Seen, Settings};
 use redirector::model::{BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath};
+use running::{OLD, Running, Site, serve, until};
+use rustix::process::Signal;
+use servers::{Odd, listing, respond};
 
 /// How often children are killed.
 const ROUNDS: u32 = 36;
@@ -355,4 +363,263 @@ impl Dice {
     fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
+}
+
+// What goes wrong around a server that runs.
+
+/// A site with two old files, one of which the mirror has, served and all well.
+struct Outage {
+    site: Site,
+    mirror: Odd,
+    running: Running,
+}
+
+impl Outage {
+    fn new() -> Self {
+        Self::served_by(serve)
+    }
+
+    fn served_by(command: impl Fn(&[&Site]) -> Command) -> Self {
+        let site = Site::with_a_file("site");
+        site.folder.write("tree/home.xo", 5000, OLD);
+        let mirror = Odd::start(good_mirror);
+        site.configure("", "", &running::mirror("one", &mirror.url()));
+        let running = Running::spawn(command(&[&site]));
+        running.wait_for_log("serving");
+        let outage = Self { site, mirror, running };
+        until("all is well", || outage.is_well());
+        outage
+    }
+
+    fn is_well(&self) -> bool {
+        self.site.get("/old.xo").mirror() == Some("one") && self.site.degraded().is_empty()
+    }
+
+    /// Downloads go on, from the mirror and from here.
+    #[track_caller]
+    fn assert_goes_on(&self) {
+        assert_eq!(self.site.get("/old.xo").mirror(), Some("one"));
+        let home = self.site.get("/home.xo");
+        assert_eq!((home.status, home.body.len()), (200, 5000));
+        self.running.assert_well();
+    }
+
+    #[track_caller]
+    fn until_degraded(&self, what: &str) {
+        until(what, || {
+            self.assert_goes_on();
+            self.site.is_degraded(what)
+        });
+    }
+
+    #[track_caller]
+    fn until_well(&self) {
+        let began = redirector::clock::instant();
+        while !self.is_well() {
+            let told = || format!("{:?}\n{}", self.site.degraded(), self.running.log());
+            assert!(began.elapsed() < running::BOUND, "not all is well again: {}", told());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.running.assert_well();
+    }
+
+    /// The database and what belongs to it.
+    fn files(&self) -> Vec<PathBuf> {
+        let database = self.site.database().display().to_string();
+        ["", "-wal", "-shm"].map(|end| PathBuf::from(format!("{database}{end}"))).to_vec()
+    }
+
+    fn move_database(&self, from: &str, to: &str) {
+        for file in self.files() {
+            let name = file.display().to_string();
+            std::fs::rename(format!("{name}{from}"), format!("{name}{to}")).ok();
+        }
+    }
+}
+
+/// Has `old.xo`, and shows it.
+fn good_mirror(request: &servers::Request, out: &mut TcpStream) -> std::io::Result<()> {
+    let html = [("Server", "nginx"), ("Content-Type", "text/html")];
+    let time = [("Last-Modified", "Tue, 14 Nov 2023 22:13:20 GMT")];
+    match request.path.as_str() {
+        "/" => respond(request, out, "200 OK", &html, listing("/", &[("old.xo", 100_000, OLD)]).as_bytes()),
+        "/old.xo" => respond(request, out, "200 OK", &time, &vec![b'x'; 100_000]),
+        _ => respond(request, out, "404 Not Found", &[], b""),
+    }
+}
+
+#[test]
+fn a_database_that_is_deleted_stops_no_download_and_is_taken_again_when_it_is_back() {
+    let outage = Outage::new();
+    outage.move_database("", ".away");
+    outage.until_degraded("database");
+    // A reload meanwhile fails as a whole: the mirrors of before stay.
+    outage.site.configure("", "prefix = \"/x\"\n", &running::mirror("other", &outage.mirror.url()));
+    let log = outage.running.reload();
+    assert!(log.contains("not reloaded; the old one stays"), "{log}");
+    outage.assert_goes_on();
+    outage.move_database(".away", "");
+    outage.until_well();
+    outage.site.folder.write("tree/later.xo", 10, OLD);
+    until("a new file is indexed", || outage.site.metrics().contains("redirector_files{instance=\"site\"} 3"));
+    assert_eq!(outage.site.get("/later.xo").status, 200);
+}
+
+#[test]
+fn a_database_that_is_replaced_by_garbage_stops_no_download() {
+    let outage = Outage::new();
+    outage.move_database("", ".away");
+    outage.site.folder.write_bytes("state/redirector.sqlite", &[7; 100_000], OLD);
+    outage.until_degraded("database");
+    assert_eq!(std::fs::read(outage.site.database()).expect("it is there"), vec![7; 100_000], "it was left alone");
+    std::fs::remove_file(outage.site.database()).expect("it was there");
+    outage.move_database(".away", "");
+    outage.until_well();
+}
+
+#[test]
+fn a_database_that_is_damaged_in_its_place_stops_no_download() {
+    let outage = Outage::new();
+    let file = OpenOptions::new().write(true).open(outage.site.database()).expect("it is there");
+    std::os::unix::fs::FileExt::write_all_at(&file, &vec![0xA5; 200_000], 0).expect("written");
+    // Whether that is noticed at once depends on what is in the log and in memory; it must not matter.
+    outage.site.folder.write("tree/later.xo", 10, OLD);
+    until("the new file is served", || outage.site.get("/later.xo").status == 200);
+    for _ in 0..20 {
+        outage.assert_goes_on();
+    }
+}
+
+#[test]
+fn a_database_that_another_process_keeps_locked_stops_no_download() {
+    let outage = Outage::new();
+    let other = rusqlite::Connection::open(outage.site.database()).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("is locked");
+    outage.site.folder.write("tree/later.xo", 10, OLD);
+    outage.until_degraded("database");
+    assert_eq!(outage.site.get("/later.xo").status, 200, "what can't be written down is served");
+    // What happens to the tree is noticed although the database hangs.
+    let (tree, away) = (outage.site.tree(), outage.site.folder.path().join("away"));
+    std::fs::rename(&tree, &away).expect("moved");
+    until("the tree is away", || outage.site.get("/home.xo").status == 503);
+    std::fs::rename(&away, &tree).expect("moved");
+    until("the tree is back", || outage.site.get("/home.xo").status == 200);
+    other.execute_batch("ROLLBACK").expect("is unlocked");
+    outage.until_well();
+}
+
+#[test]
+fn an_end_while_the_database_is_locked_comes_soon() {
+    let mut outage = Outage::new();
+    let other = rusqlite::Connection::open(outage.site.database()).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("is locked");
+    outage.site.folder.write("tree/later.xo", 10, OLD);
+    outage.until_degraded("database");
+    outage.running.signal(Signal::TERM);
+    assert!(outage.running.end().success());
+    outage.running.assert_well();
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_stops_no_download() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    let outage = Outage::new();
+    let folder = outage.site.folder.path().join("state");
+    outage.files().iter().filter(|file| file.exists()).for_each(|file| mode(file, 0o444));
+    mode(&folder, 0o555);
+    outage.site.folder.write("tree/later.xo", 10, OLD);
+    until("the new file is served", || outage.site.get("/later.xo").status == 200);
+    for _ in 0..20 {
+        outage.assert_goes_on();
+    }
+    mode(&folder, 0o755);
+    outage.files().iter().filter(|file| file.exists()).for_each(|file| mode(file, 0o644));
+    outage.until_well();
+}
+
+/// Serves with the state on a small file system of its own.
+fn on_a_small_disk(sites: &[&Site]) -> Command {
+    let state = sites[0].folder.path().join("state");
+    let script = format!("mount -t tmpfs -o size=32m none {} && exec \"$0\" \"$@\"", state.display());
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script]).arg(running::PROGRAM).arg("-c").arg(sites[0].path()).arg("serve");
+    command
+}
+
+#[test]
+fn a_full_disk_stops_no_download() {
+    let may = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null()).status();
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: a_full_disk_stops_no_download: this user may not mount a small file system (root may)");
+        return;
+    }
+    let outage = Outage::served_by(on_a_small_disk);
+    let state = format!("/proc/{}/root{}", outage.running.pid(), outage.site.folder.path().join("state").display());
+    let filler = Path::new(&state).join("filler");
+    let mut full = File::create(&filler).expect("there is room yet");
+    while full.write_all(&[0; 1024]).is_ok() {}
+    for number in 0..5000 {
+        outage.site.folder.write(&format!("tree/{}/a_file_with_a_long_name_{number}", number % 50), 10, OLD);
+    }
+    outage.until_degraded("database");
+    std::fs::remove_file(&filler).expect("it was there");
+    drop(full);
+    outage.until_well();
+    assert!(outage.running.log().contains("no space left"), "{}", outage.running.log());
+}
+
+#[test]
+fn while_no_mirror_can_be_reached_all_is_served_from_here() {
+    let outage = Outage::new();
+    for broken in [
+        (|_: &servers::Request, _: &mut TcpStream| Ok(())) as fn(&servers::Request, &mut TcpStream) -> std::io::Result<()>,
+        |request, out| respond(request, out, "500 Broken", &[], b""),
+        hang,
+    ] {
+        outage.mirror.turn_into(broken);
+        until("the mirror is known to be down", || outage.site.is_degraded("mirrors"));
+        let local = outage.site.get("/old.xo");
+        assert_eq!((local.status, local.body.len()), (200, 100_000));
+        outage.mirror.turn_into(good_mirror);
+        outage.until_well();
+    }
+}
+
+/// Says nothing until the other side gives up.
+fn hang(_: &servers::Request, stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.set_read_timeout(None)?;
+    stream.read_exact(&mut [0])
+}
+
+#[test]
+fn a_mirror_that_hangs_holds_up_neither_the_others_nor_the_end() {
+    let mut outage = Outage::new();
+    let hanging = Odd::start(hang);
+    let mirrors = [running::mirror("slow", &hanging.url()), running::mirror("one", &outage.mirror.url())].concat();
+    outage.site.configure("", "", &mirrors);
+    outage.running.reload();
+    until("it was asked", || hanging.requests() > 0);
+    outage.site.folder.write("tree/later.xo", 10, OLD);
+    let asked = outage.mirror.requests();
+    until("the other mirror is asked again", || outage.mirror.requests() > asked + 5);
+    outage.assert_goes_on();
+    outage.running.signal(Signal::TERM);
+    assert!(outage.running.end().success());
+}
+
+#[test]
+fn a_tree_whose_handle_is_stale_is_opened_again() {
+    let outage = Outage::new();
+    let (tree, away) = (outage.site.tree(), outage.site.folder.path().join("away"));
+    std::fs::rename(&tree, &away).expect("moved");
+    until("it is away", || outage.site.get("/home.xo").status == 503);
+    assert!(outage.site.get("/old.xo").header("retry-after").is_some());
+    assert!(outage.site.is_degraded("public-tree"));
+    // Another folder in its place, as after a remount.
+    outage.site.folder.write("tree/home.xo", 6000, OLD);
+    outage.site.folder.write("tree/old.xo", 100_000, OLD);
+    std::fs::remove_dir_all(&away).expect("removed");
+    until("the new one is served", || outage.site.get("/home.xo").body.len() == 6000);
+    outage.until_well();
 }

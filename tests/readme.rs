@@ -35,17 +35,55 @@ fn its_configurations_can_be_read() {
     }
 }
 
+/// The help of the command that a line starts with, after `redirector`; its own arguments are left out.
+#[track_caller]
+fn help_of(line: &str) -> String {
+    // Options before the command, with their values, would be taken for it.
+    let words = line.split_whitespace().skip_while(|word| word.starts_with('-') || word.ends_with(".toml"));
+    let words = words.take_while(|word| word.chars().all(|c| c.is_ascii_lowercase())).take(2);
+    let words: Vec<&str> = words.filter(|word| !["nluug", "here"].contains(word)).collect();
+    let output = Command::new(env!("CARGO_BIN_EXE_redirector")).args(&words).arg("--help").output().expect("it runs");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("help is UTF-8")
+}
+
 #[test]
 fn its_commands_exist() {
     let shown: Vec<String> = blocks("console").join("\n").lines().map(str::to_owned).collect();
-    let commands: Vec<&str> = shown.iter().filter_map(|line| line.strip_prefix("$ redirector ")).collect();
-    assert!(!commands.is_empty());
+    let commands: Vec<&str> =
+        shown.iter().filter_map(|line| line.strip_prefix("$ redirector ").or(line.strip_prefix("# redirector "))).collect();
+    assert!(commands.len() > 3, "{commands:?}");
     for command in commands {
-        let words = command.split_whitespace().take_while(|word| !word.starts_with(['-', '/']));
-        let words: Vec<&str> = words.filter(|word| word.chars().all(|c| c.is_ascii_lowercase())).take(2).collect();
-        let output = Command::new(env!("CARGO_BIN_EXE_redirector")).args(&words).arg("--help").output().unwrap();
-        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        help_of(command);
     }
+}
+
+#[test]
+fn every_command_helps_with_an_example_of_its_own() {
+    let top = help_of("");
+    assert!(top.contains("Exit status:") && top.contains("  78  "), "{top}");
+    for command in [
+        "serve",
+        "scan",
+        "check",
+        "explain",
+        "demo",
+        "mirrors list",
+        "mirrors show",
+        "files show",
+        "files hold",
+        "files release",
+        "files holds",
+        "geoip lookup",
+    ] {
+        let help = help_of(command);
+        let mut examples = help.lines().filter_map(|line| line.strip_prefix("  redirector "));
+        assert!(examples.any(|example| example.contains(command)), "{help}");
+        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+    }
+    let bare = Command::new(env!("CARGO_BIN_EXE_redirector")).output().unwrap();
+    assert_eq!(bare.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&bare.stderr).contains("Commands:"), "without arguments it helps");
 }
 
 #[test]

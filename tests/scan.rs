@@ -39,6 +39,11 @@ impl World {
 
     /// Has files in the tree, new or changed.
     async fn put(&self, files: &[(&str, u64, i64)]) {
+        self.see(files, Seen::First).await;
+    }
+
+    /// Has files in the tree seen on some occasion.
+    async fn see(&self, files: &[(&str, u64, i64)], kind: Seen) {
         let observations = files.iter().map(|(name, size, mtime)| Observation {
             path: path(name),
             fingerprint: Fingerprint {
@@ -48,7 +53,7 @@ impl World {
                 inode: 1,
             },
             at: self.clock.now(),
-            kind: Seen::First,
+            kind,
         });
         self.inventory.observe(observations.collect()).await.expect("written");
     }
@@ -499,6 +504,51 @@ mod misbehaving {
             None => good(request, out),
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_being_written_during_a_scan_keeps_its_holdings() {
+        let server = Odd::start(good);
+        let world = World::new(&FILES, &server.url()).await;
+        world.scan().await;
+        // A tree that is written again with the same bytes: each file is changing for a moment, and is then what it was.
+        world.see(&FILES[1..4], Seen::Changing).await;
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert_eq!(report.outcome.map(|counts| (counts.gone, counts.doubtful)), Ok((0, 3)));
+        world.see(&FILES[1..4], Seen::Later).await;
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn what_a_scan_of_one_directory_found_meanwhile_stays() {
+        let (arrived, meanwhile) = (Arc::new(tokio::sync::Notify::new()), std::sync::mpsc::channel::<()>());
+        let (go_on, wait) = (meanwhile.0, std::sync::Mutex::new(Some(meanwhile.1)));
+        let told = Arc::clone(&arrived);
+        let server = Odd::start(move |request, out| {
+            let first = if request.path == "/d/" { wait.lock().expect("no test panicked").take() } else { None };
+            match first {
+                Some(wait) => {
+                    told.notify_one();
+                    wait.recv_timeout(Duration::from_secs(4)).ok();
+                    respond(request, out, "404 Not Found", &[], b"not yet")
+                }
+                None => good(request, out),
+            }
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        let of_one_directory = async {
+            arrived.notified().await;
+            let scanner = world.scanner(|_| {});
+            let plan = scanner.plan(path("d")).await.expect("readable");
+            let report = scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
+            go_on.send(()).expect("the server waits");
+            report
+        };
+        let (whole, part) = tokio::join!(world.scan(), of_one_directory);
+        assert_eq!(whole.outcome.as_ref().map(|counts| counts.found), Ok(10), "{whole:?}");
+        assert_eq!(part.outcome.as_ref().map(|counts| counts.found), Ok(3), "{part:?}");
+        assert_eq!(world.held().await, names(&FILES));
     }
 
     #[tokio::test]
@@ -1094,9 +1144,9 @@ mod again {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes everything");
         for line in [
-            "scans_total{mirror=\"m\",outcome=\"complete\"}",
-            "scans_total{mirror=\"m\",outcome=\"failed\"}",
-            "scan_found_files{mirror=\"m\"} 12",
+            "scans_total{instance=\"\",mirror=\"m\",outcome=\"complete\"}",
+            "scans_total{instance=\"\",mirror=\"m\",outcome=\"failed\"}",
+            "scan_found_files{instance=\"\",mirror=\"m\"} 12",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }

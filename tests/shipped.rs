@@ -106,3 +106,33 @@ fn both_licences_are_there() {
     assert!(read("LICENSE-MIT").starts_with("MIT License"));
     assert!(read("CHANGELOG.md").contains("\n## Unreleased\n"));
 }
+
+#[test]
+fn what_tests_start_is_installed_before() {
+    // Those of coreutils, util-linux, mount and other packages that every Debian has.
+    const EVERYWHERE: [&str; 7] = ["sh", "bash", "gzip", "mkfifo", "unshare", "setpriv", "mount"];
+    let script = read("scripts/test");
+    let installed: Vec<&str> = script.lines().filter_map(|line| line.split_once(' ')).map(|(program, _)| program).collect();
+    let (mut folders, mut started) = (vec![shipped("tests"), shipped("src")], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|suffix| suffix != "rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("a text");
+            for marker in [concat!("Command::new", "(\""), concat!("Server::start", "(\"")] {
+                for program in text.split(marker).skip(1).filter_map(|rest| rest.split('"').next()) {
+                    let known = EVERYWHERE.contains(&program) || installed.contains(&program);
+                    assert!(known, "{} starts {program}, which scripts/test does not install", path.display());
+                    started += 1;
+                }
+            }
+        }
+    }
+    assert!(started > 5, "the tests start programs");
+}

@@ -151,7 +151,7 @@ fn a_directory_is_listed_as_clients_could_see_it() {
     world.link("upload/activities/list/leak", "/etc/passwd");
     world.link("upload/activities/list/dangling", "none");
     let trees = world.trees("");
-    let items = trees.public.list(&path("list"), 100).expect("listed");
+    let items = trees.public.list(&path("list"), 100, |_| true).expect("listed");
     let told: Vec<(&str, Kind, Option<u64>)> = items
         .iter()
         .map(|Item { name, kind, size, .. }| {
@@ -160,9 +160,9 @@ fn a_directory_is_listed_as_clients_could_see_it() {
         .collect();
     let file = |name, size| (name, Kind::File, Some(size));
     assert_eq!(told, [file("a b", 3), file("b", 1), file("link", 1), ("sub", Kind::Directory, None), file("ü", 2)]);
-    assert_eq!(trees.public.list(&path("list"), 2).expect("listed").len(), 2);
-    assert!(matches!(trees.public.list(&path("none"), 2), Err(LookError::Absent)));
-    assert!(matches!(trees.public.list(&path("list/b"), 2), Err(LookError::Absent)));
+    assert_eq!(trees.public.list(&path("list"), 2, |_| true).expect("listed").len(), 2);
+    assert!(matches!(trees.public.list(&path("none"), 2, |_| true), Err(LookError::Absent)));
+    assert!(matches!(trees.public.list(&path("list/b"), 2, |_| true), Err(LookError::Absent)));
 }
 
 #[test]
@@ -491,4 +491,17 @@ fn lost_events_are_told() {
         all.extend(more);
     }
     assert_eq!(all.last(), Some(&Event::Lost));
+}
+
+#[test]
+fn a_list_that_is_cut_off_has_the_first_names_of_those_that_are_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for number in 0..300 {
+        std::fs::File::create(folder.path().join(format!("{number:03}.xo"))).expect("a file");
+        std::fs::File::create(folder.path().join(format!(".hidden{number}"))).expect("a file");
+    }
+    let trees = Trees::open(&Settings::of(folder.path())).expect("a tree");
+    let items = trees.public.list(&TreePath::root(), 5, |path| !trees.hidden.matches(path)).expect("listed");
+    let names: Vec<_> = items.iter().map(|item| String::from_utf8_lossy(&item.name).into_owned()).collect();
+    assert_eq!(names, ["000.xo", "001.xo", "002.xo", "003.xo", "004.xo"]);
 }

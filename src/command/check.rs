@@ -16,13 +16,25 @@ use crate::clock::Clock;
 use crate::config::check::{self, Finding, Severity};
 use crate::config::{Config, Problem};
 
-/// Tell all that is wrong before it goes wrong.
+/// What `check --help` says beyond its options.
+pub(super) const HELP: &str = "\
+It reads the configurations, and looks at this machine: trees, links, database, GeoIP files, limits. No \
+mirror is asked. Errors keep things from working; warnings tell of what works otherwise than meant, or \
+not now (a tree that is not mounted); hints of what could be better.
+
+Exit status: 0 no errors, 1 errors (with --strict, warnings too), 78 a configuration can't be read.
+
+Examples:
+  redirector check
+  redirector -c activities.toml -c testing.toml check --strict";
+
+/// Tell all that is wrong, before it goes wrong.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Fail on warnings, too.
+    /// Fail on warnings, too: for a check before a new configuration is put in place.
     #[arg(long)]
     strict: bool,
-    /// For programs.
+    /// Print JSON, for programs.
     #[arg(long)]
     json: bool,
 }

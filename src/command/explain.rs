@@ -16,21 +16,31 @@ use crate::inventory::{FileEntry, MirrorSet};
 use crate::model::{ByteSize, ClientNetwork, Country, Place, Scheme, TreePath};
 use crate::selection::{self, Drawn, Request, Selector};
 
+/// What `explain --help` says beyond its options.
+pub(super) const HELP: &str = "\
+It decides as the server does, from the same trees and the same database: the client's place, the \
+answer, and every mirror with its class, distance, score, holding and health, and why it was ranked or \
+left out.
+
+Examples:
+  redirector explain /activities/4030/etoys-113.xo --from 145.97.39.155
+  redirector explain https://download.example.org/activities/4030/etoys-113.xo --from 2001:610::1";
+
 /// Tell what a client would get, and why.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A URL, a path as a client asks for it, or the path below the prefix.
+    /// A URL, a path as a client asks for it (/activities/1/a.xo), or the path below the prefix (1/a.xo).
     path: String,
     /// The client's address.
     #[arg(long, value_name = "ADDRESS")]
     from: IpAddr,
-    /// As if the client came by https (a URL says so by itself).
+    /// Explain it as if the client came by https (a URL says so by itself).
     #[arg(long)]
     https: bool,
     /// Show mirrors that were left out for want of room, too.
     #[arg(long)]
     all: bool,
-    /// For programs.
+    /// Print JSON, for programs.
     #[arg(long)]
     json: bool,
 }
@@ -96,7 +106,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let parts = Parts::open(target.config, &context.clock).await?;
     let scheme = if args.https { Scheme::Https } else { target.scheme };
     let explanation = explain(&parts, &target.path, target.is_directory, args.from, scheme, context.clock.now()).await;
-    let credit = instance::credit(&parts.locator);
+    let credit = parts.locator.credit();
     parts.inventory.close().await?;
     let explanation = explanation?;
     if args.json {

@@ -14,35 +14,39 @@ use crate::model::{FileRecord, FileState, Sha256};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show a file: its version, age, digest, and the mirrors that hold it.
+    #[command(after_help = "Example:\n  redirector files show /activities/4030/etoys-113.xo")]
     Show {
-        /// A URL, a path as a client asks for it, or the path below the prefix.
+        /// A URL, a path as a client asks for it (/activities/1/a.xo), or the path below the prefix (1/a.xo).
         path: String,
-        /// For programs.
+        /// Print JSON, for programs.
         #[arg(long)]
         json: bool,
     },
-    /// Stop handing out a file, or everything below a directory, at once: clients get 410.
+    /// Stop handing out a file, or everything below a directory: within a second, clients get 410.
+    #[command(after_help = "Example:\n  redirector files hold /activities/4030/ --because 'a wrong licence'")]
     Hold {
-        /// A URL, a path as a client asks for it, or the path below the prefix.
+        /// A URL, a path as a client asks for it (/activities/1/a.xo), or the path below the prefix (1/a.xo).
         path: String,
-        /// The reason, to be found again later.
-        #[arg(long)]
+        /// The reason; it is written down with the time (`files holds --history`).
+        #[arg(long, value_name = "REASON")]
         because: String,
     },
-    /// Hand it out again.
+    /// Hand out again what was on hold.
+    #[command(after_help = "Example:\n  redirector files release /activities/4030/ --because 'put right'")]
     Release {
-        /// The path that was put on hold.
+        /// The path that was put on hold, written in any of these ways.
         path: String,
-        /// The reason, to be found again later.
-        #[arg(long)]
+        /// The reason; it is written down with the time (`files holds --history`).
+        #[arg(long, value_name = "REASON")]
         because: String,
     },
     /// List what is on hold, with the reasons.
+    #[command(after_help = "Example:\n  redirector files holds --history")]
     Holds {
-        /// What was held and released in the past, too.
+        /// List what was held and released in the past, too.
         #[arg(long)]
         history: bool,
-        /// For programs.
+        /// Print JSON, for programs.
         #[arg(long)]
         json: bool,
     },

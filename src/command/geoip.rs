@@ -14,11 +14,12 @@ use crate::model::{Continent, Country};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Tell where addresses are: country, coordinates, autonomous system, and which database says so.
+    #[command(after_help = "Example:\n  redirector geoip lookup 145.97.39.155 2001:610::1")]
     Lookup {
         /// IPv4 or IPv6 addresses.
         #[arg(required = true, value_name = "ADDRESS")]
         addresses: Vec<IpAddr>,
-        /// For programs; with the databases' whole records.
+        /// Print JSON, for programs; with the databases' whole records.
         #[arg(long)]
         json: bool,
     },

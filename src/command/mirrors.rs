@@ -16,19 +16,21 @@ use crate::model::{Mirror, MirrorName};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List all mirrors: where they are, how much they hold, whether they work.
+    #[command(after_help = "Example:\n  redirector mirrors list")]
     List {
-        /// For programs.
+        /// Print JSON, for programs.
         #[arg(long)]
         json: bool,
     },
     /// Show one mirror with the history of its scans and its health.
+    #[command(after_help = "Example:\n  redirector mirrors show nluug --last 3")]
     Show {
         /// The mirror's name in the configuration.
         name: String,
         /// How many scans and changes of health to show.
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 10)]
         last: usize,
-        /// For programs.
+        /// Print JSON, for programs.
         #[arg(long)]
         json: bool,
     },

@@ -32,24 +32,59 @@ use crate::model::TreePath;
 
 /// Sends each download to the closest mirror that is known to hold that very version of the file.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true, max_term_width = 100)]
+#[command(version, about, propagate_version = true, max_term_width = 100, after_long_help = EPILOGUE)]
 struct Cli {
     /// The configuration; several make several instances, which share nothing. Left out: mirrors.toml here, else
     /// /etc/redirector/mirrors.toml.
-    #[arg(short, long = "config", value_name = "FILE", env = "REDIRECTOR_CONFIG", value_delimiter = ',', global = true)]
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE",
+        env = "REDIRECTOR_CONFIG",
+        value_delimiter = ',',
+        global = true,
+        help_heading = EVERYWHERE
+    )]
     config: Vec<PathBuf>,
 
-    /// What to tell on standard error, by part: `info`, `debug`, `redirector::scan=debug`.
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", global = true, hide_env_values = true)]
+    /// What to tell on standard error: error, warn, info, debug or trace, or that of single parts, like
+    /// "warn,redirector::scan=debug". Left out: info for `serve`, warn for all else.
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", global = true, hide_env_values = true, help_heading = EVERYWHERE)]
     log: Option<String>,
 
     /// How to tell it.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text,
+        global = true,
+        help_heading = EVERYWHERE
+    )]
     log_format: LogFormat,
 
     #[command(subcommand)]
     command: Command,
 }
+
+/// The heading of the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
+const EPILOGUE: &str = "\
+Examples:
+  redirector demo                           watch it at work; needs no configuration
+  redirector check                          what is wrong with mirrors.toml and this machine
+  redirector serve                          answer downloads
+  redirector explain /a/b.xo --from 192.0.2.1
+                                            what this client would get, and why
+
+Exit status:
+   0  done
+   1  failed; what went wrong is on standard error
+   2  the command line can't be understood
+  78  the configuration is wrong
+
+Data goes to standard output, all else to standard error.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
@@ -62,12 +97,16 @@ enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer downloads; watch the trees, scan and probe the mirrors.
+    #[command(after_help = serve::HELP)]
     Serve,
-    /// Ask mirrors what they hold, now.
+    /// Ask mirrors now what they hold.
+    #[command(after_help = scan::HELP)]
     Scan(scan::Args),
-    /// Tell all that is wrong before it goes wrong.
+    /// Tell all that is wrong, before it goes wrong.
+    #[command(after_help = check::HELP)]
     Check(check::Args),
     /// Tell what a client would get for a path, and why.
+    #[command(after_help = explain::HELP)]
     Explain(explain::Args),
     /// See what is known of mirrors.
     #[command(subcommand)]
@@ -79,6 +118,7 @@ enum Command {
     #[command(subcommand)]
     Geoip(geoip::Command),
     /// Try it all with a small site on loopback; needs no configuration.
+    #[command(after_help = demo::HELP)]
     Demo(demo::Args),
 }
 
@@ -138,7 +178,7 @@ async fn dispatch(cli: Cli) -> ExitCode {
     };
     let context = Context { configs, clock: Clock::system() };
     finished(match cli.command {
-        Command::Serve => serve::run(context, paths).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve => serve::run(context, paths).await,
         Command::Scan(args) => scan_now(&context, &args).await,
         Command::Explain(args) => explain::run(&context, args).await.map(|()| ExitCode::SUCCESS),
         Command::Mirrors(command) => mirrors::run(&context, command).await.map(|()| ExitCode::SUCCESS),
@@ -156,6 +196,10 @@ async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCo
     let mut instances = Vec::new();
     for config in context.configs.iter().filter(concerned) {
         let parts = Parts::open(config, &context.clock).await?;
+        if parts.trees.public.is_away() {
+            let path = config.tree.public.display();
+            tracing::warn!(%path, "the public tree is not there; mirrors are asked for the files that were known of it");
+        }
         index::walk_once(&parts.trees, &parts.inventory, &config.tree, &context.clock)
             .await
             .with_context(|| format!("the public tree of {} can't be indexed", config.name))?;

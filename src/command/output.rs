@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -34,8 +34,10 @@ fn bare() -> Table {
     table
 }
 
-/// Prints a line, or whatever text, to standard output. A reader that went away (`| head`) is no error.
+/// Prints a line, or whatever text, to standard output. A reader that went away (`| head`) is no error. What mirrors and
+/// file names bring along can't steer the terminal.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let text = text.replace(is_steering, "\u{fffd}");
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -43,14 +45,45 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Control characters, but for the ends of lines.
+fn is_steering(character: char) -> bool {
+    character.is_control() && character != '\n'
+}
+
 /// Prints a table without the blanks at the ends of its lines.
+///
+/// Where the terminal is too narrow, long columns are wrapped: a name or number that is cut in two is no use to anyone.
 pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
-    print(&table.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
+    print(&fitted(table).lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
+}
+
+fn fitted(table: &Table) -> Table {
+    /// Longer texts than this are sentences, paths and URLs, which can be wrapped.
+    const WHOLE: u16 = 18;
+    let mut table = table.clone();
+    let widths = table.column_max_content_widths();
+    for (column, width) in table.column_iter_mut().zip(widths) {
+        column.set_constraint(match width {
+            ..=WHOLE => ColumnConstraint::ContentWidth,
+            // In no narrower column can a sentence be read; the terminal wraps its lines then.
+            _ => ColumnConstraint::LowerBoundary(Width::Fixed(WHOLE)),
+        });
+    }
+    table
 }
 
 /// Prints a value as JSON.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    print(&serde_json::to_string_pretty(value)?)
+    print(&json(value)?)
+}
+
+/// JSON escapes control characters by itself, but for DEL and C1.
+fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    for code in (0x7f_u8..=0x9f).filter(|&code| text.contains(char::from(code))).collect::<Vec<_>>() {
+        text = text.replace(char::from(code), &format!("\\u{code:04x}"));
+    }
+    Ok(text)
 }
 
 /// A time for people: local, to the second.
@@ -87,6 +120,24 @@ pub(crate) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_programs_read_steers_no_terminal_and_loses_nothing() {
+        let evil = "\x1b[31m\u{9b}31m\x7f\nf\u{fc}r";
+        let text = json(&evil).expect("JSON");
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert_eq!(serde_json::from_str::<String>(&text).expect("JSON"), evil);
+        assert_eq!(evil.replace(is_steering, "?"), "?[31m?31m?\nf\u{fc}r");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_no_names_and_numbers() {
+        let mut narrow = table(["MIRROR", "KM", "", "WHY"]);
+        narrow.add_row(["rochester", "16,193", "left out: it failed its last probes", "down"]);
+        let lines: Vec<String> = fitted(narrow.set_width(24)).lines().collect();
+        assert!(lines[1].starts_with("rochester  16,193  left out:"), "{lines:#?}");
+        assert!(lines.len() < 6, "{lines:#?}");
+    }
 
     #[test]
     fn numbers_and_ages_read_well() {

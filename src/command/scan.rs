@@ -17,10 +17,27 @@ use crate::inventory::Inventory;
 use crate::model::{ByteSize, Mirror, MirrorName, TreePath};
 use crate::scan::{Clients, Mode, Progress, Report, Scanner, Settings, Step};
 
+/// What `scan --help` says beyond its options.
+pub(super) const HELP: &str = "\
+It reads the public tree first, then asks each mirror for its listings, or, where it has none, for file \
+by file. It may run beside `serve`, which knows the outcome within a second.
+
+  FOUND       files that the mirror holds in their present version
+  GONE        those of them that it held before and has no more
+  MISMATCHED  copies with another size, or older ones
+  DOUBTFUL    copies of which nothing can be said
+
+A scan that fails takes nothing away. Exit status: 0 all were scanned, 1 some mirror was not.
+
+Examples:
+  redirector scan
+  redirector scan nluug --dry-run
+  redirector scan --directory /activities/4030/";
+
 /// Scan mirrors now.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The mirrors to scan; all enabled ones when none is named.
+    /// The mirrors to scan; left out: all that are enabled.
     #[arg(value_name = "MIRROR")]
     pub(crate) mirrors: Vec<String>,
     /// Scan only what is below this directory (a URL, a path as a client asks for it, or the path below the prefix).
@@ -29,7 +46,7 @@ pub(crate) struct Args {
     /// Write nothing down; tell, path by path, what would change.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// For programs.
+    /// Print JSON, for programs.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, bail};
 
 use crate::config::Config;
+use crate::http::{Route, route};
 use crate::model::{RequestPath, Scheme, TreePath};
 
 /// A path on the command line, found in one of the configurations.
@@ -31,14 +32,16 @@ pub(crate) fn find<'a>(configs: &'a [Config], text: &str) -> anyhow::Result<Targ
         };
         return Ok(Target { config, path: request.whole().clone().into_owned(), scheme, is_directory: request.is_directory() });
     }
-    let answers = |config: &&Config| host.is_none_or(|host| answers_to(config, host));
-    let best = configs
-        .iter()
-        .filter(answers)
-        .filter_map(|config| request.below(&config.tree.prefix).map(|path| (config, path.into_owned())))
-        .max_by_key(|(config, _)| config.tree.prefix.len());
-    match best {
-        Some((config, path)) => Ok(Target { config, path, scheme, is_directory: request.is_directory() }),
+    // Without a host, any will do.
+    let hosts = |config: &Config| if host.is_some() { config.server.hosts.clone() } else { Vec::new() };
+    let routes: Vec<Route> = configs.iter().map(|config| Route::new(&hosts(config), config.tree.prefix.clone())).collect();
+    match route::find(routes.iter(), host, &request) {
+        Some((index, _)) if host.is_none() && routes.iter().filter(|route| **route == routes[index]).count() > 1 => {
+            bail!("{text:?} could be in several instances with that prefix; write it as a URL, like http://HOST{absolute}")
+        }
+        Some((index, path)) => {
+            Ok(Target { config: &configs[index], path: path.into_owned(), scheme, is_directory: request.is_directory() })
+        }
         None => {
             let prefixes: Vec<String> = configs.iter().map(|config| config.tree.prefix.encoded()).collect();
             bail!("no instance answers for {text:?}; the configured prefixes are {}", prefixes.join(", "))
@@ -47,19 +50,47 @@ pub(crate) fn find<'a>(configs: &'a [Config], text: &str) -> anyhow::Result<Targ
 }
 
 fn split(text: &str) -> anyhow::Result<(Scheme, Option<&str>, &str)> {
-    let (scheme, rest) = match text.split_once("://") {
-        None => return Ok((Scheme::Http, None, text)),
-        Some(("http", rest)) => (Scheme::Http, rest),
-        Some(("https", rest)) => (Scheme::Https, rest),
-        Some((other, _)) => bail!("{text:?} is a {other} URL; clients ask by http or https"),
+    let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| !scheme.contains('/')) else {
+        return Ok((Scheme::Http, None, text));
     };
-    let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-    let host = authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, port)| if port.bytes().all(|b| b.is_ascii_digit()) { host } else { authority });
-    Ok((scheme, Some(host), path))
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => bail!("{text:?} is a {other} URL; clients ask by http or https"),
+    };
+    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, "/"), |at| rest.split_at(at));
+    let path = if path.starts_with('/') { path } else { "/" };
+    Ok((scheme, Some(authority), path))
 }
 
-fn answers_to(config: &Config, host: &str) -> bool {
-    config.server.hosts.is_empty() || config.server.hosts.iter().any(|name| name.eq_ignore_ascii_case(host))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_finds_the_instance_that_the_server_would_find() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = |name: &str, hosts: &str| {
+            let path = folder.path().join(name);
+            let text = format!("[server]\nhosts = [{hosts}]\n[tree]\nprefix = '/activities'\npublic = '/nowhere'\n");
+            crate::durable::write(&path, text.as_bytes()).expect("written");
+            path
+        };
+        let paths = [config("named.toml", "'a.example', '[::1]'"), config("any.toml", "")];
+        let configs = crate::config::read_all(&paths).expect("good");
+        for (text, expected) in [
+            ("http://a.example/activities/x.xo", Some("named")),
+            ("HTTP://A.example.:8080/activities/x.xo?query", Some("named")),
+            ("https://[::1]:8443/activities/", Some("named")),
+            ("http://b.example/activities/x.xo", Some("any")),
+            ("/activities/x.xo", None),
+            ("x.xo", None),
+            ("http://a.example?/activities/x.xo", None),
+            ("ftp://a.example/activities/x.xo", None),
+        ] {
+            let found = find(&configs, text).ok().map(|target| target.config.name.clone());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+        assert!(find(&configs, "/activities/x.xo").expect_err("two").to_string().contains("several"));
+    }
 }

@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus_client::registry::Registry;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::places;
+use super::metrics;
+use super::places::Addresses;
+use super::tasks::{Died, Tasks};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::decide::Rules;
-use crate::geo::{self, Credit, Locator};
-use crate::hash::{self, Hasher};
+use crate::geo::{self, Change, Locator};
+use crate::hash::Hasher;
 use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::{Mirror, TreePath};
-use crate::probe::{self, Prober};
+use crate::probe::Prober;
 use crate::scan::{self, Clients, Scanner, Scheduler};
 use crate::tree::{self, Trees};
 
@@ -35,6 +35,9 @@ pub enum Error {
     /// The database.
     #[error("the inventory can't be used")]
     Inventory(#[from] inventory::Error),
+    /// A fault of our own.
+    #[error("opening its parts failed inside; this is a bug in redirector")]
+    Died,
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
     Clients(#[from] scan::client::Error),
@@ -62,10 +65,11 @@ impl Parts {
     /// When a part can't be used at all; what only works less well is logged.
     pub async fn open(config: &Config, clock: &Clock) -> Result<Self, Error> {
         let locator = locator(config)?;
-        let places = places::of_mirrors(config, &locator).await;
-        let mirrors = config.mirrors(&|host| places.get(host).copied());
-        let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
-        Self::with_inventory(config, locator, inventory, clock)
+        let addresses = Addresses::default();
+        addresses.look_up(config).await;
+        let inventory = Inventory::open(&config.inventory, placed(config, &locator, &addresses), clock.clone()).await?;
+        let trees = open_trees(config, &inventory).await?;
+        Ok(Self { config: config.clone(), trees, locator, inventory, clock: clock.clone() })
     }
 
     /// The mirrors, placed.
@@ -73,14 +77,20 @@ impl Parts {
     pub fn mirrors(&self) -> Vec<Arc<Mirror>> {
         self.inventory.snapshot().mirrors().members.iter().map(|state| Arc::clone(&state.mirror)).collect()
     }
+}
 
-    fn with_inventory(config: &Config, locator: Arc<Locator>, inventory: Inventory, clock: &Clock) -> Result<Self, Error> {
-        let trees = Trees::open(&config.tree)?;
-        if inventory.snapshot().file_count() > 0 {
+/// Opens the trees; on a thread that may wait, since a file system may not answer.
+async fn open_trees(config: &Config, inventory: &Inventory) -> Result<Trees, Error> {
+    let settings = config.tree.clone();
+    let is_known = inventory.snapshot().file_count() > 0;
+    let open = move || {
+        let trees = Trees::open(&settings)?;
+        if is_known {
             trees.public.expect_files();
         }
-        Ok(Self { config: config.clone(), trees, locator, inventory, clock: clock.clone() })
-    }
+        Ok(trees)
+    };
+    tokio::task::spawn_blocking(open).await.map_err(|_| Error::Died)?
 }
 
 /// Opens the GeoIP databases, and logs what is wrong with configured ones.
@@ -93,12 +103,6 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
         tracing::warn!(instance = config.name, "{problem}");
     }
     Ok(Arc::new(locator))
-}
-
-/// What the licences of the GeoIP databases want to be said where their results are shown.
-#[must_use]
-pub fn credit(locator: &Locator) -> Option<Credit> {
-    locator.describe().into_iter().find_map(|database| database.credit)
 }
 
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
@@ -119,7 +123,6 @@ fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'sta
         rules: Rules::new(config.tree.min_age, config.tree.min_size),
         snapshot: Arc::clone(inventory.snapshot()),
         locator: Arc::clone(locator),
-        credit: credit(locator),
         counts,
         nudge,
         clock: clock.clone(),
@@ -130,10 +133,22 @@ fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'sta
 pub(super) struct Instance {
     parts: Parts,
     site: Arc<Site>,
-    counts: Arc<Counts>,
-    metrics: Metrics,
+    kept: Kept,
     tasks: Tasks,
     watched: Arc<ArcSwap<Watched>>,
+}
+
+/// What outlives a reload.
+#[derive(Clone)]
+struct Kept {
+    /// What is counted of requests.
+    counts: Arc<Counts>,
+    /// What the other parts count.
+    metrics: metrics::Counts,
+    /// Where mirrors' hosts are.
+    addresses: Arc<Addresses>,
+    /// Mirrors are to be placed again: the GeoIP databases are others.
+    replaced: Arc<Notify>,
 }
 
 /// The parts that can tell what does not work as it should; a reload replaces them.
@@ -142,75 +157,73 @@ struct Watched {
     index: index::Watcher,
     inventory: Inventory,
     locator: Arc<Locator>,
-}
-
-/// What the parts count. It outlives a reload.
-#[derive(Clone, Default)]
-struct Metrics {
-    scan: Arc<scan::Metrics>,
-    probe: Arc<probe::Metrics>,
-    index: index::Counts,
-    hash: hash::Counts,
-}
-
-/// The tasks of an instance, and how they are told to stop.
-struct Tasks {
-    stop: CancellationToken,
-    tracker: TaskTracker,
+    died: Died,
 }
 
 /// Paths that requests found to have changed and that wait to be looked at; more are found by file events and walks.
 const NUDGES: usize = 4096;
-/// How often roots and GeoIP files are looked at again.
+/// How often GeoIP files are looked at again.
 const REFRESH: Duration = Duration::from_secs(3);
 /// How often the places of mirrors are looked up again.
 const PLACES: Duration = Duration::from_secs(6 * 3600);
+/// The same while a name could not be looked up, or what was found could not be kept.
+const PLACES_AGAIN: Duration = Duration::from_secs(60);
+/// How long a database that does not answer is waited for at the end: what was committed stands without it.
+const CLOSING: Duration = Duration::from_secs(10);
 
 impl Instance {
-    /// Opens the parts and starts the tasks. Names of mirrors are looked up later, so that the start waits for no DNS.
-    pub(super) async fn start(config: &Config, clock: &Clock, registry: &mut Registry) -> Result<Self, Error> {
-        let locator = locator(config)?;
-        let inventory = Inventory::open(&config.inventory, placed_mirrors(config, &locator), clock.clone()).await?;
-        let parts = Parts::with_inventory(config, locator, inventory, clock)?;
-        let metrics = Metrics::default();
-        let registry = registry.sub_registry_with_prefix("redirector");
-        let registry = registry.sub_registry_with_label(("instance".into(), config.name.clone().into()));
-        metrics.scan.register(registry);
-        metrics.probe.register(registry);
-        metrics.index.register(registry);
-        metrics.hash.register(registry);
-        Self::run(parts, Arc::default(), metrics)
+    /// Opens the parts and starts the tasks. Names of mirrors are looked up later, so that the start waits for no DNS; the tree
+    /// is walked later too, and until then requests are answered from what is known from before.
+    pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
+        let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), replaced: Arc::default() };
+        let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let locator = open_locator(config).await?;
+        let mirrors = placed(config, &locator, &kept.addresses);
+        let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
+        let trees = open_trees(config, &inventory).await?;
+        let parts = Parts { config: config.clone(), trees, locator, inventory, clock: clock.clone() };
+        Ok(Self::run(parts, clients, kept))
     }
 
-    /// Takes a new configuration: the parts are opened again, the inventory, counts and requests under way stay.
+    /// Takes a new configuration: the parts are opened again; counts, requests under way and, where it is the same database,
+    /// the inventory stay. When it fails, everything stays as it was.
     pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
+        let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let locator = open_locator(config).await?;
+        let mirrors = placed(config, &locator, &self.kept.addresses);
         let clock = self.parts.clock.clone();
-        let locator = locator(config)?;
-        let mirrors = placed_mirrors(config, &locator);
         let same_database = config.inventory.database == self.parts.config.inventory.database;
         let inventory = if same_database {
             self.parts.inventory.clone()
         } else {
             Inventory::open(&config.inventory, mirrors.clone(), clock.clone()).await?
         };
-        let parts = Parts::with_inventory(config, locator, inventory, &clock)?;
-        self.tasks.stop().await;
+        let trees = open_trees(config, &inventory).await?;
         if same_database {
-            parts.inventory.set_mirrors(mirrors).await?;
+            inventory.set_mirrors(mirrors.clone()).await?;
         }
-        let mut next = Self::run(parts, Arc::clone(&self.counts), self.metrics.clone())?;
+        // From here on nothing fails.
+        self.tasks.stop().await;
+        let parts = Parts { config: config.clone(), trees, locator, inventory, clock };
+        if parts.mirrors() != mirrors {
+            // A task of before had its list of mirrors put back just before it ended.
+            set_mirrors(&parts, mirrors).await;
+        }
+        let gone = self.parts.config.mirrors.iter().filter(|old| !config.mirrors.iter().any(|new| new.name == old.name));
+        gone.for_each(|mirror| self.kept.metrics.forget(&mirror.name));
+        let mut next = Self::run(parts, clients, self.kept.clone());
         self.watched.store(next.watched.load_full());
         next.watched = Arc::clone(&self.watched);
         let last = std::mem::replace(self, next);
         if !same_database {
-            last.parts.inventory.close().await?;
+            close(&last.parts).await;
         }
         Ok(())
     }
 
-    fn run(parts: Parts, counts: Arc<Counts>, metrics: Metrics) -> Result<Self, Error> {
+    fn run(parts: Parts, clients: Clients, kept: Kept) -> Self {
         let Parts { config, trees, inventory, clock, .. } = &parts;
-        let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
         let (scheduler, wishes) = Scheduler::new(scanner, clock.clone(), Arc::clone(&metrics.scan));
         let prober = Prober::new(
@@ -226,22 +239,23 @@ impl Instance {
         let hasher = hasher.counting(metrics.hash.clone());
         let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders);
         let index = index.counting(metrics.index.clone());
+        let tasks = Tasks::new(&config.name);
         let watched = Arc::new(ArcSwap::from_pointee(Watched {
             name: config.name.clone(),
             index: index.watcher(),
             inventory: inventory.clone(),
             locator: Arc::clone(&parts.locator),
+            died: tasks.died(),
         }));
-        let site = Arc::new(Site::new(makings(&parts, Arc::clone(&counts), nudge)));
+        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge)));
 
-        let tasks = Tasks { stop: CancellationToken::new(), tracker: TaskTracker::new() };
-        tasks.spawn(|stop| index.run(stop));
-        tasks.spawn(|stop| hasher.run(stop));
-        tasks.spawn(|stop| scheduler.run(stop));
-        tasks.spawn(|stop| prober.run(stop));
-        tasks.spawn(|stop| keep_current(parts.clone(), stop));
-        tasks.spawn(|stop| keep_placed(parts.clone(), stop));
-        Ok(Self { parts, site, counts, metrics, tasks, watched })
+        tasks.spawn("index", |stop| index.run(stop));
+        tasks.spawn("hash", |stop| hasher.run(stop));
+        tasks.spawn("scan", |stop| scheduler.run(stop));
+        tasks.spawn("probe", |stop| prober.run(stop));
+        tasks.spawn("geoip", |stop| keep_current(parts.clone(), Arc::clone(&kept.replaced), stop));
+        tasks.spawn("places", |stop| keep_placed(parts.clone(), kept.clone(), stop));
+        Self { parts, site, kept, tasks, watched }
     }
 
     /// The configuration that it runs with.
@@ -254,9 +268,9 @@ impl Instance {
         &self.site
     }
 
-    /// Looks again at roots and GeoIP files.
-    pub(super) fn refresh(&self) {
-        refresh(&self.parts);
+    /// Looks at once whether GeoIP files were replaced.
+    pub(super) async fn refresh(&self) {
+        refresh(&self.parts, &self.kept.replaced).await;
     }
 
     /// What asks its parts, now and after reloads, what does not work as it should.
@@ -268,13 +282,7 @@ impl Instance {
     /// Stops the tasks, then the inventory.
     pub(super) async fn stop(self) {
         self.tasks.stop().await;
-        if let Err(error) = self.parts.inventory.close().await {
-            tracing::error!(
-                instance = self.parts.config.name,
-                error = &error as &dyn std::error::Error,
-                "closing the inventory"
-            );
-        }
+        close(&self.parts).await;
     }
 }
 
@@ -285,67 +293,93 @@ impl Watched {
         let database = self.inventory.problem().map(|detail| problem("database", detail));
         let geoip = self.locator.describe().into_iter().filter_map(|database| database.problem);
         let geoip = geoip.map(|detail| problem("geoip", detail));
-        index.into_iter().chain(database).chain(geoip).collect()
+        let died = self.died.problem().map(|detail| problem("task", detail));
+        index.into_iter().chain(database).chain(geoip).chain(died).collect()
     }
 }
 
-impl Tasks {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(CancellationToken) -> F) {
-        self.tracker.spawn(task(self.stop.clone()));
-    }
-
-    async fn stop(&self) {
-        self.stop.cancel();
-        self.tracker.close();
-        self.tracker.wait().await;
-    }
+async fn open_locator(config: &Config) -> Result<Arc<Locator>, Error> {
+    let config = config.clone();
+    let opened = tokio::task::spawn_blocking(move || locator(&config)).await;
+    Ok(opened.map_err(|_| Error::Died)??)
 }
 
 /// The mirrors, placed as far as that needs no DNS.
-fn placed_mirrors(config: &Config, locator: &Locator) -> Vec<Arc<Mirror>> {
-    let places = places::of_literals(config, locator);
+fn placed(config: &Config, locator: &Locator, addresses: &Addresses) -> Vec<Arc<Mirror>> {
+    let places = addresses.places(config, locator);
     config.mirrors(&|host| places.get(host).copied())
 }
 
-async fn keep_current(parts: Parts, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(REFRESH)).await.is_some() {
-        let parts = parts.clone();
-        // A root on a file system that hangs must not hold up the others' tasks.
-        if tokio::task::spawn_blocking(move || refresh(&parts)).await.is_err() {
-            tracing::error!("looking at roots and GeoIP files failed");
+/// True if the list is kept.
+async fn set_mirrors(parts: &Parts, mirrors: Vec<Arc<Mirror>>) -> bool {
+    let set = parts.inventory.set_mirrors(mirrors).await;
+    if let Err(error) = &set {
+        tracing::warn!(instance = parts.config.name, error = error as &dyn std::error::Error, "placing the mirrors");
+    }
+    set.is_ok()
+}
+
+async fn close(parts: &Parts) {
+    let name = &parts.config.name;
+    match tokio::time::timeout(CLOSING, parts.inventory.clone().close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(instance = name, error = &error as &dyn std::error::Error, "closing the inventory");
         }
+        Err(_) => tracing::warn!(instance = name, "the database does not answer; it is left as it is"),
     }
 }
 
-fn refresh(parts: &Parts) {
-    let name = &parts.config.name;
-    if parts.trees.refresh() {
-        for root in std::iter::once(&parts.trees.public).chain(&parts.trees.application) {
-            match root.absence() {
-                Some(absence) => {
-                    tracing::error!(instance = name, folder = %root.path().display(), "the tree is not there: {absence}")
-                }
-                None => tracing::info!(instance = name, folder = %root.path().display(), "the tree is there"),
+async fn keep_current(parts: Parts, replaced: Arc<Notify>, stop: CancellationToken) {
+    let mut told = None;
+    loop {
+        // The index tells the same of the public tree.
+        if let Some(application) = &parts.trees.application
+            && told.replace(application.absence()) != Some(application.absence())
+        {
+            let (instance, folder) = (&parts.config.name, application.path().display());
+            match application.absence() {
+                Some(absence) => tracing::warn!(instance, %folder, "the application tree is not there: {absence}"),
+                None => tracing::info!(instance, %folder, "the application tree is there"),
             }
         }
-    }
-    for change in parts.locator.refresh() {
-        tracing::info!(instance = name, "{change}");
+        if stop.run_until_cancelled(tokio::time::sleep(REFRESH)).await.is_none() {
+            return;
+        }
+        refresh(&parts, &replaced).await;
     }
 }
 
-async fn keep_placed(parts: Parts, stop: CancellationToken) {
-    loop {
-        let placed = stop.run_until_cancelled(places::of_mirrors(&parts.config, &parts.locator)).await;
-        let Some(places) = placed else { return };
-        let mirrors = parts.config.mirrors(&|host| places.get(host).copied());
-        if mirrors != parts.mirrors()
-            && let Err(error) = parts.inventory.set_mirrors(mirrors).await
-        {
-            tracing::warn!(instance = parts.config.name, error = &error as &dyn std::error::Error, "placing the mirrors");
+/// Looks whether GeoIP files were replaced; on a thread that may wait for a file system.
+async fn refresh(parts: &Parts, replaced: &Notify) {
+    let (instance, locator) = (&parts.config.name, Arc::clone(&parts.locator));
+    let Ok(changes) = tokio::task::spawn_blocking(move || locator.refresh()).await else {
+        return tracing::error!(instance, "looking at GeoIP files failed inside; this is a bug");
+    };
+    for change in &changes {
+        match change {
+            Change::Replaced { .. } => tracing::info!(instance, "{change}"),
+            Change::Refused(_) => tracing::warn!(instance, "{change}"),
         }
-        if stop.run_until_cancelled(tokio::time::sleep(PLACES)).await.is_none() {
-            return;
+    }
+    if !changes.is_empty() {
+        replaced.notify_one();
+    }
+}
+
+async fn keep_placed(parts: Parts, kept: Kept, stop: CancellationToken) {
+    loop {
+        let looked_up = stop.run_until_cancelled(kept.addresses.look_up(&parts.config)).await;
+        let Some(mut is_complete) = looked_up else { return };
+        let mirrors = placed(&parts.config, &parts.locator, &kept.addresses);
+        if mirrors != parts.mirrors() {
+            is_complete &= set_mirrors(&parts, mirrors).await;
+        }
+        let pause = tokio::time::sleep(if is_complete { PLACES } else { PLACES_AGAIN });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = kept.replaced.notified() => {}
+            () = pause => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use super::database::Database;
 use super::report::{DatabaseInfo, Finding, RecordFound};
 use super::slot::{Change, Key, Problem, Slot};
-use super::{Error, Role, Settings, Source, address, builtin};
+use super::{Credit, Error, Role, Settings, Source, address, builtin};
 use crate::model::Place;
 
 /// Tells where addresses are. Look-ups wait for nothing; [`Locator::refresh`] exchanges databases beneath them.
@@ -80,6 +80,12 @@ impl Locator {
         changes
     }
 
+    /// What the licence of a database in use wants pages to say. Waits for nothing.
+    #[must_use]
+    pub fn credit(&self) -> Option<Credit> {
+        self.active.load().credit
+    }
+
     /// The databases in use and those that were to be. Waits for nothing.
     #[must_use]
     pub fn describe(&self) -> Vec<DatabaseInfo> {
@@ -107,6 +113,8 @@ struct Active {
     asn_is_configured: bool,
     /// The configured files, as they were found.
     slots: Vec<Slot>,
+    /// What the licence of one of them wants to be said.
+    credit: Option<Credit>,
 }
 
 impl Active {
@@ -116,6 +124,7 @@ impl Active {
             asn: Chain::new(Role::Asn, slots)?,
             asn_is_configured: slots.iter().any(|slot| slot.key == Key::Asn && slot.database.is_some()),
             slots: slots.to_vec(),
+            credit: slots.iter().find_map(|slot| slot.database.as_ref()?.credit()),
         })
     }
 

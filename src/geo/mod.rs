@@ -175,12 +175,4 @@ impl Error {
     const fn is_passing(&self) -> bool {
         matches!(self, Self::Open { .. } | Self::Changing { .. })
     }
-
-    /// The text with that of its source.
-    fn chain(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
-        }
-    }
 }

@@ -10,6 +10,7 @@ use super::database::Database;
 use super::file::{self, Identity};
 use super::report::DatabaseInfo;
 use super::{Error, Role, Source};
+use crate::cause::chain;
 
 /// The key of the configuration that names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Slot {
                 if error.is_passing() {
                     self.tried = None;
                 }
-                let reason = error.chain();
+                let reason = chain(&error);
                 let is_news = self.problem.replace(reason) != self.problem;
                 is_news.then(|| self.problem().map(Change::Refused)).flatten()
             }

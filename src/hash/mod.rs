@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::inventory::{self, Inventory};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, OfInstance};
 use crate::model::{FileRecord, FileState, Fingerprint, TreePath};
 use crate::tree::{LookError, Trees};
 use reader::{Reader, Reading};
@@ -58,12 +59,31 @@ pub struct Counts {
     pub failures: Counter,
 }
 
-impl Counts {
-    /// Makes the numbers known to whoever prints them.
+/// The counts of all instances, as they are printed.
+#[derive(Debug, Clone, Default)]
+pub struct Families {
+    files: Family<OfInstance, Counter>,
+    bytes: Family<OfInstance, Counter>,
+    failures: Family<OfInstance, Counter>,
+}
+
+impl Families {
+    /// Puts the counts where they are printed from.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("hashed_files", "Files of the public tree that were hashed", self.files.clone());
         registry.register("hashed_bytes", "Bytes of the public tree that were hashed", self.bytes.clone());
         registry.register("hash_failures", "Files that could not be hashed in one try", self.failures.clone());
+    }
+
+    /// Those of one instance: the same ones for the same name.
+    #[must_use]
+    pub fn of(&self, instance: &str) -> Counts {
+        let label = OfInstance { instance: instance.to_owned() };
+        Counts {
+            files: self.files.get_or_create_owned(&label),
+            bytes: self.bytes.get_or_create_owned(&label),
+            failures: self.failures.get_or_create_owned(&label),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 use crate::clock;
 
 /// How long a client may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// For the headers of a request, from its first byte; for the first request, from the connection.
     pub header: Duration,

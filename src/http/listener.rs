@@ -57,11 +57,11 @@ pub enum Start {
 }
 
 /// Limits on connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// How long clients may take.
     pub patience: Patience,
-    /// How many connections are served at once; more wait in the kernel's queue.
+    /// How many connections a [`Server`] serves at once; more wait in the kernel's queue.
     pub max_connections: usize,
     /// The largest header section of a request, in bytes: 8 KiB (what hyper needs) to 1 MiB (what 10,000 clients can take).
     pub max_header_bytes: usize,

@@ -61,7 +61,8 @@ pub struct Settings {
     /// Which of their headers are read: `auto` (`X-Forwarded-For` and `X-Forwarded-Proto` where there is one of them, else
     /// `Forwarded`), `x-forwarded-for`, `forwarded`.
     pub forwarded_by: ForwardedBy,
-    /// How many connections are served at once; more wait.
+    /// How many connections are served at once at each address; more wait. Instances that share an address share these, and
+    /// the limits and timeouts of the first of them count.
     pub max_connections: usize,
     /// How long a client may take to send the headers of a request.
     pub header_timeout: Span,

@@ -1,11 +1,15 @@
 //! Pages: the list of a directory, and errors; each as HTML, JSON or text.
 
+use std::sync::Arc;
+
 use askama::Template;
+use bytes::Bytes;
 use http::StatusCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::accept::Form;
 use crate::geo::Credit;
@@ -13,7 +17,7 @@ use crate::model::ByteSize;
 
 /// The list of a directory.
 #[derive(Template, Serialize, Debug)]
-#[template(path = "index.html")]
+#[template(path = "index.html", config = "src/http/templates/askama.toml")]
 pub struct Index {
     /// The path as people read it, with slashes at both ends.
     pub path: String,
@@ -69,8 +73,46 @@ impl Index {
     }
 }
 
+/// Room in memory for lists that are under way to clients: a list is many times larger than its request, and who asks for
+/// hundreds at once and reads none must not fill the memory.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<Semaphore>);
+
+/// What the lists of one instance that nobody has read yet may take together: about 40 of directories with 10,000 entries.
+const ROOM_BYTES: usize = 64 * 1024 * 1024;
+/// Room is given in pieces of this size.
+const PIECE_BYTES: usize = 1024;
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM_BYTES / PIECE_BYTES)))
+    }
+}
+
+/// A list, and its room for as long as it is in memory.
+struct Kept {
+    text: String,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+impl Room {
+    /// A list that takes its room until it is sent or given up; `None` where too many are under way.
+    #[must_use]
+    pub fn keep(&self, text: String) -> Option<Bytes> {
+        let pieces = u32::try_from(text.len().div_ceil(PIECE_BYTES)).ok()?;
+        let permit = Arc::clone(&self.0).try_acquire_many_owned(pieces).ok()?;
+        Some(Bytes::from_owner(Kept { text, _room: permit }))
+    }
+}
+
 #[derive(Template)]
-#[template(path = "error.html")]
+#[template(path = "error.html", config = "src/http/templates/askama.toml")]
 struct ErrorPage<'a> {
     status: u16,
     title: &'a str,
@@ -118,6 +160,18 @@ mod tests {
         assert!(page.contains("IP data &#38; more") && page.contains(r#"<a href="../">"#), "{page}");
         assert!(!page.contains("<script"), "{page}");
         assert!(error(StatusCode::NOT_FOUND, "no <file>", Form::Html).contains("no &#60;file&#62;"));
+    }
+
+    #[test]
+    fn lists_that_nobody_reads_take_a_limited_room() {
+        let room = Room::default();
+        let list = || room.keep("x".repeat(ROOM_BYTES / 2));
+        let (first, second) = (list(), list());
+        assert!(first.is_some() && second.is_some() && list().is_none());
+        let part = first.map(|list| list.slice(..10));
+        assert!(list().is_none(), "a part that is not sent yet keeps the whole in memory");
+        drop(part);
+        assert!(list().is_some());
     }
 
     #[test]

@@ -211,13 +211,18 @@ pub fn slash(location: &str) -> Response<Body> {
     response
 }
 
-/// 200 with the list of a directory, in the form that the client likes best.
+/// The form of a directory's list that the client likes best.
 #[must_use]
-pub fn index(list: &page::Index, headers: &HeaderMap) -> Response<Body> {
-    let form = accept::best(headers, &[Form::Html, Form::Json, Form::Text]);
-    let mut response = written(StatusCode::OK, list.render(form), form);
+pub fn index_form(headers: &HeaderMap) -> Form {
+    accept::best(headers, &[Form::Html, Form::Json, Form::Text])
+}
+
+/// 200 with the list of a directory; `None` where there is no room for it.
+#[must_use]
+pub fn index(list: String, form: Form, room: &page::Room) -> Option<Response<Body>> {
+    let mut response = written(StatusCode::OK, room.keep(list)?, form);
     response.headers_mut().insert(X_REDIRECTOR, HeaderValue::from_static("local; why=index"));
-    response
+    Some(response)
 }
 
 /// An error, in the form that the client likes best: plain text for programs that don't care.
@@ -240,7 +245,8 @@ pub fn error(status: StatusCode, detail: &str, headers: &HeaderMap) -> Response<
 
 /// Some text of ours.
 #[must_use]
-pub fn written(status: StatusCode, text: String, form: Form) -> Response<Body> {
+pub fn written(status: StatusCode, text: impl Into<Bytes>, form: Form) -> Response<Body> {
+    let text = text.into();
     let length = text.len();
     let mut response = Response::new(Body::full(text));
     *response.status_mut() = status;

@@ -18,7 +18,7 @@ use super::listener::Origin;
 use super::look::{Seen, see};
 use super::metrics::{Counts, Other};
 use super::missing::Missing;
-use super::page::{Index, Row};
+use super::page::{Index, Room, Row};
 use super::range::{self, Wanted};
 use super::ranker::{Portion, Ranked, Ranker};
 use super::route::Route;
@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
 use crate::geo::{Credit, Locator};
 use crate::inventory::{FileEntry, Snapshot};
-use crate::model::TreePath;
+use crate::model::{Prefix, TreePath};
 use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
 
 /// What a [`Site`] is made of.
@@ -52,8 +52,6 @@ pub struct Makings {
     pub snapshot: Arc<Snapshot>,
     /// Where clients are.
     pub locator: Arc<Locator>,
-    /// What the licences of GeoIP databases want pages to say.
-    pub credit: Option<Credit>,
     /// What is counted; the same before and after a reload.
     pub counts: Arc<Counts>,
     /// Where paths go of files that are not as the inventory says, to be looked at.
@@ -69,6 +67,9 @@ pub struct Site {
     ranker: Ranker,
     missing: Missing,
     threads: Threads,
+    /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
+    listers: Threads,
+    pages: Room,
 }
 
 /// A request, as far as it is understood.
@@ -86,13 +87,22 @@ pub struct Asked<'a> {
 
 /// The most entries of a directory that are listed.
 const MAX_ENTRIES: usize = 10_000;
+/// How many directories are read at once: as many as a disk has use for.
+const MAX_LISTERS: usize = 4;
 
 impl Site {
     /// A site.
     #[must_use]
     pub fn new(makings: Makings) -> Self {
         let ranker = Ranker::new(&makings.snapshot, &makings.counts);
-        Self { makings, ranker, missing: Missing::default(), threads: Threads::default() }
+        Self {
+            makings,
+            ranker,
+            missing: Missing::default(),
+            threads: Threads::default(),
+            listers: Threads::new(MAX_LISTERS),
+            pages: Room::default(),
+        }
     }
 
     /// The instance's name.
@@ -219,6 +229,8 @@ impl Site {
         let standing = match (seen, entry) {
             (Seen::Public(seen), Some(entry)) => Standing::Public { entry, as_recorded: entry.matches(&seen) },
             (Seen::Public(_), None) => Standing::NotIndexed,
+            // Its name shows only now that it is one of those which hide directories.
+            (Seen::Directory, _) if trees.hidden.matches_directory(asked.path) => Standing::Hidden,
             (Seen::Directory, _) => Standing::Directory,
             (Seen::NotPublic, _) => Standing::NotPublic,
             (Seen::Nothing, _) => Standing::Absent,
@@ -282,48 +294,24 @@ impl Site {
                 &format!("{}{}/", self.route().prefix().encoded(), asked.path.encoded()).replace("//", "/"),
             );
         }
-        let (public, path) = (self.makings.trees.public.clone(), asked.path.clone().into_owned());
-        let list = move || public.list(&path, MAX_ENTRIES + 1);
-        match self.threads.run_in_time(list).await.unwrap_or(Err(LookError::Away)) {
-            Ok(items) => {
+        let Makings { trees, snapshot, locator, .. } = &self.makings;
+        let lister = Lister {
+            trees: trees.clone(),
+            snapshot: Arc::clone(snapshot),
+            prefix: self.route().prefix().clone(),
+            credit: locator.credit(),
+        };
+        let (path, form) = (asked.path.clone().into_owned(), response::index_form(&asked.request.headers));
+        let list = move || lister.list(&path).map(|page| page.render(form));
+        match self.listers.run_in_time(list).await.unwrap_or(Err(LookError::Away)) {
+            Ok(text) => {
+                let Some(response) = response::index(text, form, &self.pages) else { return self.unavailable(asked) };
                 self.makings.counts.other(Other::Index);
-                response::index(&self.page(asked.path, items), &asked.request.headers)
+                response
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
             Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),
         }
-    }
-
-    fn page(&self, directory: &TreePath<'_>, mut items: Vec<Item>) -> Index {
-        let truncated = items.len() > MAX_ENTRIES;
-        items.truncate(MAX_ENTRIES);
-        let slash = if directory.is_root() { "" } else { "/" };
-        Index {
-            path: format!("{}/{directory}{slash}", self.route().prefix()).replace("//", "/"),
-            has_parent: !directory.is_root(),
-            rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
-            truncated,
-            credit: self.makings.credit,
-        }
-    }
-
-    /// An entry of a directory; `None` for what nobody is shown.
-    fn row(&self, directory: &TreePath<'_>, item: &Item) -> Option<Row> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        let path = directory.join(&item.name).ok()?;
-        let is_directory = item.kind == Kind::Directory;
-        let hidden = if is_directory { trees.hidden.matches_directory(&path) } else { trees.hidden.matches(&path) };
-        if hidden || snapshot.is_held(&path) {
-            return None;
-        }
-        let name = TreePath::parse(&item.name[..]).ok()?;
-        Some(Row {
-            name: name.to_string(),
-            href: name.encoded() + if is_directory { "/" } else { "" },
-            is_directory,
-            size: (!is_directory).then_some(item.size),
-            modified: Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default(),
-        })
     }
 
     fn not_found(&self, asked: Asked<'_>) -> Response<Body> {
@@ -342,6 +330,51 @@ impl Site {
             _ => StatusCode::NOT_FOUND,
         };
         response::error(status, detail, &asked.request.headers)
+    }
+}
+
+/// What the list of a directory is made of. It is made where waiting harms nobody: a long one takes its time.
+struct Lister {
+    trees: Trees,
+    snapshot: Arc<Snapshot>,
+    prefix: Prefix,
+    credit: Option<Credit>,
+}
+
+impl Lister {
+    fn list(&self, directory: &TreePath<'_>) -> Result<Index, LookError> {
+        let Trees { public, hidden, .. } = &self.trees;
+        let is_shown = |path: &TreePath<'_>| !hidden.matches(path) && !self.snapshot.is_held(path);
+        let mut items = public.list(directory, MAX_ENTRIES + 1, is_shown)?;
+        let truncated = items.len() > MAX_ENTRIES;
+        items.truncate(MAX_ENTRIES);
+        let slash = if directory.is_root() { "" } else { "/" };
+        Ok(Index {
+            path: format!("{}/{directory}{slash}", self.prefix).replace("//", "/"),
+            has_parent: !directory.is_root(),
+            rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
+            truncated,
+            credit: self.credit,
+        })
+    }
+
+    /// An entry of a directory; `None` for what nobody is shown.
+    fn row(&self, directory: &TreePath<'_>, item: &Item) -> Option<Row> {
+        let Self { trees, snapshot, .. } = self;
+        let path = directory.join(&item.name).ok()?;
+        let is_directory = item.kind == Kind::Directory;
+        let hidden = if is_directory { trees.hidden.matches_directory(&path) } else { trees.hidden.matches(&path) };
+        if hidden || snapshot.is_held(&path) {
+            return None;
+        }
+        let name = TreePath::parse(&item.name[..]).ok()?;
+        Some(Row {
+            name: name.to_string(),
+            href: name.encoded() + if is_directory { "/" } else { "" },
+            is_directory,
+            size: (!is_directory).then_some(item.size),
+            modified: Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default(),
+        })
     }
 }
 

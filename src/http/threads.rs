@@ -17,11 +17,17 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 
 impl Default for Threads {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_THREADS)))
+        Self::new(MAX_THREADS)
     }
 }
 
 impl Threads {
+    /// At most so many threads.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(Semaphore::new(most)))
+    }
+
     /// Does some work as soon as a thread is free. `None` when the work panicked.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let permit = Arc::clone(&self.0).acquire_owned().await.ok()?;

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::cause::chain;
 use crate::clock::Clock;
 use crate::hash::Orders;
 use crate::inventory::{self, Inventory};
@@ -30,7 +30,7 @@ use intake::{Intake, Why};
 use round::{Batch, Round};
 
 pub use once::walk_once;
-pub use watcher::{Counts, Ending, Report, Watcher, Watching};
+pub use watcher::{Counts, Ending, Families, Report, Watcher, Watching};
 
 /// Keeps one instance's inventory current.
 #[derive(Debug)]
@@ -47,15 +47,14 @@ pub struct Index {
     watch: Option<Arc<Watch>>,
     /// The public tree's folder when it was last looked after.
     visit: Option<Visit>,
-    refresh: Option<JoinHandle<()>>,
     pulses: u32,
 }
 
 /// How often file events are read, and what waits for time to pass is looked at. Writing one file makes many events, so
 /// nothing is gained by reading each at once.
 const PULSE: Duration = Duration::from_millis(100);
-/// Pulses between two looks at whether the folders are there: about a second.
-const PULSES_A_REFRESH: u32 = 10;
+/// How often it is looked whether the folders are there.
+const REFRESH: Duration = Duration::from_secs(1);
 /// How long the end waits for threads that look at the file system; on a dead file server they may never come back.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(1);
 /// Paths that are gathered at most; the other events wait for the next pulse.
@@ -94,7 +93,6 @@ impl Index {
             round: None,
             watch: None,
             visit: None,
-            refresh: None,
             pulses: 0,
         }
     }
@@ -120,6 +118,12 @@ impl Index {
 
     /// Runs until it is cancelled. Whatever fails is told and tried again.
     pub async fn run(mut self, stop: CancellationToken) {
+        let trees = Arc::clone(&self.intake.trees);
+        // Apart from what waits for the inventory: a tree that goes away is noticed although the database hangs.
+        tokio::join!(self.work(&stop), look_after(trees, &stop));
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) {
         let started = self.intake.start().await;
         self.note(started);
         let mut pulse = interval(PULSE);
@@ -137,7 +141,7 @@ impl Index {
             };
             let handled = tokio::select! {
                 () = stop.cancelled() => break,
-                handled = self.handle(happened, &stop) => handled,
+                handled = self.handle(happened, stop) => handled,
             };
             self.note(handled);
         }
@@ -147,9 +151,6 @@ impl Index {
     async fn stop(&mut self) {
         if let Some(round) = self.round.take() {
             round.abandon().await;
-        }
-        if let Some(refresh) = self.refresh.take() {
-            timeout(PATIENCE_AT_THE_END, refresh).await.ok();
         }
     }
 
@@ -166,7 +167,7 @@ impl Index {
     }
 
     async fn pulse(&mut self, stop: &CancellationToken) -> Result<(), inventory::Error> {
-        self.look_after_folders();
+        self.notice_folders();
         self.events().await?;
         // Many files that are written at once are looked at less often.
         let every = 1 + self.intake.moving.len() / MOVING_A_PULSE;
@@ -179,14 +180,8 @@ impl Index {
     }
 
     /// Notices a tree that went away, came, or was replaced.
-    fn look_after_folders(&mut self) {
+    fn notice_folders(&mut self) {
         self.pulses = self.pulses.wrapping_add(1);
-        if self.pulses.is_multiple_of(PULSES_A_REFRESH) && self.refresh.as_ref().is_none_or(JoinHandle::is_finished) {
-            let trees = Arc::clone(&self.intake.trees);
-            self.refresh = Some(tokio::task::spawn_blocking(move || {
-                trees.refresh();
-            }));
-        }
         let public = &self.intake.trees.public;
         let visit = public.visit();
         if self.visit.as_ref() == Some(&visit) {
@@ -208,7 +203,7 @@ impl Index {
     }
 
     fn open_watch(&self) -> Option<Arc<Watch>> {
-        Watch::new().map(Arc::new).map_err(|error| self.tell_watching(Watching::Partly(with_source(&error)))).ok()
+        Watch::new().map(Arc::new).map_err(|error| self.tell_watching(Watching::Partly(chain(&error)))).ok()
     }
 
     fn tell_watching(&self, watching: Watching) {
@@ -290,7 +285,7 @@ impl Index {
         let is_whole = round.is_whole();
         let (report, watch_error) = round.finish(&mut self.intake).await?;
         if let Some(error) = watch_error {
-            self.tell_watching(Watching::Partly(with_source(&error)));
+            self.tell_watching(Watching::Partly(chain(&error)));
         } else if is_whole && let Some(watch) = &self.watch {
             self.tell_watching(Watching::All(watch.len()));
         }
@@ -318,9 +313,20 @@ impl Index {
         if let Some(round) = &mut self.round {
             round.break_off();
         }
-        let text = with_source(&error);
+        let text = chain(&error);
         if self.watcher.set_store_error(Some(text.clone())) {
             tracing::error!("what changes in the public tree can't be written down: {text}");
+        }
+    }
+}
+
+/// Looks again and again whether the folders are there.
+async fn look_after(trees: Arc<Trees>, stop: &CancellationToken) {
+    while stop.run_until_cancelled(sleep(REFRESH)).await.is_some() {
+        let trees = Arc::clone(&trees);
+        let mut refresh = tokio::task::spawn_blocking(move || trees.refresh());
+        if stop.run_until_cancelled(&mut refresh).await.is_none() {
+            timeout(PATIENCE_AT_THE_END, refresh).await.ok();
         }
     }
 }
@@ -343,12 +349,6 @@ async fn next_batch(round: Option<&mut Round>) -> Option<Batch> {
 
 fn patience(settings: &Settings) -> Patience {
     Patience { settle: settings.settle.0, settle_shrunken: settings.settle_shrunken.0 }
-}
-
-/// An error with what it comes from, in one line.
-fn with_source(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
 /// Tells of a whole walk, and of what it left out if that is not what the one before left out.

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use tokio::task::JoinHandle;
+
 use super::*;
 use crate::hash::Hasher;
 use crate::model::{FileRecord, FileState, VersionNumber};

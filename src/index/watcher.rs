@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use crate::metrics::Counter;
+use crate::metrics::{Counter, OfInstance};
 use crate::model::TreePath;
 use crate::tree::Absence;
 
@@ -86,12 +87,31 @@ pub struct Counts {
     pub forgotten: Counter,
 }
 
-impl Counts {
-    /// Makes the numbers known to whoever prints them.
+/// The counts of all instances, as they are printed.
+#[derive(Clone, Debug, Default)]
+pub struct Families {
+    walks: Family<OfInstance, Counter>,
+    changed: Family<OfInstance, Counter>,
+    forgotten: Family<OfInstance, Counter>,
+}
+
+impl Families {
+    /// Puts the counts where they are printed from.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("index_walks", "Whole walks of the public tree", self.walks.clone());
         registry.register("index_changed_files", "Files of the public tree that were new or changed", self.changed.clone());
         registry.register("index_forgotten_files", "Files of the public tree that were gone", self.forgotten.clone());
+    }
+
+    /// Those of one instance: the same ones for the same name.
+    #[must_use]
+    pub fn of(&self, instance: &str) -> Counts {
+        let label = OfInstance { instance: instance.to_owned() };
+        Counts {
+            walks: self.walks.get_or_create_owned(&label),
+            changed: self.changed.get_or_create_owned(&label),
+            forgotten: self.forgotten.get_or_create_owned(&label),
+        }
     }
 }
 

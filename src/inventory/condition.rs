@@ -1,11 +1,11 @@
 //! Whether the store works, as the owner thread last saw it. A change is logged once, not each time it is seen again.
 
-use std::error::Error as _;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
 use super::error::Error;
+use crate::cause::chain;
 
 /// What is wrong with the store, for whoever looks after the machine.
 #[derive(Debug, Default)]
@@ -43,10 +43,4 @@ fn note(place: &ArcSwapOption<String>, failure: Option<&Error>) {
     if before || failure.is_some() {
         place.store(failure.map(|error| Arc::new(chain(error))));
     }
-}
-
-/// An error with what caused it.
-fn chain(error: &Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

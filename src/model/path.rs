@@ -160,10 +160,21 @@ impl<'a> TreePath<'a> {
 }
 
 impl fmt::Display for TreePath<'_> {
-    /// For people: UTF-8, with a replacement character for what is none.
+    /// For people: UTF-8, with a replacement character for what is none, and for what would move a terminal's cursor or
+    /// turn text around so that a name looks like another.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        let text = String::from_utf8_lossy(&self.0);
+        if !text.contains(is_deceptive) {
+            return f.write_str(&text);
+        }
+        f.write_str(&text.replace(is_deceptive, "\u{fffd}"))
     }
+}
+
+/// Control characters (C1 and line separators; others are in no path), and those that set the direction of text (UAX #9).
+fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Debug for TreePath<'_> {
@@ -390,6 +401,21 @@ mod tests {
         }
         assert_eq!(parsed(&format!("/{}", "a".repeat(256))), Err(Error::TooLong));
         assert_eq!(parsed(&format!("/{}", "a/".repeat(3000))), Err(Error::TooLong));
+    }
+
+    #[test]
+    fn a_name_shown_to_people_steers_no_terminal_and_does_not_pose_as_another() {
+        for (name, shown) in [
+            (&b"c1\xc2\x9b31mred"[..], "c1\u{fffd}31mred"),
+            (b"rtl\xe2\x80\xaegpj.exe", "rtl\u{fffd}gpj.exe"),
+            (b"line\xe2\x80\xa8two", "line\u{fffd}two"),
+            (b"bad\xff", "bad\u{fffd}"),
+            ("\u{fc}\u{65e5}\u{5e9}".as_bytes(), "\u{fc}\u{65e5}\u{5e9}"),
+        ] {
+            let path = TreePath::parse(name).expect("valid");
+            assert_eq!(path.to_string(), shown);
+            assert_eq!(RequestPath::parse(&format!("/{}", path.encoded())).expect("valid").whole(), &path, "{shown}");
+        }
     }
 
     #[test]

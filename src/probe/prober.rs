@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +14,11 @@ use super::ask::{Finding, ask, ask_for_part};
 use super::health::{Tally, Thresholds};
 use super::metrics::Metrics;
 use super::target::Cursor;
+use crate::cause::chain;
 use crate::clock::Clock;
 use crate::inventory::{Inventory, MirrorState};
 use crate::model::{Mirror, MirrorName, Ranges};
-use crate::scan::schedule::lot;
+use crate::scan::schedule::{lot, signed};
 use crate::scan::{Clients, Nudge};
 
 /// Keeps the health of all mirrors current.
@@ -118,7 +119,7 @@ impl Prober {
                 let files = match cursor.choose(&inventory, &due.holdings).await {
                     Ok(files) => files,
                     Err(error) => {
-                        tracing::warn!(mirror = %due.mirror.name, %error, "can't choose what to ask a mirror for");
+                        tracing::warn!(mirror = %due.mirror.name, error = %chain(&error), "can't choose what to ask a mirror for");
                         return Probed { cursor, finding: None, ranges: Ranges::Unknown };
                     }
                 };
@@ -145,14 +146,14 @@ impl Prober {
         for state in members {
             let name = &state.mirror.name;
             let row = self.rows.entry(name.clone()).or_insert_with(|| Row {
-                due: now + span(first.mul_f64(lot(name, 0))),
+                due: now + signed(first.mul_f64(lot(name, 0))),
                 tally: Tally::new(state.health),
                 cursor: Cursor::default(),
                 round: 0,
                 running: false,
             });
             // A clock that was set back puts no probe off.
-            row.due = row.due.min(now + span(self.settings.interval.0.mul_f64(LATEST)));
+            row.due = row.due.min(now + signed(self.settings.interval.0.mul_f64(LATEST)));
             if !row.running && row.due <= now {
                 let (mirror, holdings) = (Arc::clone(&state.mirror), Arc::clone(&state.holdings));
                 due.push(Due { mirror, holdings, ranges: state.ranges });
@@ -167,7 +168,7 @@ impl Prober {
         let Some(row) = self.rows.get_mut(mirror) else { return };
         row.running = false;
         row.round += 1;
-        row.due = now + span(self.settings.interval.0.mul_f64(EARLIEST + (LATEST - EARLIEST) * lot(mirror, row.round)));
+        row.due = now + signed(self.settings.interval.0.mul_f64(EARLIEST + (LATEST - EARLIEST) * lot(mirror, row.round)));
         let Some(probed) = probed else {
             tracing::error!(%mirror, "a probe died; this is a bug");
             return;
@@ -189,7 +190,7 @@ impl Prober {
             let reason = finding.reason.clone();
             tracing::info!(%mirror, health = health.as_str(), before = before.as_str(), reason, "the health of a mirror changed");
             if let Err(error) = self.inventory.record_health(mirror.clone(), health, now, finding.reason).await {
-                tracing::error!(%mirror, %error, "can't write down the health of a mirror");
+                tracing::error!(%mirror, error = %chain(&error), "can't write down the health of a mirror");
                 // What is not written down is not in the snapshot either: the next probe tries again.
                 if let Some(row) = self.rows.get_mut(mirror) {
                     row.tally = Tally::new(before);
@@ -217,9 +218,4 @@ impl Prober {
             tracing::warn!(%mirror, %error, "can't note whether a mirror sends parts of files");
         }
     }
-}
-
-fn span(duration: Duration) -> SignedDuration {
-    const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366);
-    SignedDuration::try_from(duration).unwrap_or(LONGEST).min(LONGEST)
 }

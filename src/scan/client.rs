@@ -10,6 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 
 use super::{Settings, reach};
+use crate::cause::chain;
 
 /// Clients for all mirrors of an instance; cheap to clone, and its clones share their connections.
 #[derive(Clone, Debug)]
@@ -83,7 +84,7 @@ fn configured(settings: &Settings, agent: &str) -> reqwest::ClientBuilder {
 fn build(builder: &dyn Fn() -> reqwest::ClientBuilder, compressed: bool) -> Result<reqwest::Client, Error> {
     let finished = || if compressed { builder().gzip(true) } else { builder().no_gzip() };
     finished().build().or_else(|error| {
-        tracing::warn!(error = %super::answer::chain(&error), "no usable certificates on this system: mirrors can't be asked over TLS");
+        tracing::warn!(error = %chain(&error), "no usable certificates on this system: mirrors can't be asked over TLS");
         finished().tls_certs_only([]).build().map_err(Error::Client)
     })
 }

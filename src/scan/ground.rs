@@ -44,6 +44,13 @@ impl Ground<'_> {
         self.snapshot.file(path).and_then(|entry| self.sought_entry(&entry))
     }
 
+    /// What any word about a path means while the file of ours there is being written: nothing.
+    #[must_use]
+    pub(super) fn unsettled(&self, path: &TreePath<'_>) -> Option<Finding> {
+        let entry = self.snapshot.file(path).filter(|entry| entry.state == FileState::Changing)?;
+        Some(Finding { version: entry.version, word: Word::Listing(Verdict::Doubtful) })
+    }
+
     fn sought_entry(&self, entry: &FileEntry) -> Option<Sought> {
         let before = if self.before.contains(entry.version.0) { Before::Confirmed } else { Before::Unknown };
         let wanted = Wanted { size: entry.size, mtime: entry.version_mtime, before };

@@ -1,6 +1,7 @@
 //! The lister for mirrors, or directories of them, that show no listing: asks for each file of the tree, one question each, over
 //! few connections.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::answer::Answer;
@@ -28,8 +29,7 @@ pub(super) async fn list(
     let mut pages = Pages::new(within);
     while let Some(page) = pages.next(inventory).await? {
         let files = page.into_iter().filter_map(|record| Some((record.path.clone(), ground.sought(&record.path)?))).collect();
-        if tokio::time::timeout_at(deadline.into(), ask_all(ground, session, files, findings)).await.is_err() {
-            findings.troubles.add(|| "the scan took too long".to_owned());
+        if ask_in_time(ground, session, files, deadline, findings).await.is_break() {
             return Ok(());
         }
         if session.is_given_up() {
@@ -40,13 +40,25 @@ pub(super) async fn list(
     Ok(())
 }
 
-/// Asks for some files, and takes in each answer as it comes.
-pub(super) async fn ask_all(
+/// Asks for some files, until `deadline` has come.
+pub(super) async fn ask_in_time(
     ground: &Ground<'_>,
     session: &Session,
     files: Vec<(TreePath<'static>, Sought)>,
+    deadline: Instant,
     findings: &mut Findings,
-) {
+) -> ControlFlow<()> {
+    match tokio::time::timeout_at(deadline.into(), ask_all(ground, session, files, findings)).await {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => {
+            findings.troubles.add(|| "the scan took too long".to_owned());
+            ControlFlow::Break(())
+        }
+    }
+}
+
+/// Asks for some files, and takes in each answer as it comes.
+async fn ask_all(ground: &Ground<'_>, session: &Session, files: Vec<(TreePath<'static>, Sought)>, findings: &mut Findings) {
     let mut questions = Questions::new(session, files);
     while let Some(Answered { path, finding, answer }) = questions.next().await {
         findings.entries += 1;

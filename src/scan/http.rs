@@ -164,7 +164,7 @@ impl<'a> Crawl<'a> {
                     candidates.push(Candidate { path, sought, listed: self.listed(entry) })
                 }
                 (None, Kind::Directory | Kind::Unknown) if self.ground.plan.has_directory(&path) => below.push(path),
-                (None, _) => {}
+                (None, _) => findings.extend(self.ground.unsettled(&path)),
             }
         }
         // A page of unknown make that shows nothing of ours may be any page with links.
@@ -225,14 +225,14 @@ impl<'a> Crawl<'a> {
             seconds: time.at.as_second(),
             precision: i64::try_from(time.precision.as_secs()).unwrap_or(i64::MAX / 4),
             offset: (time.zone == Zone::Known).then_some(0),
+            doubt: 0,
         });
         self.with_zone(Listed { size, time })
     }
 
     fn with_zone(&self, listed: Listed) -> Listed {
-        let offset = self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner).offset();
-        let time = listed.time.map(|time| Time { offset: time.offset.or(offset), ..time });
-        Listed { time, ..listed }
+        let zone = *self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Listed { time: listed.time.map(|time| zone.applied_to(time)), ..listed }
     }
 }
 

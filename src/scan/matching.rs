@@ -26,6 +26,8 @@ pub struct Time {
     pub precision: i64,
     /// How many seconds the mirror's clock on the wall is ahead of UTC, where that is known.
     pub offset: Option<i64>,
+    /// By how many seconds that offset may be wrong, either way.
+    pub doubt: i64,
 }
 
 /// The version that a copy is measured against.
@@ -116,22 +118,23 @@ enum Age {
     Same,
     /// Certainly not older.
     Newer,
-    /// It depends on the time zone.
+    /// It depends on the time zone, or on the season.
     Unknown,
 }
 
 fn age(mtime: i64, time: &Time) -> Age {
     let span = time.precision.max(1) - 1;
     // From local time to UTC: what is ahead of UTC is subtracted.
-    let (earliest, latest) = match time.offset {
-        Some(offset) => (time.seconds - offset, time.seconds - offset + span),
+    let utc = time.offset.map(|offset| time.seconds - offset);
+    let (earliest, latest) = match utc {
+        Some(utc) => (utc - time.doubt, utc + time.doubt + span),
         None => (time.seconds - OFFSETS.end(), time.seconds - OFFSETS.start() + span),
     };
     if latest + TOLERANCE < mtime {
         Age::Older
     } else if earliest > mtime {
         Age::Newer
-    } else if time.offset.is_some() {
+    } else if utc.is_some_and(|utc| (utc..=utc + span + TOLERANCE).contains(&mtime)) {
         Age::Same
     } else {
         Age::Unknown
@@ -153,6 +156,8 @@ impl ZoneLearner {
     const ENOUGH: u32 = 3;
     /// All offsets in use are multiples of a quarter of an hour.
     const STEP: i64 = 900;
+    /// With daylight saving, a file of the other half of the year is an hour off, and nothing was seen of that yet.
+    const SEASON: i64 = 3600;
 
     /// Takes note of one file's listed and exact time.
     pub fn learn(&mut self, listed: &Time, exact: i64) {
@@ -170,11 +175,20 @@ impl ZoneLearner {
         };
     }
 
-    /// The offset in seconds, once it is certain.
+    /// The offset in seconds, once it is certain but for the season.
     #[must_use]
     pub fn offset(&self) -> Option<i64> {
         let (offset, count) = self.seen?;
         (!self.contradicted && count >= Self::ENOUGH).then_some(offset)
+    }
+
+    /// The time with what was learnt, if it says nothing about its zone itself.
+    #[must_use]
+    pub fn applied_to(&self, time: Time) -> Time {
+        match (time.offset, self.offset()) {
+            (None, Some(offset)) => Time { offset: Some(offset), doubt: Self::SEASON, ..time },
+            _ => time,
+        }
     }
 }
 
@@ -195,11 +209,11 @@ mod tests {
     }
 
     fn utc(seconds: i64, precision: i64) -> Option<Time> {
-        Some(Time { seconds, precision, offset: Some(0) })
+        Some(Time { seconds, precision, offset: Some(0), doubt: 0 })
     }
 
     fn somewhere(seconds: i64) -> Option<Time> {
-        Some(Time { seconds, precision: 60, offset: None })
+        Some(Time { seconds, precision: 60, offset: None, doubt: 0 })
     }
 
     const EXACT: Option<(u64, u64)> = Some((1_234_567, 1_234_567));
@@ -262,8 +276,29 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_that_was_learnt_in_winter_does_not_make_an_older_copy_of_summer_new() {
+        let mut berlin = ZoneLearner::default();
+        for day in 0..3 {
+            berlin.learn(
+                &Time { seconds: NOON + day * 86_400 + 3600, precision: 60, offset: None, doubt: 0 },
+                NOON + day * 86_400,
+            );
+        }
+        let judged = |listed_at| {
+            let listed = Time { seconds: listed_at, precision: 60, offset: None, doubt: 0 };
+            judge_listed(&wanted(Before::Unknown), &Listed { size: EXACT, time: Some(berlin.applied_to(listed)) })
+        };
+        // The copy that was there before the last build, half an hour older, on a clock that is two hours ahead in summer.
+        assert_eq!(judged(NOON - 1800 + 7200), Verdict::Doubtful);
+        assert_eq!(judged(NOON + 3600), Verdict::Holds, "the same minute, in winter");
+        assert_eq!(judged(NOON - 1800 + 3600), Verdict::Doubtful, "older in winter, the same or newer in summer");
+        assert_eq!(judged(NOON + 3600 + 3720), Verdict::Holds, "newer in winter and in summer");
+        assert_eq!(judged(NOON + 3600 - 3720), Verdict::Mismatched, "older in winter and in summer");
+    }
+
+    #[test]
     fn a_zone_is_learnt_from_files_that_agree() {
-        let minute = |seconds| Time { seconds, precision: 60, offset: None };
+        let minute = |seconds| Time { seconds, precision: 60, offset: None, doubt: 0 };
         let mut berlin = ZoneLearner::default();
         for day in 0..3 {
             assert_eq!(berlin.offset(), None);

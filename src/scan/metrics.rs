@@ -1,4 +1,6 @@
-//! What is counted about scans.
+//! What is counted about scans: each family once, with the instance as a label.
+
+use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,13 +9,16 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::round::Report;
+use crate::inventory::ScanSummary;
 use crate::metrics::Counter;
+use crate::model::MirrorName;
 
-/// Counts of scans.
-#[derive(Debug, Default)]
+/// Counts of one instance's scans. Clones, and those of other instances, are printed together.
+#[derive(Debug, Clone, Default)]
 pub struct Metrics {
+    instance: String,
     scans: Family<Outcome, Counter>,
-    seconds: Family<OfMirror, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    seconds: Family<OfMirror, Gauge<f64, AtomicU64>>,
     found: Family<OfMirror, Gauge>,
     gone: Family<OfMirror, Gauge>,
     mismatched: Family<OfMirror, Gauge>,
@@ -23,17 +28,19 @@ pub struct Metrics {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
+    instance: String,
     mirror: String,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfMirror {
+    instance: String,
     mirror: String,
 }
 
 impl Metrics {
-    /// Puts the counts where they are printed from.
+    /// Puts the counts of all instances where they are printed from.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("scans", "Scans of mirrors, by outcome: complete, partial, failed", self.scans.clone());
         registry.register("scan_duration_seconds", "How long the last scan of a mirror took", self.seconds.clone());
@@ -47,15 +54,22 @@ impl Metrics {
         registry.register("scan_last_success_timestamp_seconds", help, self.last_success.clone());
     }
 
+    /// Those of another instance.
+    #[must_use]
+    pub fn of(&self, instance: &str) -> Self {
+        Self { instance: instance.to_owned(), ..self.clone() }
+    }
+
     /// Counts a scan that ended at `now`.
     pub fn note(&self, report: &Report, now: Timestamp) {
-        let mirror = OfMirror { mirror: report.mirror.to_string() };
+        let mirror = self.mirror(&report.mirror);
         let outcome = match &report.outcome {
             Ok(_) if report.complete => "complete",
             Ok(_) => "partial",
             Err(_) => "failed",
         };
-        self.scans.get_or_create(&Outcome { mirror: mirror.mirror.clone(), outcome }).inc();
+        let OfMirror { instance, mirror: name } = mirror.clone();
+        self.scans.get_or_create(&Outcome { instance, mirror: name, outcome }).inc();
         self.seconds.get_or_create(&mirror).set(report.took.as_secs_f64());
         if let Ok(counts) = &report.outcome {
             let numbers = [
@@ -71,5 +85,26 @@ impl Metrics {
                 self.last_success.get_or_create(&mirror).set(now.as_second());
             }
         }
+    }
+
+    /// Takes over what is known of a scan before this process began.
+    pub(super) fn recall(&self, mirror: &MirrorName, last: &ScanSummary) {
+        if last.outcome.is_ok() && last.complete {
+            self.last_success.get_or_create(&self.mirror(mirror)).set(last.ended.as_second());
+        }
+    }
+
+    /// Prints nothing more about how a mirror stands that is no longer in the list.
+    pub fn forget(&self, mirror: &MirrorName) {
+        let mirror = self.mirror(mirror);
+        self.seconds.remove(&mirror);
+        for gauge in [&self.found, &self.gone, &self.mismatched, &self.doubtful] {
+            gauge.remove(&mirror);
+        }
+        self.last_success.remove(&mirror);
+    }
+
+    fn mirror(&self, name: &MirrorName) -> OfMirror {
+        OfMirror { instance: self.instance.clone(), mirror: name.to_string() }
     }
 }

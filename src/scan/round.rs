@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
-use super::answer::chain;
 use super::changes::Changes;
 use super::client::Clients;
 use super::findings::Findings;
@@ -16,6 +15,7 @@ use super::progress::{Progress, Step};
 use super::session::Session;
 use super::settle::{Settlement, settle};
 use super::{Settings, head, http};
+use crate::cause::chain;
 use crate::clock::{self, Clock};
 use crate::inventory::{self, Counts, Inventory, Protocol, ScanRecord};
 use crate::model::{BaseUrl, Mirror, MirrorName, TreePath};
@@ -159,7 +159,7 @@ impl Scanner {
             protocol: report.protocol,
             outcome: report.outcome.clone(),
             complete: report.complete,
-            holdings,
+            holdings: holdings.map(|after| carried_over(before, &after, self.holdings(&report.mirror))),
         };
         self.inventory.record_scan(record).await
     }
@@ -198,7 +198,7 @@ impl Scanner {
         let (protocol, mut notes) = match open(ground, &session).await? {
             Opening::Listing(query) => {
                 http::list(ground, &session, query, deadline, &mut findings).await;
-                self.ask_unlisted(ground, &session, &mut findings).await;
+                self.ask_unlisted(ground, &session, deadline, &mut findings).await;
                 let notes = self.ask_blind(ground, &session, deadline, &mut findings).await.map_err(refused)?;
                 (Protocol::Http, notes)
             }
@@ -242,13 +242,22 @@ impl Scanner {
     }
 
     /// Asks for the files that listings tend to leave out, if they were not listed after all.
-    async fn ask_unlisted(&self, ground: &Ground<'_>, session: &Session, findings: &mut Findings) {
+    async fn ask_unlisted(&self, ground: &Ground<'_>, session: &Session, deadline: Instant, findings: &mut Findings) {
         let sought = |path: &TreePath<'static>| Some((path.clone(), ground.sought(path)?));
         let listed = &findings.seen | &findings.mismatched;
         let unseen = |(_, sought): &(TreePath<'_>, Sought)| !listed.contains(sought.version.0);
         let files: Vec<_> = ground.plan.unlisted().iter().filter_map(sought).filter(unseen).collect();
-        head::ask_all(ground, session, files, findings).await;
+        // What there was no time for stays as it was.
+        _ = head::ask_in_time(ground, session, files, deadline, findings).await;
     }
+}
+
+/// What a scan found out, carried over to what is known `now`: another scan of the mirror may have ended meanwhile, and what
+/// that found is neither undone nor forgotten.
+fn carried_over(before: &RoaringBitmap, after: &RoaringBitmap, mut now: RoaringBitmap) -> RoaringBitmap {
+    now |= after - before;
+    now -= before - after;
+    now
 }
 
 fn counts(session: &Session, findings: &Findings, settlement: &Settlement) -> Counts {

@@ -9,12 +9,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::chain;
 use super::metrics::Metrics;
 use super::plan::Plan;
 use super::progress::Quiet;
 use super::round::{Mode, Report, Scanner};
+use crate::cause::chain;
 use crate::clock::Clock;
+use crate::inventory;
 use crate::model::{Mirror, MirrorName, TreePath};
 
 /// Keeps the holdings of all mirrors current.
@@ -25,6 +26,8 @@ pub struct Scheduler {
     wishes: mpsc::Receiver<MirrorName>,
     timetable: Timetable,
     plan: Option<(Arc<Plan>, Timestamp)>,
+    /// When a plan was last wanted in vain, because the inventory failed.
+    refused: Option<Timestamp>,
     parallel: usize,
 }
 
@@ -54,7 +57,7 @@ impl Scheduler {
         let settings = scanner.settings();
         let timetable = Timetable { interval: settings.interval.0, rows: BTreeMap::new() };
         let parallel = settings.parallel.max(1);
-        (Self { scanner, clock, metrics, wishes, timetable, plan: None, parallel }, Nudge(sender))
+        (Self { scanner, clock, metrics, wishes, timetable, plan: None, refused: None, parallel }, Nudge(sender))
     }
 
     /// Scans until it is told to stop; then scans under way end without a trace.
@@ -113,7 +116,10 @@ impl Scheduler {
                 continue;
             }
             let last = match self.scanner.inventory().scans(mirror.name.clone(), 1).await {
-                Ok(scans) => scans.first().filter(|scan| scan.outcome.is_ok()).map(|scan| scan.ended),
+                Ok(scans) => {
+                    scans.iter().for_each(|last| self.metrics.recall(&mirror.name, last));
+                    scans.first().filter(|scan| scan.outcome.is_ok()).map(|scan| scan.ended)
+                }
                 Err(error) => {
                     tracing::warn!(mirror = %mirror.name, error = %chain(&error), "can't read when a mirror was last scanned");
                     None
@@ -126,32 +132,32 @@ impl Scheduler {
     /// What there is to find, read anew when it is not fresh. `None` while the tree is not indexed, or can't be read.
     async fn plan(&mut self) -> Option<Arc<Plan>> {
         let now = self.clock.now();
+        let is_recent = |at: Timestamp| now.duration_since(at).abs() < PLAN_AGE;
         if let Some((plan, made)) = &self.plan
-            && now.duration_since(*made).abs() < PLAN_AGE
+            && is_recent(*made)
         {
             return Some(Arc::clone(plan));
         }
-        self.plan = None;
-        match self.scanner.inventory().is_indexed().await {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "can't read whether the tree is indexed; scans wait");
-                return None;
-            }
+        // An inventory that fails is not asked, and that is not told, at every tick.
+        if self.refused.is_some_and(is_recent) {
+            return None;
         }
-        match self.scanner.plan(TreePath::root()).await {
-            Ok(plan) if plan.files() == 0 => None,
-            Ok(plan) => {
-                let plan = Arc::new(plan);
-                self.plan = Some((Arc::clone(&plan), now));
-                Some(plan)
-            }
+        (self.plan, self.refused) = match self.make_plan().await {
+            Ok(plan) => (plan.map(|plan| (Arc::new(plan), now)), None),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "can't read what there is to find; scans wait");
-                None
+                (None, Some(now))
             }
+        };
+        self.plan.as_ref().map(|(plan, _)| Arc::clone(plan))
+    }
+
+    async fn make_plan(&self) -> Result<Option<Plan>, inventory::Error> {
+        if !self.scanner.inventory().is_indexed().await? {
+            return Ok(None);
         }
+        let plan = self.scanner.plan(TreePath::root()).await?;
+        Ok((plan.files() > 0).then_some(plan))
     }
 
     /// Takes note of a scan that ended. `None`: it died of a bug.
@@ -276,7 +282,7 @@ pub(crate) fn lot(name: &MirrorName, round: u64) -> f64 {
 }
 
 /// For adding to a time; a century stands for what is longer.
-fn signed(duration: Duration) -> SignedDuration {
+pub(crate) fn signed(duration: Duration) -> SignedDuration {
     const CENTURY: SignedDuration = SignedDuration::from_hours(24 * 36_525);
     SignedDuration::try_from(duration).unwrap_or(CENTURY).min(CENTURY)
 }

@@ -106,10 +106,12 @@ impl Suspects {
                 } else if findings.mismatched.contains(number)
                     || (!findings.doubtful.contains(number) && findings.coverage.shows_absence(&record.path))
                 {
+                    // What is being written was not looked for, and can't be asked for.
+                    let Some(sought) = ground.sought(&record.path).filter(|sought| sought.version == record.version) else {
+                        continue;
+                    };
                     found.lost.insert(number);
-                    if let Some(sought) = ground.sought(&record.path) {
-                        found.sample.put(record.path, sought);
-                    }
+                    found.sample.put(record.path, sought);
                 }
             }
         }

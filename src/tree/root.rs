@@ -1,5 +1,6 @@
 //! A tree: a folder that is opened once, below which files are looked at, opened and listed.
 
+use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
@@ -140,28 +141,33 @@ impl Root {
         Ok(OpenFile { file: File::from(handle), fingerprint: seen.fingerprint })
     }
 
-    /// The entries of a directory that clients could see, in the order of their names, at most `limit`. What is hidden is
-    /// the caller's to leave out.
+    /// The entries of a directory that clients could see and whose path is `wanted`, in the order of their names: the first
+    /// `limit` of them, whatever order the file system has.
     ///
     /// # Errors
     /// When there is no such directory, or it can't be read.
-    pub fn list(&self, path: &TreePath<'_>, limit: usize) -> Result<Vec<Item>, LookError> {
+    pub fn list(
+        &self,
+        path: &TreePath<'_>,
+        limit: usize,
+        wanted: impl Fn(&TreePath<'_>) -> bool,
+    ) -> Result<Vec<Item>, LookError> {
         let directory = self.open(path, For::Listing)?;
         let mut buffer = vec![MaybeUninit::uninit(); DIRENTS_BYTES];
         let mut entries = RawDir::new(&directory, &mut buffer);
-        let mut items = Vec::new();
+        // The last of the first is on top, to make room for one that comes before it.
+        let mut first = BinaryHeap::new();
         while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if items.len() >= limit {
-                break;
-            }
-            if let Ok(full) = path.join(name) {
-                items.extend(self.item(&directory, &full));
+            let Ok(full) = path.join(entry?.file_name().to_bytes()) else { continue };
+            let is_among_first = first.len() < limit || first.peek().is_some_and(|last| full < *last);
+            if is_among_first && wanted(&full) {
+                first.push(full);
+                if first.len() > limit {
+                    first.pop();
+                }
             }
         }
-        items.sort_unstable_by(|a: &Item, b: &Item| a.name.cmp(&b.name));
-        Ok(items)
+        Ok(first.into_sorted_vec().iter().filter_map(|full| self.item(&directory, full)).collect())
     }
 
     /// An entry, or nothing for what vanished meanwhile, is no file or directory, or is a link that leads nowhere.

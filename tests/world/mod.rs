@@ -343,7 +343,6 @@ impl Instance {
             rules: Rules::new(self.settings.min_age, self.settings.min_size),
             snapshot: Arc::new(snapshot),
             locator: Arc::clone(locator),
-            credit: None,
             counts: Arc::clone(&self.counts),
             nudge: self.nudge.clone(),
             clock: clock.clone(),

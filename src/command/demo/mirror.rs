@@ -80,7 +80,7 @@ impl Mirror {
     }
 
     fn list(&self, path: &TreePath<'_>) -> Option<Response<Body>> {
-        let items = self.root.list(path, MAX_ENTRIES).ok()?;
+        let items = self.root.list(path, MAX_ENTRIES, |_| true).ok()?;
         let title = format!("Index of /{path}{}", if path.is_root() { "" } else { "/" });
         let mut page = format!(
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<h1>{title}</h1><hr><pre><a href=\"../\">../</a>\r\n"

@@ -23,13 +23,22 @@ use crate::http::Server;
 use mirror::Mirror;
 use site::{Contents, Site};
 
+/// What `demo --help` says beyond its options.
+pub(super) const HELP: &str = "\
+It makes a site with real names and sizes, and five mirrors as real servers on loopback addresses of \
+their own; it scans them, serves, and prints commands to try, each with what will happen. Ctrl-C ends it.
+
+Examples:
+  redirector demo
+  redirector demo --directory /tmp/demo --port 9000";
+
 /// Try it all with a small site on loopback.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to put the site; it is kept then. Left out: a temporary folder, removed at the end.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// The port of the redirector on 127.0.0.1; left out, or taken: 8080, else any that is free.
+    /// The port of the redirector on 127.0.0.1; if it is taken, another that is free.
     #[arg(long, default_value_t = 8080)]
     port: u16,
     /// Print the commands to try as JSON, for programs.

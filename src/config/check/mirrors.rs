@@ -63,6 +63,12 @@ impl One<'_> {
                 self.tell(Severity::Hint, key, &format!("{base} is in a private network"), advice);
             }
         }
+        for (key, url) in [("rsync", &self.mirror.rsync), ("ftp", &self.mirror.ftp)] {
+            if url.is_some() {
+                let advice = "it is scanned over https or http all the same";
+                self.tell(Severity::Hint, key, &format!("`{key}` is not used yet"), advice);
+            }
+        }
         let by_https = self.config.server.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
         if self.mirror.https.is_none() && by_https && self.mirror.enabled {
             let advice = "clients that come by https are never sent to plain http, and server.public-url says that they do";

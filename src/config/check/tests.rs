@@ -42,6 +42,13 @@ fn instances_side_by_side_are_fine() {
 }
 
 #[test]
+fn keys_that_are_not_used_yet_are_told() {
+    let mirror = format!("{PRODUCTION}{MIRROR}rsync = 'rsync://m.example/pub/'\nftp = 'ftp://m.example/pub/'\n");
+    assert_found(&[&mirror], "hint a mirror.rsync", "`rsync` is not used yet");
+    assert_found(&[&mirror], "hint a mirror.ftp", "`ftp` is not used yet");
+}
+
+#[test]
 fn overlapping_trees_are_found() {
     let other = |public: &str| format!("[tree]\nprefix = '/other'\npublic = '{public}'\n[inventory]\ndatabase = '/x.sqlite'");
     for (public, start, part) in [

@@ -4,34 +4,16 @@ use super::Kind;
 use super::collect::Collector;
 use super::html::{Token, Tokens, first_text, unescape};
 use super::size::{self, Rounding};
-use super::table::{Cell, Row, Step, next_row};
+use super::table::{Cell, read_rows};
 use super::time;
 
 /// Reads rows up to the end of the table.
 pub(super) fn read(tokens: &mut Tokens<'_>, collector: &mut Collector<'_>) {
-    let mut row = Row::default();
-    while !collector.is_full() {
-        match next_row(tokens, &mut row) {
-            Step::Row => add(&row, collector),
-            Step::End => return collector.complete(),
-            Step::Cut => return,
-        }
-    }
-}
-
-fn add(row: &Row<'_>, collector: &mut Collector<'_>) {
-    let Some(href) = row.link.and_then(|link| link.raw(b"href")) else {
-        return;
-    };
-    if row.heads {
-        return;
-    }
-    let Some(name) = collector.link(href) else {
-        return;
-    };
-    let size = row.cells.iter().find_map(|cell| size_of(cell));
-    let time = row.cells.iter().find_map(|cell| time_of(cell));
-    collector.push(name, Kind::File, size, time);
+    read_rows(tokens, collector, |row, name, collector| {
+        let size = row.cells.iter().find_map(|cell| size_of(cell));
+        let time = row.cells.iter().find_map(|cell| time_of(cell));
+        collector.push(name, Kind::File, size, time);
+    });
 }
 
 /// `<td data-order="1234">1.2 KiB</td>`: exact in the attribute, -1 for directories. Newer pages have more around the text.

@@ -1,6 +1,7 @@
 //! Listings as tables: one row an entry. Families differ in where the size and the time are and in how they are printed.
 
 use super::Kind;
+use super::address::Name;
 use super::collect::Collector;
 use super::html::{Tag, Token, Tokens, first_text};
 use super::size::{self, Rounding};
@@ -59,26 +60,31 @@ const MAX_CELLS: usize = 16;
 
 /// Reads rows up to the end of the table.
 pub(super) fn read(tokens: &mut Tokens<'_>, columns: Columns, collector: &mut Collector<'_>) {
+    read_rows(tokens, collector, |row, name, collector| add(row, columns, name, collector));
+}
+
+/// Gives `add` each row that leads to something, up to the end of the table.
+pub(super) fn read_rows<'a, 'c>(
+    tokens: &mut Tokens<'a>,
+    collector: &mut Collector<'c>,
+    mut add: impl FnMut(&Row<'a>, Name, &mut Collector<'c>),
+) {
     let mut row = Row::default();
     while !collector.is_full() {
         match next_row(tokens, &mut row) {
-            Step::Row => add(&row, columns, collector),
+            Step::Row => {
+                let href = row.link.and_then(|link| link.raw(b"href")).filter(|_| !row.heads);
+                if let Some(name) = href.and_then(|href| collector.link(href)) {
+                    add(&row, name, collector);
+                }
+            }
             Step::End => return collector.complete(),
             Step::Cut => return,
         }
     }
 }
 
-fn add(row: &Row<'_>, columns: Columns, collector: &mut Collector<'_>) {
-    let Some(href) = row.link.and_then(|link| link.raw(b"href")) else {
-        return;
-    };
-    if row.heads {
-        return;
-    }
-    let Some(name) = collector.link(href) else {
-        return;
-    };
+fn add(row: &Row<'_>, columns: Columns, name: Name, collector: &mut Collector<'_>) {
     let printed = columns.size.find(row).map(|cell| first_text(cell.inner));
     let size = printed.as_deref().and_then(|text| size::parse(text, columns.rounding));
     let time = columns.time.find(row).and_then(|cell| time::parse(&first_text(cell.inner)));

@@ -1,0 +1,489 @@
+//! `redirector serve` as an administrator meets it: signals, several instances, orders beside it, restarts, metrics.
+
+mod running;
+mod servers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, SystemTime};
+
+use running::{OLD, Reply, Running, Site, Stream, ask, get, mirror, serve, text, until};
+use rustix::process::Signal;
+use servers::{Odd, Server, free_address, listing, respond};
+
+/// More than the kernel buffers for a client that does not read.
+const LARGE: usize = 32 << 20;
+
+fn nginx(site: &Site) -> Server {
+    Server::nginx(&site.tree(), "autoindex on;")
+}
+
+// Reload.
+
+#[test]
+fn a_new_configuration_takes_effect_without_a_failed_request() {
+    let site = Site::with_a_file("site");
+    let (one, two) = (nginx(&site), nginx(&site));
+    site.configure("", "", &mirror("one", &one.url()));
+    let running = Running::start(&[&site]);
+    until("the first mirror is used", || site.get("/old.xo").mirror() == Some("one"));
+    let stream = Stream::start(site.listen, "/old.xo");
+
+    site.configure("", "", &mirror("two", &two.url()));
+    running.reload();
+    until("the new mirror is used", || site.get("/old.xo").mirror() == Some("two"));
+    assert!(!site.metrics().contains("redirector_mirror_up{instance=\"site\",mirror=\"one\"}"), "one is gone");
+
+    site.folder.write("tree2/old.xo", 100_000, OLD);
+    site.folder.write("tree2/new.xo", 1000, OLD);
+    site.configure("", "public = \"tree2\"\n", &mirror("two", &two.url()));
+    running.reload();
+    assert_eq!(site.get("/new.xo").status, 200);
+
+    let (more, listen) = (free_address(), site.listen);
+    site.configure(&format!("listen = [\"{listen}\", \"{more}\"]\n"), "public = \"tree2\"\n", "");
+    running.reload();
+    assert_eq!(get(more, "/new.xo", "").expect("the new address is listened at").status, 200);
+
+    site.configure("max-connections = 100\n", "public = \"tree2\"\n", "");
+    stream.assert_good();
+    let log = running.reload();
+    assert!(log.contains("no longer listening"), "{log}");
+    let refused = TcpStream::connect(more).expect_err("the old address is not");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(site.get("/old.xo").status, 200);
+    running.assert_well();
+}
+
+#[test]
+fn an_address_that_contains_one_of_before_is_listened_at() {
+    let site = Site::with_a_file("site");
+    site.configure("", "", "");
+    let running = Running::start(&[&site]);
+    let all = SocketAddr::from(([0, 0, 0, 0], site.listen.port()));
+    site.configure(&format!("listen = [\"{all}\"]\n"), "", "");
+    let log = running.reload();
+    assert!(!log.contains("ERROR"), "{log}");
+    assert_eq!(site.get("/old.xo").status, 200);
+}
+
+#[test]
+fn a_broken_configuration_is_told_and_changes_nothing() {
+    let site = Site::with_a_file("site");
+    let server = nginx(&site);
+    site.configure("", "", &mirror("one", &server.url()));
+    let running = Running::start(&[&site]);
+    until("the mirror is used", || site.get("/old.xo").mirror() == Some("one"));
+    let stream = Stream::start(site.listen, "/old.xo");
+    let good = fs::read_to_string(site.path()).expect("it is there");
+    for (bad, why) in [
+        (good.replace("[probe]", "[prob]"), "prob"),
+        (good.replace("http = ", "htp = "), "htp"),
+        ("listen = [".to_owned(), "site.toml"),
+        (good.replace("interval = \"5s\"", "interval = \"soon\""), "soon"),
+    ] {
+        site.write(&bad);
+        let from = running.log().len();
+        running.signal(Signal::HUP);
+        running.wait_for_more_log(from, "was not reloaded, the old one stays");
+        running.wait_for_more_log(from, why);
+        assert_eq!(site.get("/old.xo").mirror(), Some("one"), "{why}");
+    }
+    fs::remove_file(site.path()).expect("it was there");
+    let from = running.log().len();
+    running.signal(Signal::HUP);
+    running.wait_for_more_log(from, "can't open the configuration");
+    site.write(&good.replace("\"one\"", "\"renamed\""));
+    running.reload();
+    until("the mended one is taken", || site.get("/old.xo").mirror() == Some("renamed"));
+    stream.assert_good();
+    running.assert_well();
+}
+
+#[test]
+fn what_can_not_be_opened_leaves_the_old_instance_at_work() {
+    let site = Site::with_a_file("site");
+    site.configure("", "", "");
+    let running = Running::start(&[&site]);
+    until("the tree is indexed", || site.degraded().is_empty());
+    site.folder.write_bytes("garbage", &[7; 10_000], OLD);
+    let more = free_address();
+    site.configure(&format!("listen = [\"{more}\"]\n"), "prefix = \"/x\"\n", "[inventory]\ndatabase = \"garbage\"\n");
+    let log = running.reload();
+    assert!(log.contains("is not an SQLite database") && log.contains("not reloaded; the old one stays"), "{log}");
+    assert_eq!(site.get("/old.xo").status, 200, "the old prefix at the old address");
+    TcpStream::connect(more).expect_err("the new address is not listened at");
+    // Its tasks are alive: what is new is indexed.
+    site.folder.write("tree/later.xo", 10, OLD);
+    until("a new file is indexed", || site.metrics().contains("redirector_files{instance=\"site\"} 2"));
+
+    // Another good database is taken, and the counts go on.
+    let walks = series(&site.metrics(), "redirector_index_walks_total{instance=\"site\"}");
+    site.configure("", "", "[inventory]\ndatabase = \"another.sqlite\"\n");
+    running.reload();
+    until("the tree is indexed again", || site.degraded().is_empty());
+    assert!(site.folder.path().join("another.sqlite").exists());
+    assert!(series(&site.metrics(), "redirector_index_walks_total{instance=\"site\"}") > walks);
+    assert_eq!(site.get("/later.xo").status, 200);
+    running.assert_well();
+}
+
+#[test]
+fn a_reload_of_one_instance_leaves_the_others_alone() {
+    let (one, two) = (Site::with_a_file("one"), Site::with_a_file("two"));
+    two.folder.write("tree/large", LARGE, OLD);
+    one.configure("", "", "");
+    two.configure("", "prefix = \"/two\"\n", "");
+    let running = Running::start(&[&one, &two]);
+    until("both are indexed", || one.degraded().is_empty());
+    let mut download = ask(two.listen, "/two/large", "").expect("it begins");
+    download.read_exact(&mut [0; 1000]).expect("it begins");
+    let stream = Stream::start(two.listen, "/two/old.xo");
+    one.configure("", "prefix = \"/x\"\n", "");
+    let log = running.reload();
+    assert!(log.contains("instance=\"one\"") && !log.contains("instance=\"two\""), "{log}");
+    assert_eq!((one.get("/old.xo").status, one.get("/x/old.xo").status), (404, 200));
+    stream.assert_good();
+    let mut rest = Vec::new();
+    download.read_to_end(&mut rest).expect("it goes on");
+    assert!(rest.len() + 1000 > LARGE, "{}", rest.len());
+
+    // What would contradict another instance is refused as a whole.
+    one.configure("", "prefix = \"/two\"\n", "");
+    let from = running.log().len();
+    running.signal(Signal::HUP);
+    running.wait_for_more_log(from, "was not reloaded, the old one stays");
+    assert_eq!(one.get("/x/old.xo").status, 200);
+    running.assert_well();
+}
+
+// The end.
+
+#[test]
+fn at_the_end_a_slow_client_gets_its_whole_file() {
+    let site = Site::with_a_file("site");
+    site.folder.write("tree/large", LARGE, OLD);
+    site.configure("", "", "");
+    let mut running = Running::start(&[&site]);
+    let mut slow = ask(site.listen, "/large", "").expect("it begins");
+    slow.read_exact(&mut [0; 1000]).expect("it begins");
+    running.signal(Signal::TERM);
+    running.wait_for_log("stopping");
+    until("nobody else is let in", || TcpStream::connect(site.listen).is_err());
+    let mut rest = Vec::new();
+    slow.read_to_end(&mut rest).expect("it goes on");
+    assert!(rest.len() + 1000 > LARGE, "{}", rest.len());
+    assert!(running.end().success());
+    assert!(running.log().contains("stopped"));
+    running.assert_well();
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_after_the_drain_timeout_or_by_a_second_signal() {
+    for (timeout, signals) in [("1s", 1), ("1h", 2)] {
+        let site = Site::with_a_file("site");
+        site.folder.write("tree/large", LARGE, OLD);
+        site.configure(&format!("drain-timeout = \"{timeout}\"\n"), "", "");
+        let mut running = Running::start(&[&site]);
+        let mut stuck = ask(site.listen, "/large", "").expect("it begins");
+        stuck.read_exact(&mut [0; 1000]).expect("it begins");
+        running.signal(Signal::TERM);
+        running.wait_for_log("stopping");
+        if signals == 2 {
+            running.signal(Signal::TERM);
+        }
+        assert!(running.end().success());
+        let mut rest = Vec::new();
+        stuck.read_to_end(&mut rest).ok();
+        assert!(rest.len() < LARGE, "it was cut");
+        running.assert_well();
+    }
+}
+
+// Several instances, and starts that fail.
+
+#[test]
+fn two_instances_on_one_port_are_told_apart_by_prefix_and_by_host() {
+    let sites = ["one", "two", "three"].map(Site::new);
+    for site in &sites {
+        site.folder.write_bytes("tree/who", site.name.as_bytes(), OLD);
+    }
+    let listen = format!("listen = [\"{}\"]\n", sites[0].listen);
+    sites[0].configure(&listen, "prefix = \"/activities\"\n", "");
+    sites[1].configure(&listen, "prefix = \"/activities-devel\"\n", "");
+    sites[2].configure(&format!("{listen}hosts = [\"other.example\"]\n"), "prefix = \"/activities\"\n", "");
+    let _running = Running::start(&sites.each_ref());
+    let who = |path, host| {
+        let Reply { status, body, .. } = get(sites[0].listen, path, &format!("Host: {host}\r\n")).expect("an answer");
+        if status == 200 { text(&body) } else { status.to_string() }
+    };
+    assert_eq!(who("/activities/who", "a.example"), "one");
+    assert_eq!(who("/activities-devel/who", "a.example"), "two");
+    assert_eq!(who("/activities/who", "other.example"), "three");
+    assert_eq!(who("/activities-devel/who", "other.example"), "two");
+    assert_eq!(who("/activities-test/who", "a.example"), "404");
+    assert_eq!(who("/who", "a.example"), "404");
+}
+
+/// Starts it, and returns its exit status and what it told.
+fn fail(sites: &[&Site]) -> (Option<i32>, String) {
+    let output = serve(sites).output().expect("it runs");
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn what_makes_a_start_impossible_is_told_with_the_right_exit_status() {
+    let site = Site::with_a_file("site");
+    let taken = TcpListener::bind(site.listen).expect("it was free");
+    site.configure("", "", "");
+    let (status, told) = fail(&[&site]);
+    assert!(told.contains(&format!("can't listen at {}", site.listen)) && told.contains("in use"), "{told}");
+    assert_eq!(status, Some(1));
+    drop(taken);
+
+    site.folder.write_bytes(
+        "state/redirector.sqlite",
+        "this is no database, and it is long enough to be seen as none".repeat(100).as_bytes(),
+        OLD,
+    );
+    let (status, told) = fail(&[&site]);
+    assert!(told.contains("is not an SQLite database") && told.contains("redirector.sqlite"), "{told}");
+    assert_eq!(status, Some(1));
+    fs::remove_file(site.database()).expect("it was there");
+
+    site.configure("", "minimum-age = \"1h\"\n", "");
+    let (status, told) = fail(&[&site]);
+    assert!(told.contains("minimum-age") && told.contains("site.toml"), "{told}");
+    assert_eq!(status, Some(78));
+
+    site.configure("", "", "");
+    let twin = Site::new("twin");
+    twin.configure("", "", "");
+    let (status, told) = fail(&[&site, &twin]);
+    assert!(told.contains("twin") && told.contains("tree.prefix"), "{told}");
+    assert_eq!(status, Some(78));
+
+    fs::remove_file(site.path()).expect("it was there");
+    let (status, told) = fail(&[&site]);
+    assert!(told.contains("can't open the configuration"), "{told}");
+    assert_eq!(status, Some(78));
+}
+
+// Orders beside it.
+
+#[test]
+fn a_scan_and_a_hold_beside_it_take_effect_soon() {
+    let site = Site::with_a_file("site");
+    let refusing = |request: &servers::Request, out: &mut TcpStream| respond(request, out, "503 Busy", &[], b"");
+    let odd = Odd::start(refusing);
+    site.configure("", "", &mirror("one", &odd.url()));
+    let running = Running::start(&[&site]);
+    running.wait_for_log("can't scan a mirror");
+    assert_eq!(site.get("/old.xo").status, 200);
+    odd.turn_into(|request, out| match request.path.as_str() {
+        "/" => respond(request, out, "200 OK", &[("Server", "nginx"), ("Content-Type", "text/html")], &page()),
+        "/old.xo" => {
+            let time = ("Last-Modified", "Tue, 14 Nov 2023 22:13:20 GMT");
+            respond(request, out, "200 OK", &[time], &vec![b'x'; 100_000])
+        }
+        _ => respond(request, out, "404 Not Found", &[], b""),
+    });
+    site.run_well(&["scan"]);
+    let began = redirector::clock::instant();
+    until("the scan is seen", || site.get("/old.xo").status == 302);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+
+    for (order, status) in [("hold", 410), ("release", 302)] {
+        site.run_well(&["files", order, "/old.xo", "--because", "a test"]);
+        let began = redirector::clock::instant();
+        until(order, || site.get("/old.xo").status == status);
+        // A second, and what a busy machine adds.
+        assert!(began.elapsed() < Duration::from_secs(5), "{order}: {:?}", began.elapsed());
+    }
+    running.assert_well();
+}
+
+fn page() -> Vec<u8> {
+    listing("/", &[("old.xo", 100_000, OLD)]).into_bytes()
+}
+
+#[test]
+fn after_a_restart_the_first_answer_is_the_last_one_of_before() {
+    let site = Site::with_a_file("site");
+    let server = nginx(&site);
+    for number in 0..2000 {
+        site.folder.write(&format!("tree/{}/{number}", number % 50), 10, OLD);
+    }
+    site.configure("", "", &mirror("one", &server.url()));
+    let mut running = Running::start(&[&site]);
+    until("the mirror is used", || site.get("/old.xo").mirror() == Some("one"));
+    running.signal(Signal::TERM);
+    assert!(running.end().success());
+
+    let began = redirector::clock::instant();
+    let _running = Running::spawn(serve(&[&site]));
+    until("it listens", || TcpStream::connect(site.listen).is_ok());
+    let first = site.get("/old.xo");
+    let took = began.elapsed();
+    assert_eq!(first.mirror(), Some("one"), "{}", first.head);
+    println!("the first answer came after {took:?}");
+    // Asked of a program that is built for speed: a second. This one is not, and other tests run beside it.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+// GeoIP.
+
+fn database(kind: &str, country: &str) -> Vec<u8> {
+    let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let mut writer = mmdb_writer::Writer::builder(kind).ip_version(mmdb_writer::IpVersion::V4).build_epoch(made).build();
+    let record = mmdb_writer::Value::map([("country_code", country)]);
+    writer.insert_value("8.8.8.0/24".parse::<ipnet::IpNet>().expect("a network"), record).expect("a good record");
+    writer.to_bytes().expect("a database")
+}
+
+#[test]
+fn a_geoip_database_is_replaced_and_broken_while_it_is_used() {
+    let site = Site::with_a_file("site");
+    let server = nginx(&site);
+    let file = site.folder.path().join("geo.mmdb");
+    let put = |content: &[u8]| redirector::durable::write(&file, content).expect("written");
+    put(&database("country", "de"));
+    let only =
+        format!("{}country = \"nl\"\nonly = \"country\"\n[geoip]\nlocation = \"geo.mmdb\"\n", mirror("one", &server.url()));
+    site.configure("", "", &only);
+    let running = Running::start(&[&site]);
+    running.wait_for_log("scanned a mirror");
+    let client = || get(site.listen, "/old.xo", "X-Forwarded-For: 8.8.8.8\r\n").expect("an answer");
+    assert_eq!(client().status, 200, "the client is in Germany");
+    assert!(!text(&site.get("/").body).contains("db-ip.com"));
+
+    put(&database("DBIP-Country-Lite", "nl"));
+    until("the client is in the Netherlands", || client().mirror() == Some("one"));
+    assert!(text(&site.get("/").body).contains("db-ip.com"), "the licence of the new one asks for a credit");
+
+    put(b"garbage");
+    until("it is told", || site.is_degraded("geoip"));
+    assert_eq!(client().mirror(), Some("one"), "the old one stays in use");
+    fs::remove_file(&file).expect("it was there");
+    assert_eq!(client().mirror(), Some("one"));
+    put(&database("country", "nl"));
+    until("it is mended", || !site.is_degraded("geoip"));
+    put(&database("country", "de"));
+    // A reload looks at once.
+    running.reload();
+    assert_eq!(client().status, 200);
+    running.assert_well();
+}
+
+// systemd.
+
+#[test]
+fn systemd_is_told_of_start_reload_and_end() {
+    let site = Site::with_a_file("site");
+    site.configure("", "", "");
+    let path = site.folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(running::BOUND)).expect("it is ours");
+    let next = || {
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer).expect("a message");
+        text(&buffer[..length])
+    };
+    let mut command = serve(&[&site]);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut running = Running::spawn(command);
+    assert_eq!(next().trim(), "READY=1");
+    assert_eq!(site.get("/old.xo").status, 200, "it is ready when it says so");
+
+    running.signal(Signal::HUP);
+    let reloading = next();
+    let lines: BTreeSet<&str> = reloading.lines().collect();
+    assert!(lines.contains("RELOADING=1"), "{reloading}");
+    let when = lines.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).expect("a time");
+    assert!(when.parse::<u64>().is_ok_and(|when| when > 0), "{when}");
+    assert_eq!(next().trim(), "READY=1");
+
+    running.signal(Signal::TERM);
+    assert_eq!(next().trim(), "STOPPING=1");
+    assert!(running.end().success());
+}
+
+// Metrics.
+
+#[test]
+fn the_metrics_of_two_instances_are_strict_openmetrics() {
+    let (one, two) = (Site::with_a_file("one"), Site::with_a_file("two"));
+    let server = nginx(&one);
+    one.configure("", "", &mirror("mirror", &server.url()));
+    two.configure("", "prefix = \"/two\"\n", &mirror("mirror", &server.url()));
+    let _running = Running::start(&[&one, &two]);
+    for (site, path) in [(&one, "/old.xo"), (&two, "/two/old.xo")] {
+        until("the mirror is used", || site.get(path).mirror() == Some("mirror"));
+        until("it was probed", || site.metrics().contains(&format!("mirror_up{{instance=\"{}\"", site.name)));
+    }
+    let text = one.metrics();
+    let samples = parse_strictly(&text);
+    for site in ["one", "two"] {
+        let of = |name: &str, more: &str| samples[&format!("{name}{{instance=\"{site}\"{more}}}")];
+        assert!(of("redirector_scans_total", ",mirror=\"mirror\",outcome=\"complete\"") >= 1.0);
+        assert!(of("redirector_probes_total", ",mirror=\"mirror\",outcome=\"success\"") >= 1.0);
+        assert!(of("redirector_scan_last_success_timestamp_seconds", ",mirror=\"mirror\"") > 1e9);
+        assert!(of("redirector_index_walks_total", "") >= 1.0);
+        assert!(of("redirector_index_changed_files_total", "") >= 1.0);
+        assert!(of("redirector_hashed_files_total", "") >= 0.0);
+        assert!(of("redirector_mirror_redirects_total", ",mirror=\"mirror\"") >= 1.0);
+        assert!(of("redirector_request_duration_seconds_count", "") >= 1.0);
+    }
+}
+
+fn series(text: &str, name: &str) -> f64 {
+    parse_strictly(text).get(name).copied().unwrap_or(0.0)
+}
+
+/// Reads a text as OpenMetrics 1.0 defines it, as far as it concerns us; anything else is a failure.
+#[track_caller]
+fn parse_strictly(text: &str) -> BTreeMap<String, f64> {
+    let lines = text.strip_suffix("# EOF\n").expect("the text ends with its end mark");
+    let (mut families, mut samples) = (BTreeMap::<String, String>::new(), BTreeMap::new());
+    let (mut family, mut helped) = (String::new(), BTreeSet::new());
+    for line in lines.lines() {
+        assert!(!line.is_empty() && line == line.trim(), "{line:?}");
+        if let Some(comment) = line.strip_prefix("# ") {
+            let [what, name, rest] = comment.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line:?}") };
+            assert!(name.starts_with("redirector_") && !name.ends_with("_total"), "{line:?}");
+            match what {
+                "HELP" => assert!(helped.insert(name.to_owned()), "a second HELP of {name}"),
+                "TYPE" => {
+                    assert!(["counter", "gauge", "histogram"].contains(&rest), "{line:?}");
+                    assert!(families.insert(name.to_owned(), rest.to_owned()).is_none(), "a second TYPE of {name}");
+                }
+                "UNIT" => assert!(name.ends_with(rest), "{line:?}"),
+                _ => panic!("{line:?}"),
+            }
+            assert!(family != name || what != "HELP", "{line:?}");
+            family = name.to_owned();
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').expect("a name and a value");
+        let (name, labels) = series.split_once('{').expect("all have labels");
+        // Families are not interleaved: a sample belongs to the family that was named last.
+        let suffix = name.strip_prefix(family.as_str()).unwrap_or_else(|| panic!("{line:?} in family {family}"));
+        let suffixes: &[&str] = match families[&family].as_str() {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            _ => &["_bucket", "_sum", "_count"],
+        };
+        assert!(suffixes.contains(&suffix), "{line:?} in family {family}");
+        let labels = labels.strip_suffix('}').expect("a closing brace");
+        let names: Vec<&str> = labels.split("\",").map(|label| label.split_once("=\"").expect("a label").0).collect();
+        assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len(), "a label twice: {line:?}");
+        assert!(names.contains(&"instance"), "{line:?}");
+        let value: f64 = value.parse().unwrap_or_else(|_| panic!("{line:?} has no number"));
+        assert!(samples.insert(series.to_owned(), value).is_none(), "{series} twice");
+    }
+    assert!(families.keys().all(|family| helped.contains(family)), "a family without HELP");
+    samples
+}
