@@ -66,8 +66,9 @@ impl Mirror {
 
     /// Runs rsync with more options.
     pub fn rsync(&self, tree: &Path, options: &[&str]) {
-        let status = Command::new("rsync").arg("-a").args(options).arg(slashed(tree)).arg(slashed(&self.copy())).status();
-        assert!(status.expect("rsync (scripts/test installs it)").success());
+        let run = Command::new("rsync").arg("-a").args(options).arg(slashed(tree)).arg(slashed(&self.copy())).output();
+        let run = run.expect("rsync (scripts/test installs it)");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     }
 
     /// Puts a file there by other means than a sync.

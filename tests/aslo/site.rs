@@ -80,7 +80,7 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(3);
 /// Nothing takes so long, not even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at whether something is so.
-const GLANCE: Duration = Duration::from_millis(10);
+const GLANCE: Duration = Duration::from_millis(20);
 
 impl Site {
     /// A site with the instance `activities`, whose trees are empty.
@@ -338,7 +338,7 @@ impl Site {
         let since = self.clock.now();
         let ticking = async {
             loop {
-                tokio::time::sleep(GLANCE * 5).await;
+                tokio::time::sleep(GLANCE * 2).await;
                 self.pass(SignedDuration::from_secs(1));
             }
         };
@@ -602,14 +602,16 @@ fn ctime_ns(file: &Path) -> i64 {
 /// Bytes that look like a bundle's: none like the other, and the same for the same seed.
 pub fn bundle(seed: u64, size: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let words = std::iter::repeat_with(move || {
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
         // xorshift64 (Marsaglia 2003).
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(size).collect()
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
 }
 
 /// The SHA-256 of some bytes.
