@@ -115,8 +115,7 @@ impl Trust {
 
 /// The elements of a list header over all its lines, from the right.
 fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
-    lines.into_iter().rev().flat_map(split_from_right)
+    headers.get_all(name).iter().rev().flat_map(|line| split_from_right(line.as_bytes()))
 }
 
 /// Splits at commas outside quotes, from the right: a quote that a client left open can't swallow what a proxy added.

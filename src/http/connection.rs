@@ -88,7 +88,8 @@ pub struct Socket<S> {
     patience: Patience,
     /// The value of `Glance::events` since which the present wait counts.
     events: u64,
-    since: Instant,
+    /// When the present wait began; unknown until the socket has to wait, so that a brisk client costs no look at the clock.
+    since: Option<Instant>,
     /// Bytes came since the last event: a request's headers have begun.
     begun: bool,
     reading: Option<Pin<Box<Sleep>>>,
@@ -105,7 +106,7 @@ impl<S> Socket<S> {
             progress,
             patience,
             events: 0,
-            since: clock::instant(),
+            since: Some(clock::instant()),
             begun: true,
             reading: None,
             writing: None,
@@ -118,7 +119,7 @@ impl<S> Socket<S> {
         let glance = self.progress.glance();
         let now = clock::instant();
         if glance.events != self.events {
-            (self.events, self.since, self.begun) = (glance.events, now, false);
+            (self.events, self.since, self.begun) = (glance.events, None, false);
         }
         let limit = match (glance.begun != glance.ended, glance.http2) {
             // The answer is being sent: `check_writing` looks after it.
@@ -128,7 +129,7 @@ impl<S> Socket<S> {
             (false, false) if self.begun => self.patience.header,
             (false, true) | (false, false) => self.patience.idle,
         };
-        let deadline = self.since + limit;
+        let deadline = *self.since.get_or_insert(now) + limit;
         if now >= deadline {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -190,7 +191,7 @@ impl<S> Socket<S> {
     fn note_bytes(&mut self) {
         let events = self.progress.glance().events;
         if events != self.events || !self.begun {
-            (self.events, self.since, self.begun) = (events, clock::instant(), true);
+            (self.events, self.since, self.begun) = (events, None, true);
         }
     }
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -233,13 +235,7 @@ impl<H: Handler> Door<H> {
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        let cutting = self.cutting.clone();
-        let ended = tokio::select! {
-            biased;
-            () = cutting.cancelled() => Ok(()),
-            ended = self.converse(stream, peer.ip().to_canonical()) => ended,
-        };
-        if let Err(error) = ended {
+        if let Err(error) = self.converse(stream, peer.ip().to_canonical()).await {
             tracing::debug!(error, client = %peer.ip(), "connection ended early");
         }
         drop(permit);
@@ -263,12 +259,18 @@ impl<H: Handler> Door<H> {
         let builder = self.builder();
         let connection = builder.serve_connection(TokioIo::new(socket), service);
         let mut connection = std::pin::pin!(connection);
+        // Asked only after it woke this task: asking a token takes two locks that all connections share.
+        let mut draining = FuturesUnordered::from_iter([self.draining.cancelled()]);
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
-            () = self.draining.cancelled() => connection.as_mut().graceful_shutdown(),
+            _ = draining.next() => connection.as_mut().graceful_shutdown(),
         }
-        connection.await.map_err(|error| error.to_string())
+        tokio::select! {
+            biased;
+            ended = connection => ended.map_err(|error| error.to_string()),
+            () = self.cutting.cancelled() => Ok(()),
+        }
     }
 
     /// Reads the PROXY header: whose connection it is, and what was read beyond it.

@@ -41,7 +41,7 @@ pub struct Ranked {
     pub ranking: Ranking,
     /// The mirrors.
     pub mirrors: Guard<Arc<MirrorSet>>,
-    prepared: Arc<Prepared>,
+    prepared: Guard<Arc<Prepared>>,
 }
 
 impl Ranked {
@@ -95,22 +95,22 @@ impl Ranker {
     }
 
     /// The mirrors, and what is prepared for just this list of them.
-    fn prepare(&self, snapshot: &Snapshot, counts: &Counts) -> (Guard<Arc<MirrorSet>>, Arc<Prepared>) {
+    fn prepare(&self, snapshot: &Snapshot, counts: &Counts) -> (Guard<Arc<MirrorSet>>, Guard<Arc<Prepared>>) {
         let mirrors = snapshot.mirrors();
         let prepared = self.prepared.load();
         if prepared.generation == mirrors.generation {
-            return (mirrors, Guard::into_inner(prepared));
+            return (mirrors, prepared);
         }
         let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         // What another thread prepared meanwhile may be for this list, or already for the next one.
         let mirrors = snapshot.mirrors();
-        let prepared = self.prepared.load_full();
+        let prepared = self.prepared.load();
         if prepared.generation == mirrors.generation {
             return (mirrors, prepared);
         }
         let fresh = Arc::new(Prepared::new(&mirrors, counts));
         self.prepared.store(Arc::clone(&fresh));
-        (mirrors, fresh)
+        (mirrors, Guard::from_inner(fresh))
     }
 }
 

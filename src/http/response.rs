@@ -1,10 +1,11 @@
 //! Answers: one constructor for each kind.
 
+use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, Entry,
     HeaderName, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -37,56 +38,65 @@ const ASK_AGAIN_EACH: HeaderValue = HeaderValue::from_static("private, no-cache"
 /// `ranking` speaks of `mirrors`, and is not empty; each of its mirrors has a URL for `scheme`.
 #[must_use]
 pub fn redirect(ranking: &[Ranked], mirrors: &MirrorSet, scheme: Scheme, path: &TreePath<'_>) -> Response<Body> {
+    // One buffer for all lines, with room for usual URLs, so that it rarely grows. The path is encoded once and then copied.
+    let mut text = Vec::with_capacity(64 + ranking.len() * (path.as_bytes().len() + 128));
+    let (mut reason, mut url, mut encoded) = (0..0, 0..0, 0..0);
+    let mut links: [Range<usize>; MAX_LINES] = Default::default();
+    for (ranked, (pri, link)) in ranking.iter().zip((b'1'..).zip(&mut links)) {
+        let Some(state) = mirrors.members.get(ranked.index) else { continue };
+        let Some(base) = state.mirror.base(scheme) else { continue };
+        if reason.is_empty() {
+            let words = ["mirror=", state.mirror.name.as_str(), "; why=", ranked.class.as_str()];
+            words.iter().for_each(|word| text.extend_from_slice(word.as_bytes()));
+            reason.end = text.len();
+        }
+        link.start = text.len();
+        text.push(b'<');
+        text.extend_from_slice(base.as_str().as_bytes());
+        if encoded.is_empty() {
+            encoded.start = text.len();
+            path.encode_into(&mut text);
+            encoded.end = text.len();
+            url = link.start + 1..encoded.end;
+        } else {
+            text.extend_from_within(encoded.clone());
+        }
+        text.extend_from_slice(b">; rel=duplicate; pri=");
+        text.push(pri);
+        if let Some(country) = state.mirror.country {
+            text.extend_from_slice(b"; geo=");
+            text.extend_from_slice(country.as_str().as_bytes());
+        }
+        link.end = text.len();
+    }
+    let text = Bytes::from(text);
+    let mut links = links.into_iter().filter(|link| !link.is_empty()).map(|link| ascii(text.slice(link)));
+
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FOUND;
     let headers = response.headers_mut();
-    headers.reserve(ranking.len() + 5);
-    // One buffer for all lines; room for usual URLs, so that it rarely grows.
-    let mut lines = Vec::with_capacity(ranking.len() * (path.as_bytes().len() + 128));
-    let mut ends = [0; MAX_LINES];
-    for (ranked, (pri, end)) in ranking.iter().zip((1_u8..).zip(&mut ends)) {
-        if let Some(state) = mirrors.members.get(ranked.index)
-            && let Some(base) = state.mirror.base(scheme)
-        {
-            if pri == 1 {
-                let name = state.mirror.name.as_str();
-                headers.insert(X_REDIRECTOR, line(&["mirror=", name, "; why=", ranked.class.as_str()]));
-            }
-            lines.push(b'<');
-            base.url_into(path, &mut lines);
-            lines.extend_from_slice(b">; rel=duplicate; pri=");
-            lines.push(b'0' + pri);
-            if let Some(country) = state.mirror.country {
-                lines.extend_from_slice(b"; geo=");
-                lines.extend_from_slice(country.as_str().as_bytes());
-            }
-        }
-        *end = lines.len();
-    }
-    let lines = Bytes::from(lines);
-    let mut start = 0;
-    for end in ends {
-        if end > start {
-            let link = lines.slice(start..end);
-            if start == 0 {
-                let close = link.iter().position(|&byte| byte == b'>').unwrap_or(link.len());
-                headers.insert(LOCATION, ascii(link.slice(1..close)));
-            }
-            headers.append(LINK, ascii(link));
-            start = end;
-        }
-    }
+    headers.reserve(REDIRECT_HEADERS);
+    headers.insert(LOCATION, ascii(text.slice(url)));
+    headers.insert(X_REDIRECTOR, ascii(text.slice(reason)));
     headers.insert(CACHE_CONTROL, ASK_AGAIN_EACH);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    if let Entry::Vacant(place) = headers.entry(LINK)
+        && let Some(first) = links.next()
+    {
+        let mut lines = place.insert_entry(first);
+        links.for_each(|link| lines.append(link));
+    }
     response
 }
 
+/// Names of headers of a redirect.
+const REDIRECT_HEADERS: usize = 5;
 /// The most mirrors that one redirect names. A digit has room for its `pri`.
 pub const MAX_LINES: usize = 5;
 
-/// Base URLs are printable ASCII without spaces and quotes, paths are percent-encoded.
+/// Base URLs are printable ASCII without spaces and quotes, paths are percent-encoded, names of mirrors are ASCII words.
 fn ascii(bytes: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(bytes).expect("URLs of mirrors are printable ASCII")
+    HeaderValue::from_maybe_shared(bytes).expect("names and URLs of mirrors are printable ASCII")
 }
 
 fn line(parts: &[&str]) -> HeaderValue {

@@ -56,14 +56,7 @@ impl<'a> TreePath<'a> {
     /// When the bytes break the type's invariant.
     pub fn parse(bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self, Error> {
         let bytes = bytes.into();
-        if bytes.len() > MAX_PATH_BYTES {
-            return Err(Error::TooLong);
-        }
-        if !bytes.is_empty() {
-            for segment in bytes.split(|&b| b == b'/') {
-                check_segment(segment)?;
-            }
-        }
+        check(&bytes)?;
         Ok(Self(bytes))
     }
 
@@ -201,21 +194,38 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'/');
 
+fn check(path: &[u8]) -> Result<(), Error> {
+    if path.len() > MAX_PATH_BYTES {
+        return Err(Error::TooLong);
+    }
+    if path.is_empty() {
+        return Ok(());
+    }
+    path.split(|&b| b == b'/').try_for_each(check_name)?;
+    check_bytes(path)
+}
+
 fn check_segment(segment: &[u8]) -> Result<(), Error> {
+    check_name(segment)?;
+    check_bytes(segment)
+}
+
+const fn check_name(segment: &[u8]) -> Result<(), Error> {
     match segment {
-        b"" => return Err(Error::EmptySegment),
-        b"." | b".." => return Err(Error::DotSegment),
-        _ if segment.len() > MAX_SEGMENT_BYTES => return Err(Error::TooLong),
-        _ => {}
+        b"" => Err(Error::EmptySegment),
+        b"." | b".." => Err(Error::DotSegment),
+        _ if segment.len() > MAX_SEGMENT_BYTES => Err(Error::TooLong),
+        _ => Ok(()),
     }
-    for &byte in segment {
-        match byte {
-            0..0x20 | 0x7f => return Err(Error::ControlCharacter),
-            b'\\' => return Err(Error::Backslash),
-            _ => {}
-        }
+}
+
+fn check_bytes(bytes: &[u8]) -> Result<(), Error> {
+    let is_control = |byte: u8| byte < 0x20 || byte == 0x7f;
+    // Without a way out of the loop the compiler looks at many bytes at once.
+    if !bytes.iter().fold(false, |found, &byte| found | is_control(byte) | (byte == b'\\')) {
+        return Ok(());
     }
-    Ok(())
+    Err(if bytes.iter().any(|&byte| is_control(byte)) { Error::ControlCharacter } else { Error::Backslash })
 }
 
 /// A request's whole path, decoded and normalised, before it is known which instance it is for.
@@ -246,12 +256,12 @@ impl<'a> RequestPath<'a> {
         } else {
             Cow::Borrowed(raw.as_bytes())
         };
-        let decoded = if decoded.first() == Some(&b'/') || decoded.ends_with(b"/") || decoded.windows(2).any(|w| w == b"//") {
-            Cow::Owned(merge_slashes(&decoded))
-        } else {
-            decoded
+        let path = match check(&decoded) {
+            Ok(()) => TreePath(decoded),
+            Err(Error::EmptySegment) => TreePath::parse(merge_slashes(&decoded))?,
+            Err(error) => return Err(error),
         };
-        Ok(Self { path: TreePath::parse(decoded)?, directory })
+        Ok(Self { path, directory })
     }
 
     /// Whether the request ended with a slash, and so means a directory.
