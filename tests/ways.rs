@@ -218,28 +218,25 @@ mod by_rsync {
         world.mirror.rsync = Some("rsync://127.0.0.1/m/".to_owned());
         let endless = "while :; do echo '-rw-r--r-- 1 2020/01/01 00:00:00 top.xo'; done";
         let long = "head -c 100000 /dev/zero | tr '\\0' x";
-        for (script, why) in [
-            ("echo '@ERROR: Unknown module' >&2; exit 5", "the server refuses (@ERROR: Unknown module)"),
-            ("exit 10", "can't connect"),
-            ("kill -9 $$", "rsync was killed"),
-            ("sleep 1000 & sleep 1000", "the scan took too long"),
-            (endless, "more entries than a scan may take"),
-            (long, "longer than any may be"),
+        let (next, part) = (Protocol::Http, Protocol::Rsync);
+        for (script, why, protocol) in [
+            ("echo '@ERROR: Unknown module' >&2; exit 5", "the server refuses (@ERROR: Unknown module)", next),
+            ("exit 10", "can't connect", next),
+            ("kill -9 $$", "rsync was killed", next),
+            ("sleep 1000 & sleep 1000", "the scan took too long", next),
+            (long, "longer than any may be", next),
+            (endless, "more entries than a scan may take", part),
         ] {
             let program = Program::script(script).0;
             let report = world
                 .scan_with(|settings| {
                     settings.rsync_program = program.path().join("rsync");
                     settings.limits.entries = 500;
-                    // Two ways share it.
-                    settings.limits.duration = std::time::Duration::from_secs(if why.contains("too long") { 1 } else { 20 });
+                    settings.limits.duration = std::time::Duration::from_secs(2);
                 })
                 .await;
             let notes = report.notes.join("; ");
-            if report.outcome.is_ok() {
-                assert!(notes.contains(why) && notes.contains("rsync://127.0.0.1/m/"), "{script}: {report:?}");
-                assert_eq!(report.protocol, Protocol::Http, "{report:?}");
-            }
+            assert!(report.outcome.is_ok() && notes.contains(why) && report.protocol == protocol, "{script}: {report:?}");
             assert_eq!(world.held().await, names(&FILES), "{script}: {report:?}");
         }
     }

@@ -98,7 +98,7 @@ pub(super) struct Attempt<'a> {
     pub(super) mirror: &'a Mirror,
     /// What for.
     pub(super) ground: &'a Ground<'a>,
-    /// When all of it has to have ended.
+    /// When it has to have ended.
     pub(super) deadline: Instant,
 }
 

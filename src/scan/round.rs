@@ -175,12 +175,12 @@ impl Scanner {
             return Err(Failed { protocol: Protocol::Http, reason });
         }
         let ground = Ground { mirror: &mirror.name, plan, snapshot: self.inventory.snapshot(), before, progress };
-        let deadline = clock::instant() + self.settings.limits.duration;
-        let attempt = Attempt { scanner: self, mirror, ground: &ground, deadline };
         let mut reasons = Vec::new();
         let mut last = Protocol::Http;
         for way in ways(mirror) {
             last = way.protocol();
+            let deadline = clock::instant() + self.settings.limits.duration;
+            let attempt = Attempt { scanner: self, mirror, ground: &ground, deadline };
             match attempt.by(&way).await {
                 Ok(mut outcome) => {
                     outcome.notes.splice(0..0, reasons);
