@@ -11,7 +11,7 @@ use super::round::Scanner;
 use super::session::Session;
 use super::settle::{Settlement, settle};
 use super::verify::verify;
-use super::{Settings, head, http, rsync};
+use super::{Settings, ftp, head, http, rsync};
 use crate::cause::chain;
 use crate::inventory::{self, Counts, Protocol};
 use crate::model::{BaseUrl, Mirror, TreePath};
@@ -21,6 +21,8 @@ use crate::model::{BaseUrl, Mirror, TreePath};
 pub(super) enum Way<'a> {
     /// Over rsync.
     Rsync(&'a str),
+    /// Over FTP.
+    Ftp(&'a str),
     /// By the listings below a URL, or, where it shows none and that is allowed, file by file.
     Listings(&'a BaseUrl, Unlisted),
     /// File by file.
@@ -60,7 +62,7 @@ pub(super) fn ways(mirror: &Mirror) -> Vec<Way<'_>> {
     for way in allowed {
         match way {
             Protocol::Rsync => ways.extend(mirror.rsync.as_deref().map(Way::Rsync)),
-            Protocol::Ftp => {}
+            Protocol::Ftp => ways.extend(mirror.ftp.as_deref().map(Way::Ftp)),
             Protocol::Http => ways.extend(bases().map(|base| Way::Listings(base, unlisted))),
             // Listings end in questions for each file where there are none.
             Protocol::Head if place(Protocol::Http) < place(Protocol::Head) && place(Protocol::Http).is_some() => {}
@@ -76,6 +78,7 @@ impl Way<'_> {
     pub(super) const fn protocol(&self) -> Protocol {
         match self {
             Self::Rsync(_) => Protocol::Rsync,
+            Self::Ftp(_) => Protocol::Ftp,
             Self::Listings(..) => Protocol::Http,
             Self::Heads(_) => Protocol::Head,
         }
@@ -84,7 +87,7 @@ impl Way<'_> {
     /// How it is told to people.
     pub(super) fn shown(&self) -> String {
         match self {
-            Self::Rsync(url) => (*url).to_owned(),
+            Self::Rsync(url) | Self::Ftp(url) => (*url).to_owned(),
             Self::Listings(base, _) | Self::Heads(base) => base.to_string(),
         }
     }
@@ -118,6 +121,7 @@ impl Attempt<'_> {
     pub(super) async fn by(&self, way: &Way<'_>) -> Result<Outcome, String> {
         let listed = match way {
             Way::Rsync(url) => self.by_rsync(url).await?,
+            Way::Ftp(url) => self.by_ftp(url).await?,
             Way::Listings(base, unlisted) => self.by_listings(base, *unlisted).await?,
             Way::Heads(base) => {
                 let session = self.session(base);
@@ -153,6 +157,15 @@ impl Attempt<'_> {
         let salt = self.salt();
         let sample = rsync::list(self.ground, &session, &source, salt, self.deadline, &mut findings).await?;
         self.checked(Protocol::Rsync, session, findings, sample).await
+    }
+
+    async fn by_ftp(&self, url: &str) -> Result<Listed, String> {
+        let source = ftp::Source::find(self.mirror, url, &self.scanner.settings).await?;
+        let session = self.web().await?;
+        let mut findings = Findings::default();
+        let now = self.scanner.clock.now();
+        let sample = ftp::list(self.ground, &session, &source, now, self.deadline, &mut findings).await?;
+        self.checked(Protocol::Ftp, session, findings, sample).await
     }
 
     /// Another sample of what is known each time.
