@@ -180,7 +180,8 @@ mod by_rsync {
         let mut world = world(&web).await;
         world.mirror.rsync = Some(rsync.rsync_url().replace("rsync://", "rsync://mirror@"));
         world.mirror.scanning.by = vec![Protocol::Rsync];
-        for (file, why) in [(Some("wrong"), "auth failed"), (Some("missing"), "can't read the password"), (None, "auth failed")] {
+        for (file, why) in [(Some("wrong"), "auth failed"), (Some("missing"), "can't read the password"), (None, "auth failed")]
+        {
             world.mirror.scanning.rsync_password_file = file.map(|file| secrets.path().join(file));
             let report = world.scan().await;
             let reason = report.outcome.as_ref().expect_err("it is refused");
@@ -239,5 +240,73 @@ mod by_rsync {
             assert!(report.outcome.is_ok() && notes.contains(why) && report.protocol == protocol, "{script}: {report:?}");
             assert_eq!(world.held().await, names(&FILES), "{script}: {report:?}");
         }
+    }
+}
+
+mod by_ftp {
+    use super::*;
+
+    async fn finds_what_is_there(folder: &Folder, ftp: &Server) {
+        let web = web(folder.path());
+        let mut world = world(&web).await;
+        world.mirror.ftp = Some(ftp.ftp_url());
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        let found = counts(&report);
+        assert_eq!((found.found, found.gone, found.mismatched, found.doubtful), (12, 0, 0, 0), "{report:?}");
+        assert!(report.complete && report.protocol == Protocol::Ftp && report.notes.is_empty(), "{report:?}");
+
+        folder.remove("deep");
+        folder.write("odd/a b.xo", 1000, THEN + 99);
+        folder.write("4078/new.xo", 5, THEN);
+        world.put(&[("4078/labyrinth-7.xo", 676_401, THEN + 40 * 86_400), ("4078/new.xo", 5, THEN)]).await;
+        let report = world.scan().await;
+        let found = counts(&report);
+        assert_eq!((found.found, found.gone, found.mismatched), (10, 1, 2), "{report:?}");
+        let held = world.held().await;
+        assert!(held.contains("4078/new.xo") && !held.contains("odd/a b.xo") && held.len() == 10, "{held:?}");
+    }
+
+    #[tokio::test]
+    async fn by_lists_for_people() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn by_lists_for_people_in_another_time_zone() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "use_localtime=YES");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "Debian does not let ProFTPD be installed beside vsftpd; see the server of our own below"]
+    async fn by_lists_for_programs() {
+        let folder = folder();
+        let ftp = Server::proftpd(folder.path());
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn over_a_single_connection_if_the_server_wants_no_more() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "max_per_ip=1");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn without_the_newer_word_for_passive() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "cmds_denied=EPSV");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_names_another_host_leads_nowhere_else() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "cmds_denied=EPSV\npasv_address=127.0.0.254");
+        finds_what_is_there(&folder, &ftp).await;
     }
 }

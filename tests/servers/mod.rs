@@ -157,6 +157,55 @@ impl Server {
         format!("rsync://{}/m/", self.address)
     }
 
+    /// vsftpd, which knows LIST alone, for anybody; `more` goes into its configuration.
+    pub fn vsftpd(root: &Path, more: &str) -> Self {
+        Self::start("vsftpd", |home, address| {
+            let config = format!(
+                "listen=YES\nlisten_address={}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\n\
+                 anonymous_enable=YES\nno_anon_password=YES\nanon_root={}\nsecure_chroot_dir={}\n{more}\n",
+                address.ip(),
+                address.port(),
+                root.display(),
+                home.display()
+            );
+            (config, Vec::new())
+        })
+    }
+
+    /// The same, encrypted, with a certificate for `localhost`: at its address from the first byte where `implicit` says so.
+    pub fn vsftpd_tls(root: &Path, more: &str) -> Self {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+        Self::vsftpd(
+            root,
+            &format!(
+                "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=NO\n\
+                 ssl_ciphers=HIGH\nrsa_cert_file={data}/cert.pem\nrsa_private_key_file={data}/key.pem\n{more}"
+            ),
+        )
+    }
+
+    /// ProFTPD, which knows MLSD, for anybody.
+    pub fn proftpd(root: &Path) -> Self {
+        Self::start("proftpd", |home, address| {
+            let (home, root) = (home.display(), root.display());
+            let who = if is_root() { "User nobody\nGroup nogroup\nUserAlias anonymous nobody\n" } else { "" };
+            let config = format!(
+                "ServerType standalone\nDefaultAddress {}\nSocketBindTight on\nPort {}\nUseIPv6 off\nUseReverseDNS off\n\
+                 User nobody\nGroup nogroup\nRequireValidShell off\nUseFtpUsers off\nScoreboardFile {home}/score\n\
+                 PidFile {home}/pid\nDelayEngine off\nWtmpLog off\nSystemLog none\nTransferLog none\n\
+                 <Anonymous {root}>\n{who}</Anonymous>\n",
+                address.ip(),
+                address.port()
+            );
+            (config, vec!["-n".into(), "-c".into()])
+        })
+    }
+
+    /// The URL of an FTP server.
+    pub fn ftp_url(&self) -> String {
+        format!("ftp://{}/", self.address)
+    }
+
     /// Any program that takes a configuration as its last argument and listens to the address.
     pub fn start(program: &str, configure: impl Fn(&Path, SocketAddr) -> (String, Vec<String>)) -> Self {
         Self::start_at(free_address(), program, configure)

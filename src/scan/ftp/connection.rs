@@ -81,10 +81,18 @@ pub(super) enum Form {
     Human,
 }
 
+/// Whether it is known with which command data connections are asked for: EPSV at first, else PASV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passive {
+    Unsure,
+    Sure,
+}
+
 /// A conversation.
 pub(super) struct Connection {
     stream: AsyncRustlsFtpStream,
     form: Form,
+    passive: Passive,
     /// The directory after the login, which paths in URLs start at (RFC 1738 section 3.2.2).
     home: Vec<u8>,
     timeout: Duration,
@@ -135,7 +143,9 @@ impl Connection {
             other => other,
         };
         let mut stream = match door.tls {
-            Tls::Implicit => AsyncRustlsFtpStream::connect_secure_implicit(address, connector()?, &door.host).await.map_err(connect)?,
+            Tls::Implicit => {
+                AsyncRustlsFtpStream::connect_secure_implicit(address, connector()?, &door.host).await.map_err(connect)?
+            }
             Tls::Off | Tls::Explicit => {
                 let socket = TcpStream::connect(address).await.map_err(|error| Failure::Connect(error.to_string()))?;
                 AsyncRustlsFtpStream::connect_with_stream(socket).await.map_err(connect)?
@@ -152,7 +162,9 @@ impl Connection {
         stream.set_passive_nat_workaround(true);
         stream.set_mode(Mode::ExtendedPassive);
         let form = match stream.feat().await {
-            Ok(features) if features.keys().any(|name| name.eq_ignore_ascii_case("MLST") || name.eq_ignore_ascii_case("MLSD")) => {
+            Ok(features)
+                if features.keys().any(|name| name.eq_ignore_ascii_case("MLST") || name.eq_ignore_ascii_case("MLSD")) =>
+            {
                 Form::Machine
             }
             Ok(_) => Form::Human,
@@ -168,7 +180,7 @@ impl Connection {
                 broken => return Err(broken),
             },
         };
-        Ok(Self { stream, form, home, timeout: door.timeout, bytes: door.bytes })
+        Ok(Self { stream, form, passive: Passive::Unsure, home, timeout: door.timeout, bytes: door.bytes })
     }
 
     /// The form of its listings.
@@ -208,13 +220,14 @@ impl Connection {
         let begins = [Status::AboutToSend, Status::AlreadyOpen];
         let mut data = match self.stream.custom_data_command(command, &begins).await {
             Ok((_, data)) => data,
-            // A server, or something between, that knows no EPSV.
-            Err(FtpError::UnexpectedResponse(response)) if is_unknown_command(&text(&response.body)) => {
+            // A server, or something between, that knows no EPSV, or does not allow it.
+            Err(FtpError::UnexpectedResponse(_)) if self.passive == Passive::Unsure => {
                 self.stream.set_mode(Mode::Passive);
                 self.stream.custom_data_command(command, &begins).await.map_err(failure)?.1
             }
             Err(error) => return Err(failure(error)),
         };
+        self.passive = Passive::Sure;
         let mut listing = Vec::new();
         let broken = |error: io::Error| Failure::Broken(error.to_string());
         while data.read_buf(&mut listing).await.map_err(broken)? > 0 {

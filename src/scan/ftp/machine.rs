@@ -72,7 +72,13 @@ mod tests {
         for (line, kind, size, time, name) in [
             ("type=file;size=1024;modify=20261123061438; a b.xo", Kind::File, Some(1024), time(THEN), "a b.xo"),
             ("Size=0;Modify=20261123061438.250;Perm=r;Type=File; x", Kind::File, Some(0), time(THEN), "x"),
-            ("modify=20261123061438;perm=flcdmpe;type=dir;unique=801U5;UNIX.mode=0755; sub", Kind::Directory, None, time(THEN), "sub"),
+            (
+                "modify=20261123061438;perm=flcdmpe;type=dir;unique=801U5;UNIX.mode=0755; sub",
+                Kind::Directory,
+                None,
+                time(THEN),
+                "sub",
+            ),
             ("type=OS.unix=slink:/srv/a;size=4; link", Kind::Link, Some(4), None, "link"),
             ("type=OS.unix=symlink; link", Kind::Link, None, None, "link"),
             ("type=OS.unix=chr-13/29; tty", Kind::Other, None, None, "tty"),

@@ -188,7 +188,9 @@ impl Crawl<'_> {
                 self.most = others + self.idle.len();
                 self.queue.push_front((directory, tries));
             }
-            Err(Refusal::Directory(failure)) if failure.is_an_answer() && !directory.is_root() && findings.blind.len() < self.limits.blind => {
+            Err(Refusal::Directory(failure))
+                if failure.is_an_answer() && !directory.is_root() && findings.blind.len() < self.limits.blind =>
+            {
                 // No such directory, or none that we may read: one word for both. The web server knows.
                 self.last = Some(failure.to_string());
                 findings.blind.push(directory);
