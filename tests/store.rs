@@ -16,8 +16,8 @@ use redirector::inventory::{
     Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, ScanRecord, Seen, Settings,
 };
 use redirector::model::{
-    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,
-, Scanning};
+    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scanning, Scheme, Sha256, TreePath, VersionNumber,
+};
 use roaring::RoaringBitmap;
 
 /// A store under test: how to open it, as often as one likes.
