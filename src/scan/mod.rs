@@ -8,6 +8,7 @@ pub mod answer;
 pub mod changes;
 pub mod client;
 pub mod findings;
+mod gaps;
 mod ground;
 mod head;
 mod http;

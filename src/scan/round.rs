@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 use super::changes::Changes;
 use super::client::Clients;
 use super::findings::Findings;
+use super::gaps::survey;
 use super::ground::{Ground, Sought};
 use super::opening::{Opening, open};
 use super::plan::Plan;
@@ -64,6 +65,8 @@ struct Outcome {
     protocol: Protocol,
     counts: Counts,
     holdings: RoaringBitmap,
+    /// Versions of which it has other copies.
+    stale: RoaringBitmap,
     notes: Vec<String>,
     complete: bool,
 }
@@ -112,18 +115,18 @@ impl Scanner {
             took,
             changes: None,
         };
-        let mut holdings = None;
+        let mut found = None;
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
                 report.outcome = Ok(outcome.counts);
                 report.complete = outcome.complete;
                 report.notes = outcome.notes;
-                holdings = Some(outcome.holdings);
+                found = Some((outcome.holdings, outcome.stale));
             }
             Err(reason) => report.outcome = Err(reason),
         }
-        if let Err(error) = self.finish(&mut report, mode, plan, &before, holdings).await {
+        if let Err(error) = self.finish(&mut report, mode, plan, &before, found).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         }
         progress.step(&mirror.name, Step::Ended);
@@ -143,15 +146,20 @@ impl Scanner {
         mode: Mode,
         plan: &Plan,
         before: &RoaringBitmap,
-        holdings: Option<RoaringBitmap>,
+        found: Option<(RoaringBitmap, RoaringBitmap)>,
     ) -> Result<(), inventory::Error> {
         if mode == Mode::DryRun {
-            if let Some(after) = &holdings {
+            if let Some((after, _)) = &found {
                 let limit = self.settings.limits.told;
                 report.changes = Some(Changes::between(before, after, plan.scope(), &self.inventory, limit).await?);
             }
             return Ok(());
         }
+        let survey = match &found {
+            Some((after, stale)) => survey(&report.mirror, plan, (after, stale), &self.inventory).await?,
+            None => None,
+        };
+        let (share, gaps) = survey.map_or((None, None), |survey| (Some(survey.share), survey.gaps));
         let record = ScanRecord {
             mirror: report.mirror.clone(),
             began: report.began,
@@ -159,7 +167,9 @@ impl Scanner {
             protocol: report.protocol,
             outcome: report.outcome.clone(),
             complete: report.complete,
-            holdings: holdings.map(|after| carried_over(before, &after, self.holdings(&report.mirror))),
+            holdings: found.map(|(after, _)| carried_over(before, &after, self.holdings(&report.mirror))),
+            share,
+            gaps,
         };
         self.inventory.record_scan(record).await
     }
@@ -218,6 +228,7 @@ impl Scanner {
         Ok(Outcome {
             protocol,
             counts: counts(&session, &findings, &settlement),
+            stale: &findings.mismatched - &settlement.holdings,
             holdings: settlement.holdings,
             notes,
             complete,
