@@ -8,6 +8,7 @@ pub mod digest;
 pub mod mirror;
 pub mod network;
 pub mod path;
+pub mod people;
 pub mod place;
 pub mod quantity;
 pub mod version;
