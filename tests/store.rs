@@ -17,7 +17,7 @@ use redirector::inventory::{
     Settings, Share,
 };
 use redirector::model::{
-    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,
+    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scanning, Scheme, Sha256, TreePath, VersionNumber,
 };
 use roaring::RoaringBitmap;
 
@@ -512,6 +512,7 @@ fn mirror(text: &str, base: &str) -> Arc<Mirror> {
         https: None,
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: None,
         continent: None,
         point: None,

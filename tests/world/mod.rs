@@ -19,7 +19,7 @@ use redirector::geo::{self, Locator};
 use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
 use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
+    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scanning, Scheme, TreePath, VersionNumber,
 };
 use redirector::tree::{self, Trees};
 use tempfile::TempDir;
@@ -372,6 +372,7 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
         https: url("https", Scheme::Https),
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: country.parse().ok(),
         continent: country.parse::<redirector::model::Country>().ok().and_then(redirector::model::Country::continent),
         point: None,
