@@ -11,6 +11,7 @@ pub mod client;
 pub mod entry;
 pub mod findings;
 pub mod ftp;
+mod gaps;
 mod ground;
 mod head;
 mod http;
