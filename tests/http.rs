@@ -149,6 +149,7 @@ async fn world_with_history() -> (World, Inventory) {
             protocol: Protocol::Http,
             outcome,
             complete: true,
+            notes: String::new(),
             holdings: None,
             share,
             gaps: share.map(|_| gaps),

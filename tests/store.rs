@@ -116,6 +116,7 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
         protocol: Protocol::Http,
         outcome: Ok(counts),
         complete: true,
+        notes: String::new(),
         holdings,
         share: None,
         gaps: None,

@@ -141,6 +141,7 @@ struct Scan {
     ended: Timestamp,
     protocol: &'static str,
     complete: bool,
+    notes: String,
     share: Option<Share>,
     #[serde(flatten)]
     counts: Option<Counts>,
@@ -149,12 +150,12 @@ struct Scan {
 
 impl From<ScanSummary> for Scan {
     fn from(scan: ScanSummary) -> Self {
-        let ScanSummary { began, ended, protocol, outcome, complete, share } = scan;
+        let ScanSummary { began, ended, protocol, outcome, complete, notes, share } = scan;
         let (counts, error) = match outcome {
             Ok(counts) => (Some(counts), None),
             Err(reason) => (None, Some(reason)),
         };
-        Self { began, ended, protocol: protocol.as_str(), complete, share, counts, error }
+        Self { began, ended, protocol: protocol.as_str(), complete, notes, share, counts, error }
     }
 }
 

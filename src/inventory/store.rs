@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
 use super::error::Error;
-use super::record::{HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::record::{HealthChange, Hold, HoldEvent, Observation, ScanMemory, ScanRecord, ScanSummary};
 use super::share::Gaps;
 use super::snapshot::FileEntry;
 use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
@@ -94,6 +94,18 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails; then what was known stays.
     fn record_scan(&mut self, record: &ScanRecord, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error>;
+
+    /// What the last scans of a mirror have left for the next; nothing where there were none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn scan_memory(&mut self, mirror: &MirrorName) -> Result<ScanMemory, Error>;
+
+    /// Keeps what the last scans of a mirror leave for the next.
+    ///
+    /// # Errors
+    /// When the store fails; then the old one stays.
+    fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error>;
 
     /// The newest scans of a mirror, newest first.
     ///

@@ -6,14 +6,16 @@ use roaring::RoaringBitmap;
 
 use super::findings::Findings;
 use super::ground::{Ground, Sought};
+use super::head::Turn;
 use super::opening::{Opening, check_refusal, open};
 use super::round::Scanner;
 use super::session::Session;
 use super::settle::{Settlement, settle};
+use super::stamp::{Circumstances, Stamp};
 use super::verify::verify;
 use super::{Settings, ftp, head, http, rsync};
 use crate::cause::chain;
-use crate::inventory::{self, Counts, Protocol};
+use crate::inventory::{self, Counts, Protocol, SeenStamp};
 use crate::model::{BaseUrl, Mirror, TreePath};
 
 /// A way to ask a mirror.
@@ -52,6 +54,8 @@ pub(super) struct Outcome {
     pub(super) notes: Vec<String>,
     /// Whether everything was seen.
     pub(super) complete: bool,
+    /// Whether some files rested until their turn comes.
+    pub(super) rested: bool,
 }
 
 /// The ways of a mirror, in order.
@@ -103,8 +107,18 @@ pub(super) struct Attempt<'a> {
     pub(super) mirror: &'a Mirror,
     /// What for.
     pub(super) ground: &'a Ground<'a>,
+    /// Which of the known files are asked for, where all have to be asked for one by one.
+    pub(super) turn: Turn,
     /// When it has to have ended.
     pub(super) deadline: Instant,
+}
+
+/// What is known of a mirror besides its stamp.
+pub(super) struct Known<'a> {
+    /// The stamp before the last complete scan.
+    pub(super) seen: Option<&'a SeenStamp>,
+    /// What else counts.
+    pub(super) circumstances: Circumstances,
 }
 
 /// What was listed, by which way, with what a person should know.
@@ -134,6 +148,27 @@ impl Attempt<'_> {
         self.conclude(listed).await
     }
 
+    /// Whether the mirror's stamp says that there is nothing to ask; and what it says, to be kept after a scan.
+    ///
+    /// # Errors
+    /// When it can't be read; the reason is for people.
+    pub(super) async fn by_stamp(&self, path: &TreePath<'_>, known: Known<'_>) -> Result<(Stamp, Option<Outcome>), String> {
+        let session = self.web().await?;
+        let stamp = Stamp::read(&session, path).await?;
+        let stands = known.seen.is_some_and(|seen| stamp.stands_still(seen, &known.circumstances));
+        let (before, versions) = (self.ground.before, self.ground.plan.versions());
+        let outcome = stands.then(|| Outcome {
+            protocol: Protocol::Stamp,
+            counts: Counts { found: before.intersection_len(versions), bytes: session.received(), ..Counts::default() },
+            holdings: before.clone(),
+            stale: RoaringBitmap::new(),
+            notes: Vec::new(),
+            complete: true,
+            rested: false,
+        });
+        Ok((stamp, outcome))
+    }
+
     fn session(&self, base: &BaseUrl) -> Session {
         let Scanner { clients, clock, settings: Settings { connections, limits, .. }, .. } = self.scanner;
         Session::new(clients, self.mirror, base, *connections, limits, clock)
@@ -149,7 +184,7 @@ impl Attempt<'_> {
                 Err(reason) => reasons.push(format!("{base}: {reason}")),
             }
         }
-        Err(format!("what it lists can't be checked at the web server: {}", reasons.join("; ")))
+        Err(format!("the web server can't be asked: {}", reasons.join("; ")))
     }
 
     async fn by_rsync(&self, url: &str) -> Result<Listed, String> {
@@ -215,7 +250,7 @@ impl Attempt<'_> {
         let mut findings = Findings::default();
         let scope = self.ground.plan.scope().clone();
         let inventory = &self.scanner.inventory;
-        head::list(self.ground, &session, inventory, scope, self.deadline, &mut findings).await.map_err(refused)?;
+        head::list(self.ground, &session, inventory, scope, self.turn, self.deadline, &mut findings).await.map_err(refused)?;
         Ok(Listed { protocol: Protocol::Head, session, findings, notes })
     }
 
@@ -236,6 +271,7 @@ impl Attempt<'_> {
             holdings: settlement.holdings,
             notes,
             complete,
+            rested: !findings.rested.is_empty(),
         })
     }
 
@@ -245,7 +281,7 @@ impl Attempt<'_> {
         let Some(first) = blind.first() else { return Ok(Vec::new()) };
         let note = format!("{} directories show no listing, like /{first}; their files were asked for one by one", blind.len());
         for directory in blind {
-            head::list(self.ground, session, &self.scanner.inventory, directory, self.deadline, findings).await?;
+            head::list(self.ground, session, &self.scanner.inventory, directory, self.turn, self.deadline, findings).await?;
         }
         Ok(vec![note])
     }

@@ -33,6 +33,7 @@ pub mod schedule;
 mod secret;
 pub mod session;
 mod settle;
+mod stamp;
 mod verify;
 
 use std::path::PathBuf;

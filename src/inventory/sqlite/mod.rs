@@ -5,6 +5,7 @@ mod fault;
 mod files;
 mod holds;
 mod load;
+mod memory;
 mod mirrors;
 mod open;
 
@@ -18,7 +19,7 @@ use self::changes::Change;
 use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
-use super::record::{HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::record::{HealthChange, Hold, HoldEvent, Observation, ScanMemory, ScanRecord, ScanSummary};
 use super::share::Gaps;
 use super::store::{Changes, Contents, Page, Sequence, Sink, Store, StoredMirror, Swept, Which, Written};
 use crate::model::{FileRecord, Fingerprint, MirrorName, Sha256, TreePath};
@@ -194,6 +195,14 @@ impl Store for Sqlite {
 
     fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
         self.read(|transaction, _| mirrors::scans(transaction, mirror, limit))
+    }
+
+    fn scan_memory(&mut self, mirror: &MirrorName) -> Result<ScanMemory, Error> {
+        self.read(|transaction, _| memory::read(transaction, mirror))
+    }
+
+    fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error> {
+        self.write(|transaction| memory::keep(transaction, mirror, memory))
     }
 
     fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {
