@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
+use super::scan::printable;
 use crate::inventory::{Counts, HealthChange, Inventory, MirrorState, ScanSummary, Share};
 use crate::model::{Mirror, MirrorName};
 
@@ -239,6 +240,9 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
             rows.add_row(head.into_iter().chain(numbers).chain([result]));
         }
         print_table(&rows)?;
+        for scan in shown.scans.iter().filter(|scan| !scan.notes.is_empty()) {
+            print(&format!("{}: {}", ago(scan.began, now), printable(&scan.notes)))?;
+        }
     }
     if !shown.health_changes.is_empty() {
         print("")?;

@@ -195,7 +195,7 @@ fn show_changes(report: &Report) -> anyhow::Result<()> {
 }
 
 /// What came from outside, without characters that a terminal would obey.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 

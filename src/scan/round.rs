@@ -19,7 +19,7 @@ use super::progress::{Progress, Step};
 use super::stamp::{self, Circumstances, Stamp};
 use crate::cause::chain;
 use crate::clock::{self, Clock};
-use crate::inventory::{self, Counts, Inventory, Protocol, ScanMemory, ScanRecord};
+use crate::inventory::{self, Counts, HealthChange, Inventory, Protocol, ScanMemory, ScanRecord};
 use crate::model::{Health, Mirror, MirrorName, TreePath};
 
 /// Scans mirrors, one at a time per call; cheap to clone.
@@ -230,9 +230,12 @@ impl Scanner {
 
     /// What counts besides a mirror's stamp.
     async fn circumstances(&self, mirror: &MirrorName, round: &Round<'_>) -> Result<Circumstances, inventory::Error> {
+        /// A mirror that comes and goes changes its health twice each time.
+        const CHANGES: usize = 10;
         let now = self.clock.now();
-        let last = self.inventory.health_history(mirror.clone(), 1).await?.into_iter().next();
-        let by_probe = last.filter(|change| !matches!(change.health, Health::Up | Health::Unknown)).map(|change| change.at);
+        let bad = |change: &HealthChange| !matches!(change.health, Health::Up | Health::Unknown);
+        let by_probe =
+            self.inventory.health_history(mirror.clone(), CHANGES).await?.into_iter().find(bad).map(|change| change.at);
         let contradicted = if self.lock_distrusted().contains(mirror) { Some(now) } else { by_probe };
         let versions = round.plan.versions();
         let lacking = (versions - round.before).len();

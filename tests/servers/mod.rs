@@ -2,6 +2,8 @@
 //! and one that does whatever a test tells it to, wrong things above all. They end when they are dropped.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
 
+pub mod ftp;
+
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -137,7 +139,7 @@ impl Server {
         Self::rsyncd_at(free_address(), root, more)
     }
 
-    fn rsyncd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
+    pub fn rsyncd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
         Self::start_at(address, "rsync", |home, address| {
             let user = if is_root() { "uid = root\ngid = root\n" } else { "" };
             let config = format!(
@@ -159,7 +161,11 @@ impl Server {
 
     /// vsftpd, which knows LIST alone, for anybody; `more` goes into its configuration.
     pub fn vsftpd(root: &Path, more: &str) -> Self {
-        Self::start("vsftpd", |home, address| {
+        Self::vsftpd_at(free_address(), root, more)
+    }
+
+    fn vsftpd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
+        Self::start_at(address, "vsftpd", |home, address| {
             let config = format!(
                 "listen=YES\nlisten_address={}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\n\
                  anonymous_enable=YES\nno_anon_password=YES\nanon_root={}\nsecure_chroot_dir={}\n{more}\n",
@@ -172,14 +178,18 @@ impl Server {
         })
     }
 
-    /// The same, encrypted, with a certificate for `localhost`: at its address from the first byte where `implicit` says so.
-    pub fn vsftpd_tls(root: &Path, more: &str) -> Self {
+    /// The same, encrypted, with a certificate for `localhost`, which it is.
+    pub fn vsftpd_tls(root: &Path) -> Self {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
-        Self::vsftpd(
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        Self::vsftpd_at(
+            address,
             root,
             &format!(
                 "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=NO\n\
-                 ssl_ciphers=HIGH\nrsa_cert_file={data}/cert.pem\nrsa_private_key_file={data}/key.pem\n{more}"
+                 ssl_ciphers=HIGH\nrsa_cert_file={data}/cert.pem\nrsa_private_key_file={data}/key.pem\n"
             ),
         )
     }
@@ -415,4 +425,46 @@ pub fn listing(path: &str, entries: &[(&str, u64, i64)]) -> String {
     }
     page.push_str("</pre><hr></body>\r\n</html>\r\n");
     page
+}
+
+/// Stands between a client and a server, and cuts the connection after so many bytes from the server.
+pub struct Cut {
+    address: SocketAddr,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Cut {
+    pub fn start(server: SocketAddr, bytes: u64) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        let stopped = Arc::new(AtomicBool::new(false));
+        let is_stopped = Arc::clone(&stopped);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if is_stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(mut client), Ok(mut server)) = (client, TcpStream::connect(server)) else { continue };
+                let (Ok(mut asks), Ok(mut asked)) = (client.try_clone(), server.try_clone()) else { continue };
+                std::thread::spawn(move || io::copy(&mut asks, &mut asked).ok());
+                std::thread::spawn(move || {
+                    io::copy(&mut (&mut server).take(bytes), &mut client).ok();
+                    client.shutdown(std::net::Shutdown::Both).ok();
+                    server.shutdown(std::net::Shutdown::Both).ok();
+                });
+            }
+        });
+        Self { address, stopped }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        TcpStream::connect(self.address).ok();
+    }
 }
