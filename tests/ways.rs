@@ -334,7 +334,7 @@ mod by_ftp {
         format!("type=cdir; {directory}\r\n{}", Vec::from_iter(lines).concat()).into_bytes()
     }
 
-    fn good(command: &str, directory: &str) -> Deed {
+    pub fn good(command: &str, directory: &str) -> Deed {
         if command == "MLSD" { Deed::Send(facts(directory), DONE) } else { Deed::Usual }
     }
 
@@ -548,10 +548,10 @@ mod checked_at_the_web_server {
         let (listed, served) = (folder(), Folder::new());
         served.write("elsewhere/top.xo", 42, THEN);
         served.write("top.xo", 42, 946_684_800);
-        let (web, rsync, ftp) = (web(served.path()), Server::rsyncd(listed.path(), ""), Server::vsftpd(listed.path(), ""));
+        let (web, rsync, ftp) = (web(served.path()), Server::rsyncd(listed.path(), ""), Ftp::start(by_ftp::good));
         let mut world = world(&web).await;
         world.mirror.rsync = Some(rsync.rsync_url());
-        world.mirror.ftp = Some(ftp.ftp_url());
+        world.mirror.ftp = Some(ftp.url());
         let report = world.scan().await;
         assert_eq!(report.protocol, Protocol::Head, "{report:?}");
         let told = report.notes.iter().filter(|note| note.contains("what it lists is not what the web server has")).count();

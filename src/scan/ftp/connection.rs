@@ -236,7 +236,10 @@ impl Connection {
             }
         }
         // Only the server's last word says that this was all.
-        data.finish().await.map_err(failure)?;
+        data.finish().await.map_err(|error| match failure(error) {
+            Failure::Refused(why) => Failure::Broken(why),
+            other => other,
+        })?;
         Ok(listing)
     }
 
