@@ -21,7 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use redirector::clock::Clock;
 use redirector::inventory::{Counts, Hold, Inventory, Observation, Protocol, ScanRecord, Seen, Settings};
-use redirector::model::{BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath};
+use redirector::model::{BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, Scanning};
 use running::{OLD, Running, Site, serve, until};
 use rustix::process::Signal;
 use servers::{Odd, listing, respond};
@@ -189,6 +189,7 @@ fn mirror(name: &str) -> Arc<Mirror> {
         https: None,
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: None,
         continent: None,
         point: None,

@@ -18,7 +18,7 @@ use redirector::inventory::{
 };
 use redirector::model::{
     BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,
-};
+, Scanning};
 use roaring::RoaringBitmap;
 
 /// A store under test: how to open it, as often as one likes.
@@ -496,6 +496,7 @@ fn mirror(text: &str, base: &str) -> Arc<Mirror> {
         https: None,
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: None,
         continent: None,
         point: None,

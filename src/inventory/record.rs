@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Serialize, Serializer};
 
+pub use crate::model::Protocol;
 use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
 
 /// A file of the public tree, as it was just seen.
@@ -119,39 +120,6 @@ impl HoldAction {
 }
 
 impl fmt::Display for HoldAction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// How a mirror was scanned.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// By its listings over HTTP.
-    Http,
-    /// By rsync.
-    Rsync,
-    /// By FTP.
-    Ftp,
-    /// File by file, by HEAD requests.
-    Head,
-}
-
-impl Protocol {
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Rsync => "rsync",
-            Self::Ftp => "ftp",
-            Self::Head => "head",
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }

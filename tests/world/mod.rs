@@ -20,7 +20,7 @@ use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start
 use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
     BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
-};
+, Scanning};
 use redirector::tree::{self, Trees};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -368,6 +368,7 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
         https: url("https", Scheme::Https),
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: country.parse().ok(),
         continent: country.parse::<redirector::model::Country>().ok().and_then(redirector::model::Country::continent),
         point: None,

@@ -175,7 +175,7 @@ fn summary(row: &Row<'_>) -> Result<ScanSummary, Fault> {
         entries: count(10)?,
     };
     let word: String = row.get(2)?;
-    let protocol = [Protocol::Http, Protocol::Rsync, Protocol::Ftp, Protocol::Head]
+    let protocol = Protocol::ALL
         .into_iter()
         .find(|protocol| protocol.as_str() == word)
         .ok_or_else(|| Fault::Damaged(format!("the protocol {word:?} of a scan")))?;
