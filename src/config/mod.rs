@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::{Mirror, Place};
-use crate::{geo, http, inventory, probe, scan, tree};
+use crate::{geo, hash, http, inventory, probe, scan, tree};
 
 pub use mirror::MirrorSettings;
 pub use read::keys;
@@ -36,6 +36,8 @@ pub struct Config {
     pub tree: tree::Settings,
     /// `[inventory]`.
     pub inventory: inventory::Settings,
+    /// `[hash]`.
+    pub hash: hash::Settings,
     /// `[geoip]`.
     pub geoip: geo::Settings,
     /// `[scan]`.

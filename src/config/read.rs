@@ -10,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::section::{Reading, Section, bracketed, fields};
 use super::source::{Problem, Problems, Source};
 use super::{Config, MirrorSettings, limits, names};
-use crate::{geo, http, inventory, probe, scan, tree};
+use crate::{geo, hash, http, inventory, probe, scan, tree};
 
 /// Sections with their keys.
 type Keys = Vec<(&'static str, &'static [&'static str])>;
@@ -22,6 +22,7 @@ pub fn keys() -> Keys {
         ("server", fields::<http::Settings>()),
         ("tree", fields::<tree::Settings>()),
         ("inventory", fields::<inventory::Settings>()),
+        ("hash", fields::<hash::Settings>()),
         ("geoip", fields::<geo::Settings>()),
         ("scan", fields::<scan::Settings>()),
         ("probe", fields::<probe::Settings>()),
@@ -71,6 +72,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     let server = section(reading, &mut root, "server", &all);
     let tree = if root.contains_key("tree") { section(reading, &mut root, "tree", &all) } else { None };
     let inventory = section(reading, &mut root, "inventory", &all);
+    let hash = section(reading, &mut root, "hash", &all);
     let geoip = section(reading, &mut root, "geoip", &all);
     let scan = section(reading, &mut root, "scan", &all);
     let probe = section(reading, &mut root, "probe", &all);
@@ -78,6 +80,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     server.iter().for_each(|settings| limits::server(reading, settings));
     tree.iter().for_each(|settings| limits::tree(reading, settings));
     inventory.iter().for_each(|settings| limits::inventory(reading, settings));
+    hash.iter().for_each(|settings| limits::hash(reading, settings));
     scan.iter().for_each(|settings| limits::scan(reading, settings));
     probe.iter().for_each(|settings| limits::probe(reading, settings));
     limits::mirrors(reading, &mirrors);
@@ -87,6 +90,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
         server: server?,
         tree: tree?,
         inventory: inventory?,
+        hash: hash?,
         geoip: geoip?,
         scan: scan?,
         probe: probe?,
