@@ -9,9 +9,11 @@ pub mod digests;
 pub mod mirror;
 pub mod network;
 pub mod path;
+pub mod people;
 pub mod place;
 pub mod quantity;
 pub mod version;
+pub mod way;
 
 pub use country::{Continent, Country};
 pub use digest::Sha256;
@@ -22,3 +24,4 @@ pub use path::{Prefix, RequestPath, TreePath};
 pub use place::{Place, Point};
 pub use quantity::{ByteSize, Span};
 pub use version::{FileRecord, FileState, Fingerprint, VersionNumber};
+pub use way::{Protocol, Scanning};
