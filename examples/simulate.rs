@@ -18,7 +18,7 @@ use clap::Parser;
 
 use redirector::clock::instant;
 use redirector::geo::{self, Locator};
-use redirector::model::{BaseUrl, ClientNetwork, Country, Mirror, MirrorName, Place, Point, Scheme, Scanning};
+use redirector::model::{BaseUrl, ClientNetwork, Country, Mirror, MirrorName, Place, Point, Scanning, Scheme};
 use redirector::selection::{PlaceKey, Ranking, Selector, Tiers};
 
 /// Simulates the choice of mirrors for clients all over the Internet.

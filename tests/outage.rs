@@ -21,7 +21,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use redirector::clock::Clock;
 use redirector::inventory::{Counts, Hold, Inventory, Observation, Protocol, ScanRecord, Seen, Settings};
-use redirector::model::{BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, Scanning};
+use redirector::model::{
+    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scanning, Scheme, Sha256, TreePath,
+};
 use running::{OLD, Running, Site, serve, until};
 use rustix::process::Signal;
 use servers::{Odd, listing, respond};

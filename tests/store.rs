@@ -17,8 +17,8 @@ use redirector::inventory::{
     Settings,
 };
 use redirector::model::{
-    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,
-, Scanning};
+    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scanning, Scheme, Sha256, TreePath, VersionNumber,
+};
 use roaring::RoaringBitmap;
 
 /// A store under test: how to open it, as often as one likes.

@@ -180,7 +180,8 @@ mod by_rsync {
         let mut world = world(&web).await;
         world.mirror.rsync = Some(rsync.rsync_url().replace("rsync://", "rsync://mirror@"));
         world.mirror.scanning.by = vec![Protocol::Rsync];
-        for (file, why) in [(Some("wrong"), "auth failed"), (Some("missing"), "can't read the password"), (None, "auth failed")] {
+        for (file, why) in [(Some("wrong"), "auth failed"), (Some("missing"), "can't read the password"), (None, "auth failed")]
+        {
             world.mirror.scanning.rsync_password_file = file.map(|file| secrets.path().join(file));
             let report = world.scan().await;
             let reason = report.outcome.as_ref().expect_err("it is refused");

@@ -7,7 +7,9 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::model::{BaseUrl, ByteSize, Continent, Country, Mirror, MirrorName, Only, Place, Point, Protocol, Scanning, Scheme, TreePath, way};
+use crate::model::{
+    BaseUrl, ByteSize, Continent, Country, Mirror, MirrorName, Only, Place, Point, Protocol, Scanning, Scheme, TreePath, way,
+};
 
 /// `[[mirror]]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -53,7 +53,9 @@ impl<'de> Deserialize<'de> for Protocol {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let word = String::deserialize(d)?;
         let known = Self::WAYS.into_iter().find(|way| way.as_str() == word);
-        known.ok_or_else(|| de::Error::custom(format!("{word:?} is no way to scan; there are \"rsync\", \"ftp\", \"http\", \"head\"")))
+        known.ok_or_else(|| {
+            de::Error::custom(format!("{word:?} is no way to scan; there are \"rsync\", \"ftp\", \"http\", \"head\""))
+        })
     }
 }
 

@@ -224,11 +224,7 @@ impl Attempt<'_> {
     }
 
     /// Asks for the files below directories that are not listed.
-    async fn ask_blind(
-        &self,
-        session: &Session,
-        findings: &mut Findings,
-    ) -> Result<Vec<String>, inventory::Error> {
+    async fn ask_blind(&self, session: &Session, findings: &mut Findings) -> Result<Vec<String>, inventory::Error> {
         let blind = std::mem::take(&mut findings.blind);
         let Some(first) = blind.first() else { return Ok(Vec::new()) };
         let note = format!("{} directories show no listing, like /{first}; their files were asked for one by one", blind.len());

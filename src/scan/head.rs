@@ -68,7 +68,11 @@ pub(super) async fn ask_unseen(
         }
     }
     let files = lots.drawn();
-    let note = format!("the listing is not whole: of {} known files that it does not show, {} were asked for", unseen.len(), files.len());
+    let note = format!(
+        "the listing is not whole: of {} known files that it does not show, {} were asked for",
+        unseen.len(),
+        files.len()
+    );
     _ = ask_in_time(ground, session, files, deadline, findings).await;
     Ok(Some(note))
 }

@@ -126,7 +126,9 @@ mod tests {
                 Remote { user: user.map(str::to_owned), host: host.to_owned(), port, path: path.as_bytes().to_vec() };
             assert_eq!(Remote::parse(url).expect("a URL"), expected, "{url}");
         }
-        for url in ["a.example/x", "rsync:///m/", "rsync://[::1/m/", "rsync://a:b/m/", "rsync://a:99999/m/", "ftp://a/%0d%0aDELE/"] {
+        for url in
+            ["a.example/x", "rsync:///m/", "rsync://[::1/m/", "rsync://a:b/m/", "rsync://a:99999/m/", "ftp://a/%0d%0aDELE/"]
+        {
             assert!(Remote::parse(url).is_err(), "{url}");
         }
     }

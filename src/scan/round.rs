@@ -189,8 +189,7 @@ impl Scanner {
                 Err(reason) => reasons.push(format!("{}: {reason}", way.shown())),
             }
         }
-        let reason =
-            if reasons.is_empty() { "there is no way to scan it".to_owned() } else { reasons.join("; ") };
+        let reason = if reasons.is_empty() { "there is no way to scan it".to_owned() } else { reasons.join("; ") };
         Err(Failed { protocol: last, reason })
     }
 }

@@ -19,8 +19,8 @@ use redirector::geo::{self, Locator};
 use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
 use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
-, Scanning};
+    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scanning, Scheme, TreePath, VersionNumber,
+};
 use redirector::tree::{self, Trees};
 use tempfile::TempDir;
 use tokio::sync::mpsc;

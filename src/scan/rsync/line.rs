@@ -104,8 +104,7 @@ fn time_of(date: &[u8], time: &[u8]) -> Option<Option<i64>> {
     let known = || {
         // A second of its own that is skipped, or the sixtieth: the one before.
         let second = small(second.min(59))?;
-        let at =
-            DateTime::new(i16::try_from(year).ok()?, small(month)?, small(day)?, small(hour)?, small(minute)?, second, 0);
+        let at = DateTime::new(i16::try_from(year).ok()?, small(month)?, small(day)?, small(hour)?, small(minute)?, second, 0);
         Some(Offset::UTC.to_timestamp(at.ok()?).ok()?.as_second())
     };
     Some(known())

@@ -74,7 +74,8 @@ impl Source {
             url.extend_from_slice(part);
             url.push(b'/');
         }
-        (!url[8..].iter().any(|b| b"*?\\".contains(b)) && !directory.as_bytes().contains(&b'[')).then(|| OsString::from_vec(url))
+        (!url[8..].iter().any(|b| b"*?\\".contains(b)) && !directory.as_bytes().contains(&b'['))
+            .then(|| OsString::from_vec(url))
     }
 }
 
