@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redirector::inventory::{Protocol, Seen};
+use redirector::inventory::{Protocol, Seen, Share};
 use redirector::model::{BaseUrl, MirrorName, Scheme, Span, TreePath};
 use redirector::scan::{Clients, Mode, Quiet, Report, Settings};
 use scanning::{THEN, World, mirror, names, path};
@@ -217,6 +217,41 @@ mod real {
         let report = scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
         assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.gone)), Ok((0, 3)), "{report:?}");
         assert_eq!(world.held().await.len(), 11, "what is in 4259 is not looked at");
+    }
+
+    #[tokio::test]
+    async fn what_a_mirror_lacks_is_written_down_by_directory() {
+        let folder = folder();
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        let world = World::new(&FILES, &server.url()).await;
+        folder.remove("4078");
+        folder.write("4259/colors!-16.xo", 5, THEN);
+        for _ in 0..2 {
+            let report = world.scan().await;
+            let bytes: u64 = FILES.iter().map(|(_, size, _)| size).sum();
+            let share = Share { files: 14, held: 10, bytes, held_bytes: bytes - 676_401 - 1_000_000 - 1023 };
+            let scans = world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable");
+            assert_eq!(scans[0].share, Some(share), "{report:?}");
+            let gaps = world.inventory.gaps(world.mirror.name.clone()).await.expect("readable").expect("written");
+            let told: Vec<_> =
+                gaps.directories.iter().map(|gap| (gap.directory.as_str(), gap.whole, gap.missing, gap.stale)).collect();
+            assert_eq!(told, [("4078", true, 3, 0), ("4259", false, 0, 1)]);
+            assert_eq!(gaps.directories[1].examples, ["4259/colors!-16.xo"]);
+        }
+        // A scan of a part says nothing about the whole.
+        let scanner = world.scanner(|_| {});
+        let plan = scanner.plan(path("4259")).await.expect("readable");
+        scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
+        assert_eq!(world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable")[0].share, None);
+        let gaps = world.inventory.gaps(world.mirror.name.clone()).await.expect("readable").expect("written");
+        assert_eq!((gaps.missing, gaps.stale), (3, 1));
+        // The files are put there, and nothing is lacking any more.
+        for (name, size, mtime) in FILES {
+            folder.write(name, usize::try_from(size).expect("small"), mtime);
+        }
+        world.scan().await;
+        let gaps = world.inventory.gaps(world.mirror.name.clone()).await.expect("readable").expect("written");
+        assert_eq!((gaps.missing, gaps.stale, gaps.directories.len()), (0, 0, 0));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Serialize, Serializer};
 
+use super::share::{Gaps, Share};
 pub use crate::model::Protocol;
 use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
 
@@ -159,6 +160,10 @@ pub struct ScanRecord {
     pub complete: bool,
     /// The numbers of all versions that the mirror now is known to hold. `None`: what was known stays.
     pub holdings: Option<RoaringBitmap>,
+    /// How much of the tree that is, where the whole tree was scanned.
+    pub share: Option<Share>,
+    /// What the mirror lacks. `None`: what was known stays.
+    pub gaps: Option<Gaps>,
 }
 
 /// A line in a mirror's history of scans.
@@ -175,6 +180,8 @@ pub struct ScanSummary {
     pub outcome: Result<Counts, String>,
     /// Whether the whole mirror was seen.
     pub complete: bool,
+    /// How much of the tree the mirror held then, where the whole tree was scanned.
+    pub share: Option<Share>,
 }
 
 /// A line in a mirror's history of health.
@@ -216,6 +223,7 @@ mod tests {
             protocol: Protocol::Head,
             outcome,
             complete: false,
+            share: None,
         };
         let good = serde_json::to_value(scan(Ok(Counts { found: 3, ..Counts::default() }))).expect("is JSON");
         assert_eq!((&good["found"], &good["protocol"], good.get("failure")), (&3.into(), &"head".into(), None));

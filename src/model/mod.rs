@@ -9,6 +9,7 @@ pub mod digests;
 pub mod mirror;
 pub mod network;
 pub mod path;
+pub mod people;
 pub mod place;
 pub mod quantity;
 pub mod version;

@@ -44,6 +44,8 @@ pub(super) struct Outcome {
     pub(super) counts: Counts,
     /// What the mirror holds now.
     pub(super) holdings: RoaringBitmap,
+    /// Versions of which it has other copies.
+    pub(super) stale: RoaringBitmap,
     /// What a person should know.
     pub(super) notes: Vec<String>,
     /// Whether everything was seen.
@@ -217,6 +219,7 @@ impl Attempt<'_> {
         Ok(Outcome {
             protocol,
             counts: counts(&session, &findings, &settlement),
+            stale: &findings.mismatched - &settlement.holdings,
             holdings: settlement.holdings,
             notes,
             complete,

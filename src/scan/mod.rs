@@ -9,6 +9,7 @@ mod attempt;
 pub mod changes;
 pub mod client;
 pub mod findings;
+mod gaps;
 mod ground;
 mod head;
 mod http;

@@ -9,6 +9,7 @@ use super::Settings;
 use super::attempt::{Attempt, Outcome, ways};
 use super::changes::Changes;
 use super::client::Clients;
+use super::gaps::survey;
 use super::ground::Ground;
 use super::plan::Plan;
 use super::progress::{Progress, Step};
@@ -107,21 +108,21 @@ impl Scanner {
             took,
             changes: None,
         };
-        let mut holdings = None;
+        let mut found = None;
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
                 report.outcome = Ok(outcome.counts);
                 report.complete = outcome.complete;
                 report.notes = outcome.notes;
-                holdings = Some(outcome.holdings);
+                found = Some((outcome.holdings, outcome.stale));
             }
             Err(Failed { protocol, reason }) => {
                 report.protocol = protocol;
                 report.outcome = Err(reason);
             }
         }
-        if let Err(error) = self.finish(&mut report, mode, plan, &before, holdings).await {
+        if let Err(error) = self.finish(&mut report, mode, plan, &before, found).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         }
         progress.step(&mirror.name, Step::Ended);
@@ -141,15 +142,20 @@ impl Scanner {
         mode: Mode,
         plan: &Plan,
         before: &RoaringBitmap,
-        holdings: Option<RoaringBitmap>,
+        found: Option<(RoaringBitmap, RoaringBitmap)>,
     ) -> Result<(), inventory::Error> {
         if mode == Mode::DryRun {
-            if let Some(after) = &holdings {
+            if let Some((after, _)) = &found {
                 let limit = self.settings.limits.told;
                 report.changes = Some(Changes::between(before, after, plan.scope(), &self.inventory, limit).await?);
             }
             return Ok(());
         }
+        let survey = match &found {
+            Some((after, stale)) => survey(&report.mirror, plan, (after, stale), &self.inventory).await?,
+            None => None,
+        };
+        let (share, gaps) = survey.map_or((None, None), |survey| (Some(survey.share), survey.gaps));
         let record = ScanRecord {
             mirror: report.mirror.clone(),
             began: report.began,
@@ -157,7 +163,9 @@ impl Scanner {
             protocol: report.protocol,
             outcome: report.outcome.clone(),
             complete: report.complete,
-            holdings: holdings.map(|after| carried_over(before, &after, self.holdings(&report.mirror))),
+            holdings: found.map(|(after, _)| carried_over(before, &after, self.holdings(&report.mirror))),
+            share,
+            gaps,
         };
         self.inventory.record_scan(record).await
     }

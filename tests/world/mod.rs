@@ -17,7 +17,7 @@ use redirector::clock::Clock;
 use redirector::decide::Rules;
 use redirector::geo::{self, Locator};
 use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
-use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
+use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
     BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scanning, Scheme, TreePath, VersionNumber,
 };
@@ -53,6 +53,8 @@ pub struct Instance {
     generation: u64,
     holds: Vec<TreePath<'static>>,
     trees: Option<Trees>,
+    /// What keeps the history of mirrors, for the pages on them.
+    pub mirror_pages: Option<Inventory>,
     counts: Arc<Counts>,
     nudge: mpsc::Sender<TreePath<'static>>,
     nudged: mpsc::Receiver<TreePath<'static>>,
@@ -196,6 +198,7 @@ impl Instance {
             holds: Vec::new(),
             trees: None,
             counts: Arc::default(),
+            mirror_pages: None,
             nudge,
             nudged,
         }
@@ -341,6 +344,7 @@ impl Instance {
             application_access: self.settings.application_access,
             index: self.settings.index,
             rules: Rules::new(self.settings.min_age, self.settings.min_size),
+            mirror_pages: self.mirror_pages.clone(),
             snapshot: Arc::new(snapshot),
             locator: Arc::clone(locator),
             counts: Arc::clone(&self.counts),
