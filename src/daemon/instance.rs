@@ -10,16 +10,17 @@ use tokio_util::sync::CancellationToken;
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
+use super::ways::{Ways, watch_fallbacks};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::decide::Rules;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
-use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
+use crate::http::{Counts, Makings, Packages, Problem, Route, Site, Trust, stamp};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::{Mirror, TreePath};
 use crate::probe::Prober;
+use crate::repository::Repositories;
 use crate::scan::{self, Clients, Scanner, Scheduler};
 use crate::tree::{self, Trees};
 
@@ -41,6 +42,12 @@ pub enum Error {
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
     Clients(#[from] scan::client::Error),
+    /// A rule of the configuration.
+    #[error("{0:?} is no pattern of paths")]
+    Rule(String),
+    /// The key for stamps.
+    #[error("redirects can't be stamped")]
+    Stamp(#[from] stamp::Error),
 }
 
 /// What an instance is made of, opened.
@@ -54,6 +61,8 @@ pub struct Parts {
     pub locator: Arc<Locator>,
     /// What it knows.
     pub inventory: Inventory,
+    /// Where files go by rules.
+    pub ways: Ways,
     /// What time it is.
     pub clock: Clock,
 }
@@ -69,7 +78,7 @@ impl Parts {
         addresses.look_up(config).await;
         let inventory = Inventory::open(&config.inventory, placed(config, &locator, &addresses), clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        Ok(Self { config: config.clone(), trees, locator, inventory, clock: clock.clone() })
+        Ok(Self { config: config.clone(), trees, locator, inventory, ways: Ways::open(config)?, clock: clock.clone() })
     }
 
     /// The mirrors, placed.
@@ -112,7 +121,7 @@ pub fn site(parts: &Parts) -> Site {
 }
 
 fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>) -> Makings {
-    let Parts { config, trees, locator, inventory, clock } = parts;
+    let Parts { config, trees, locator, inventory, ways, clock } = parts;
     Makings {
         name: config.name.clone(),
         route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
@@ -120,7 +129,16 @@ fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'sta
         trees: trees.clone(),
         application_access: config.tree.application_access,
         index: config.tree.index,
-        rules: Rules::new(config.tree.min_age, config.tree.min_size),
+        rules: ways.rules.clone(),
+        fallbacks: Arc::clone(&ways.fallbacks),
+        answers: config.answers.clone(),
+        stamp: ways.stamp.clone(),
+        public_url: config.server.public_url.clone(),
+        packages: Packages {
+            // The configuration was checked when it was read.
+            repositories: Arc::new(Repositories::new(&config.repositories).unwrap_or_default()),
+            ledger: Arc::clone(&ways.ledger),
+        },
         snapshot: Arc::clone(inventory.snapshot()),
         locator: Arc::clone(locator),
         counts,
@@ -177,11 +195,12 @@ impl Instance {
     pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let ways = Ways::open(config)?;
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &kept.addresses);
         let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, clock: clock.clone() };
+        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock: clock.clone() };
         Ok(Self::run(parts, clients, kept))
     }
 
@@ -189,6 +208,7 @@ impl Instance {
     /// the inventory stay. When it fails, everything stays as it was.
     pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let mut ways = Ways::open(config)?;
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &self.kept.addresses);
         let clock = self.parts.clock.clone();
@@ -202,9 +222,13 @@ impl Instance {
         if same_database {
             inventory.set_mirrors(mirrors.clone()).await?;
         }
+        if same_database {
+            // Requests under way still write to it: its files have one writer.
+            ways.ledger = Arc::clone(&self.parts.ways.ledger);
+        }
         // From here on nothing fails.
         self.tasks.stop().await;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, clock };
+        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock };
         if parts.mirrors() != mirrors {
             // A task of before had its list of mirrors put back just before it ended.
             set_mirrors(&parts, mirrors).await;
@@ -226,6 +250,7 @@ impl Instance {
         let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
         let (scheduler, wishes) = Scheduler::new(scanner, clock.clone(), Arc::clone(&metrics.scan));
+        let probing = clients.clone();
         let prober = Prober::new(
             inventory.clone(),
             config.probe.clone(),
@@ -253,6 +278,11 @@ impl Instance {
         tasks.spawn("hash", |stop| hasher.run(stop));
         tasks.spawn("scan", |stop| scheduler.run(stop));
         tasks.spawn("probe", |stop| prober.run(stop));
+        let watched_servers = (config.clone(), Arc::clone(&parts.ways.fallbacks), (probing, clock.clone()));
+        tasks.spawn("fallback", |stop| {
+            let (config, fallbacks, asking) = watched_servers;
+            watch_fallbacks(config, fallbacks, asking, stop)
+        });
         tasks.spawn("geoip", |stop| keep_current(parts.clone(), Arc::clone(&kept.replaced), stop));
         tasks.spawn("places", |stop| keep_placed(parts.clone(), kept.clone(), stop));
         Self { parts, site, kept, tasks, watched }

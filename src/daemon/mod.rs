@@ -5,6 +5,7 @@ pub mod instance;
 mod metrics;
 pub mod places;
 mod tasks;
+mod ways;
 
 use std::path::PathBuf;
 use std::sync::Arc;

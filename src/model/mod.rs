@@ -5,6 +5,7 @@
 
 pub mod country;
 pub mod digest;
+pub mod glob;
 pub mod mirror;
 pub mod network;
 pub mod path;
@@ -14,6 +15,7 @@ pub mod version;
 
 pub use country::{Continent, Country};
 pub use digest::Sha256;
+pub use glob::{Glob, PathGlob, WordGlob};
 pub use mirror::{BaseUrl, Health, Mirror, MirrorName, Only, Ranges, Scheme};
 pub use network::ClientNetwork;
 pub use path::{Prefix, RequestPath, TreePath};
