@@ -126,6 +126,8 @@ async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: 
         outcome: Ok(counts),
         complete: true,
         holdings: Some(holdings),
+        share: None,
+        gaps: None,
     };
     Ok(parts.inventory.record_scan(record).await?)
 }

@@ -139,6 +139,7 @@ fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'sta
             repositories: Arc::new(Repositories::new(&config.repositories).unwrap_or_default()),
             ledger: Arc::clone(&ways.ledger),
         },
+        mirror_pages: config.server.mirror_pages.then(|| inventory.clone()),
         snapshot: Arc::clone(inventory.snapshot()),
         locator: Arc::clone(locator),
         counts,

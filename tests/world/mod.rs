@@ -18,9 +18,9 @@ use redirector::config::FallbackSettings;
 use redirector::decide::{self, Keep, Rules};
 use redirector::geo::{self, Locator};
 use redirector::http::{self, Counts, Fallbacks, Makings, Packages, Route, Router, Server, Site, Stamp, Start, Trust};
-use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
+use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
+    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scanning, Scheme, TreePath, VersionNumber,
 };
 use redirector::repository::{self, Ledger, Repositories};
 use redirector::selection::Fallback;
@@ -63,6 +63,8 @@ pub struct Instance {
     fallback_list: Vec<Fallback>,
     fallbacks: Option<Arc<Fallbacks>>,
     trees: Option<Trees>,
+    /// What keeps the history of mirrors, for the pages on them.
+    pub mirror_pages: Option<Inventory>,
     counts: Arc<Counts>,
     nudge: mpsc::Sender<TreePath<'static>>,
     nudged: mpsc::Receiver<TreePath<'static>>,
@@ -213,6 +215,7 @@ impl Instance {
             fallbacks: None,
             trees: None,
             counts: Arc::default(),
+            mirror_pages: None,
             nudge,
             nudged,
         }
@@ -379,6 +382,7 @@ impl Instance {
             stamp: self.stamp.clone(),
             public_url: self.server.public_url.clone(),
             packages: Packages { repositories: Arc::new(repositories), ledger: Arc::clone(&self.ledger) },
+            mirror_pages: self.mirror_pages.clone(),
             snapshot: Arc::new(snapshot),
             locator: Arc::clone(locator),
             counts: Arc::clone(&self.counts),
@@ -406,6 +410,7 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
         https: url("https", Scheme::Https),
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: country.parse().ok(),
         continent: country.parse::<redirector::model::Country>().ok().and_then(redirector::model::Country::continent),
         point: None,
