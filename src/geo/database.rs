@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use super::mapped::Bytes;
 use super::record::{Coordinates, Record};
+use super::table::{Builder, Found, Table};
 use super::{Credit, Error, IpVersions, Role, Source};
 use crate::model::Place;
 
@@ -51,12 +53,11 @@ impl Database {
     }
 
     fn table(&self) -> Option<Table> {
-        let all = IpNetwork::V4(Ipv4Network::new(Ipv4Addr::UNSPECIFIED, 0).ok()?);
         let mut builder = Builder::new();
-        for found in self.reader.within(all, WithinOptions::default()).ok()? {
+        for found in self.reader.within("0.0.0.0/0".parse().ok()?, WithinOptions::default()).ok()? {
             let found = found.ok()?;
-            let IpNetwork::V4(network) = found.network().ok()? else { return None };
-            let network = Ipv4Net::new(network.ip(), network.prefix()).ok()?;
+            let network = found.network().ok()?;
+            let IpNet::V4(network) = IpNet::new(network.ip(), network.prefix()).ok()? else { return None };
             let read = || Some(found.decode::<Record<'_>>().ok()??.place(self.coordinates));
             builder.add(network, found.offset()?, read).then_some(())?;
         }
