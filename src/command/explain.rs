@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use super::{Context, target};
-use crate::daemon::instance::{self, Parts};
+use crate::daemon::instance::Parts;
+use crate::daemon::making;
 use crate::http::explain::{Explanation, Line};
 use crate::http::{Asked, Client, Wishes};
 use crate::model::{Country, Place, Scheme, TreePath};
@@ -65,7 +66,7 @@ async fn explain(
     scheme: Scheme,
     now: Timestamp,
 ) -> Explanation {
-    let site = instance::site(parts);
+    let site = making::site(parts);
     let request = http::Request::new(()).into_parts().0;
     let client = Client { address: from.to_canonical(), scheme };
     let asked = Asked { request: &request, path, is_directory, client, wishes: Wishes::default() };

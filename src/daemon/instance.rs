@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::making::makings;
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
@@ -15,12 +16,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
-use crate::http::{Counts, Makings, Packages, Problem, Route, Site, Trust, stamp};
+use crate::http::{Counts, Problem, Site, stamp};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
-use crate::model::{Mirror, TreePath};
+use crate::model::Mirror;
 use crate::probe::Prober;
-use crate::repository::Repositories;
 use crate::scan::{self, Clients, Scanner, Scheduler};
 use crate::tree::{self, Trees};
 
@@ -112,40 +112,6 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
         tracing::warn!(instance = config.name, "{problem}");
     }
     Ok(Arc::new(locator))
-}
-
-/// The instance as requests see it; nothing looks at the paths that it finds to have changed.
-#[must_use]
-pub fn site(parts: &Parts) -> Site {
-    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0))
-}
-
-fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>) -> Makings {
-    let Parts { config, trees, locator, inventory, ways, clock } = parts;
-    Makings {
-        name: config.name.clone(),
-        route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
-        trust: Trust { proxies: config.server.trusted_proxies.clone(), by: config.server.forwarded_by },
-        trees: trees.clone(),
-        application_access: config.tree.application_access,
-        index: config.tree.index,
-        rules: ways.rules.clone(),
-        fallbacks: Arc::clone(&ways.fallbacks),
-        answers: config.answers.clone(),
-        stamp: ways.stamp.clone(),
-        public_url: config.server.public_url.clone(),
-        packages: Packages {
-            // The configuration was checked when it was read.
-            repositories: Arc::new(Repositories::new(&config.repositories).unwrap_or_default()),
-            ledger: Arc::clone(&ways.ledger),
-        },
-        mirror_pages: config.server.mirror_pages.then(|| inventory.clone()),
-        snapshot: Arc::clone(inventory.snapshot()),
-        locator: Arc::clone(locator),
-        counts,
-        nudge,
-        clock: clock.clone(),
-    }
 }
 
 /// An instance at work.

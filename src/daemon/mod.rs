@@ -2,6 +2,7 @@
 
 mod doors;
 pub mod instance;
+pub mod making;
 mod metrics;
 pub mod places;
 mod tasks;

@@ -1,7 +1,7 @@
 //! HTTP: from a socket to an answer, and what is counted on the way.
 //!
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
-//! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
+//! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
 //! people and programs read), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
 //! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `mirrors_page` (what those who run mirrors read),
@@ -14,6 +14,7 @@ pub mod body;
 pub mod client;
 pub mod conditional;
 pub mod connection;
+mod deciding;
 pub mod explain;
 pub mod fallback;
 pub mod listener;
@@ -33,6 +34,7 @@ pub mod route;
 pub mod router;
 pub mod site;
 pub mod stamp;
+mod standing;
 pub mod threads;
 pub mod wishes;
 

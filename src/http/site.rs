@@ -6,9 +6,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{RANGE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -17,24 +16,23 @@ use super::client::{Client, Trust};
 use super::fallback::Fallbacks;
 use super::listener::Origin;
 use super::lister::Lister;
-use super::look::{Seen, see};
 use super::metrics::{Counts, MirrorCounts, Other};
 use super::mirrors_page::{Pages, Refusal, Wanted};
 use super::missing::Missing;
 use super::page::Room;
 use super::range::{self, Wanted as WantedPart};
-use super::ranker::{Needs, Portion, Ranked, Ranker};
+use super::ranker::{Ranked, Ranker};
 use super::repository::Packages;
 use super::route::Route;
 use super::stamp::Stamp;
 use super::threads::Threads;
-use super::wishes::{self, Trace, Wishes};
+use super::wishes::{self, Wishes};
 use super::{local, response};
 use crate::clock::Clock;
-use crate::decide::{self, Decision, Rules, Standing, Why};
+use crate::decide::{Decision, Rules, Standing, Why};
 use crate::geo::Locator;
-use crate::inventory::{FileEntry, Inventory, MirrorState, Snapshot};
-use crate::model::{Place, TreePath};
+use crate::inventory::{FileEntry, Inventory, Snapshot};
+use crate::model::TreePath;
 use crate::selection::Class;
 use crate::tree::{ApplicationAccess, LookError, Trees};
 
@@ -83,7 +81,7 @@ pub struct Makings {
 #[derive(Debug)]
 pub struct Site {
     pub(super) makings: Makings,
-    ranker: Ranker,
+    pub(super) ranker: Ranker,
     fallback_counts: Vec<Arc<MirrorCounts>>,
     missing: Missing,
     pub(super) threads: Threads,
@@ -225,146 +223,6 @@ impl Site {
             Decision::Gone => self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site."),
             Decision::Unavailable => self.unavailable(asked),
         }
-    }
-
-    /// The request with what its query wishes. One for a directory has nothing to wish: it is a list of links.
-    fn heed<'a>(&self, asked: Asked<'a>, query: &'a str) -> Result<Asked<'a>, &'static str> {
-        if asked.is_directory {
-            return Ok(asked);
-        }
-        let wishes = Wishes::parse(query)?;
-        let address = wishes.address.filter(|_| self.is_trusted(asked.client)).unwrap_or(asked.client.address);
-        Ok(Asked { wishes, client: Client { address, ..asked.client }, ..asked })
-    }
-
-    /// Whether a client may ask as somebody else. It is the client's own address that counts, not its proxy's.
-    fn is_trusted(&self, client: Client) -> bool {
-        self.makings.answers.trusted.iter().any(|network| network.contains(&client.address))
-    }
-
-    /// Whether a client is told the whole decision.
-    fn may_trace(&self, client: Client) -> bool {
-        match self.makings.answers.trace {
-            Trace::Open => true,
-            Trace::Trusted => self.is_trusted(client),
-            Trace::Deny => false,
-        }
-    }
-
-    /// What is answered, and why.
-    #[must_use]
-    pub fn decide(&self, standing: Standing, asked: Asked<'_>, now: Timestamp) -> Decision<Ranked, usize> {
-        let Makings { rules, fallbacks, .. } = &self.makings;
-        let request = decide::Request {
-            path: asked.path,
-            address: asked.client.address,
-            user_agent: asked.request.headers.get(USER_AGENT).map(HeaderValue::as_bytes),
-            media_type: local::media_type,
-        };
-        let rank = |entry: &FileEntry| self.rank(asked, entry);
-        let fall_back = || {
-            let client = asked.client;
-            if fallbacks.list().is_empty() { None } else { fallbacks.choose(client, &self.place(asked), &asked.wishes) }
-        };
-        decide::decide(standing, rules, &request, now.as_second(), (rank, fall_back))
-    }
-
-    /// Where the client is, or wishes to be.
-    pub(super) fn place(&self, asked: Asked<'_>) -> Place {
-        asked.wishes.place(self.makings.locator.locate(asked.client.address))
-    }
-
-    /// How the path stands: by its name, the snapshot and the trees.
-    pub async fn standing(&self, asked: Asked<'_>) -> Standing {
-        match self.standing_by_a_glance(asked) {
-            Some(standing) => standing,
-            None => self.standing_by_a_look(asked).await,
-        }
-    }
-
-    /// What the names alone say: whether nobody is shown this, or it is on hold.
-    fn standing_by_name(&self, asked: Asked<'_>) -> Option<Standing> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        let hidden =
-            if asked.is_directory { trees.hidden.matches_directory(asked.path) } else { trees.hidden.matches(asked.path) };
-        match () {
-            () if hidden => Some(Standing::Hidden),
-            () if snapshot.is_held(asked.path) => Some(Standing::Held),
-            () => None,
-        }
-    }
-
-    /// How the path stands, where that can be told without waiting: by memory and one call to the local file system.
-    fn standing_by_a_glance(&self, asked: Asked<'_>) -> Option<Standing> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        if let Some(standing) = self.standing_by_name(asked) {
-            return Some(standing);
-        }
-        if asked.is_directory {
-            return None;
-        }
-        let entry = snapshot.file(asked.path)?;
-        if trees.public.is_away() {
-            return Some(Standing::Away);
-        }
-        // A remote file system may let us wait; there the index notices changes later.
-        let as_recorded = trees.public.is_remote() || entry.matches(&trees.public.glance(asked.path)?);
-        if !as_recorded {
-            self.nudge(asked.path);
-        }
-        Some(Standing::Public { entry, as_recorded })
-    }
-
-    async fn standing_by_a_look(&self, asked: Asked<'_>) -> Standing {
-        let Makings { trees, snapshot, application_access, .. } = &self.makings;
-        let application = trees.application.clone().filter(|_| *application_access == ApplicationAccess::Open);
-        let (public, path, is_directory) = (trees.public.clone(), asked.path.clone().into_owned(), asked.is_directory);
-        let look = move || see(&public, application.as_ref(), &path, is_directory);
-        let seen = self.threads.run_in_time(look).await.unwrap_or(Seen::Away);
-        let entry = if asked.is_directory { None } else { snapshot.file(asked.path) };
-        let standing = match (seen, entry) {
-            (Seen::Public(seen), Some(entry)) => Standing::Public { entry, as_recorded: entry.matches(&seen) },
-            (Seen::Public(seen), None) => Standing::NotIndexed { seen },
-            // Its name shows only now that it is one of those which hide directories.
-            (Seen::Directory, _) if trees.hidden.matches_directory(asked.path) => Standing::Hidden,
-            (Seen::Directory, _) => Standing::Directory,
-            (Seen::NotPublic, _) => Standing::NotPublic,
-            (Seen::Nothing, _) => Standing::Absent,
-            (Seen::Away, _) => Standing::Away,
-        };
-        let is_as_known = match standing {
-            Standing::Public { as_recorded, .. } => as_recorded,
-            Standing::Away => true,
-            Standing::NotIndexed { .. } => false,
-            _ => entry.is_none(),
-        };
-        if !is_as_known {
-            self.nudge(asked.path);
-        }
-        standing
-    }
-
-    /// Asks the index to look at a path. When it has its hands full, it finds out later by itself.
-    fn nudge(&self, path: &TreePath<'_>) {
-        self.makings.nudge.try_send(path.clone().into_owned()).ok();
-    }
-
-    fn rank(&self, asked: Asked<'_>, entry: &FileEntry) -> Option<Ranked> {
-        let is_part = asked.request.method == Method::GET && asked.request.headers.contains_key(RANGE);
-        let portion = if is_part { Portion::Part } else { Portion::Whole };
-        let needs = Needs { holds: |state: &MirrorState| state.holds(entry.version), size: entry.size, portion };
-        self.rank_by(asked, &needs, response::MAX_LINES)
-    }
-
-    /// The best mirrors for a client out of those that can do what is needed.
-    pub(super) fn rank_by(
-        &self,
-        asked: Asked<'_>,
-        needs: &Needs<impl Fn(&MirrorState) -> bool>,
-        wanted: usize,
-    ) -> Option<Ranked> {
-        let Makings { snapshot, counts, .. } = &self.makings;
-        self.ranker.rank((snapshot, counts), (asked.client, &self.place(asked)), needs, &asked.wishes, wanted)
     }
 
     fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry, now: Timestamp) -> Response<Body> {

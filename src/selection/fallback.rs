@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{BaseUrl, ClientNetwork, Continent, Country, Mirror, MirrorName, Place, Scheme};
+use crate::model::{BaseUrl, ClientNetwork, Continent, Country, Mirror, MirrorName, Place, Scanning, Scheme};
 
 use super::draw::{Lot, fnv1a, mix};
 
@@ -51,6 +51,7 @@ impl Fallback {
             exclude_countries: Vec::new(),
             max_file_size: None,
             enabled: true,
+            scanning: Scanning::default(),
             operator: None,
         }
     }
