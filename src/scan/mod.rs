@@ -1,8 +1,9 @@
 //! Scanning: asking one mirror what it has.
 //!
-//! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] opens a conversation (`session`), finds out whether the mirror's
-//! word can be relied on and how it can be listed (`opening`), lets a lister fill [`findings::Findings`] (`http` by directory listings,
-//! `head` file by file), settles what is taken away (`settle`), records it, and reports. [`schedule`] does so again and again.
+//! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] (`round`) reads its stamp, if it has one, and tries its ways in order
+//! (`attempt`): `rsync`, `ftp`, `http` by directory listings, `head` file by file. A lister fills [`findings::Findings`]; over HTTP,
+//! `opening` finds out whether the mirror's word can be relied on, and `verify` holds the other protocols' word against the web server's.
+//! `settle` decides what is taken away; the result is recorded and reported. [`schedule`] does so again and again.
 
 pub mod answer;
 mod attempt;
