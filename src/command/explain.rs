@@ -165,6 +165,9 @@ async fn explain(
     })
 }
 
+/// Why a mirror that holds a version may be of no use to a client over TLS.
+const UNSEEN: &str = "its https URL was not seen to have the same files (the next scan looks again)";
+
 /// Every mirror: those that can serve in their order, then those that were left out.
 fn lines(mirrors: &MirrorSet, client: &Client, entry: Option<&FileEntry>) -> Vec<Line> {
     let list: Vec<_> = mirrors.members.iter().map(|state| state.mirror.clone()).collect();
@@ -187,7 +190,9 @@ fn lines(mirrors: &MirrorSet, client: &Client, entry: Option<&FileEntry>) -> Vec
             let state = &mirrors.members[index];
             let holds = entry.is_some_and(|entry| state.holds(entry.version));
             let refusal = selection::refusal(&state.mirror, state.health, &request).map(|refusal| refusal.to_string());
-            let left_out = refusal.or_else(|| (!holds).then(|| "is not known to hold this version".to_owned()));
+            let left_out = refusal
+                .or_else(|| (!holds).then(|| "is not known to hold this version".to_owned()))
+                .or_else(|| state.base(client.scheme).is_none().then(|| UNSEEN.to_owned()));
             let nearness = selector.nearness(&client.place, client.address, index);
             if left_out.is_none() {
                 next_rank += 1;
@@ -222,7 +227,7 @@ fn answer(
     match decision {
         Decision::Redirect { ranking: name, .. } => {
             let member = mirrors.members.iter().find(|state| state.mirror.name.as_str() == name);
-            let location = member.and_then(|state| state.mirror.base(scheme)).map(|base| base.url(path));
+            let location = member.and_then(|state| state.base(scheme)).map(|base| base.url(path));
             let class = lines.iter().find(|line| line.rank == Some(1)).map_or("world", |line| line.class);
             Answer { status: 302, why: class.to_owned(), location, text: format!("a redirect to {name}") }
         }

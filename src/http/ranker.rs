@@ -86,6 +86,7 @@ impl Ranker {
         let usable = |index: usize| {
             mirrors.members.get(index).is_some_and(|state| {
                 state.holds(entry.version)
+                    && state.base(client.scheme).is_some()
                     && (portion == Portion::Whole || state.ranges.are_usable())
                     && selection::refusal_of_request(&state.mirror, state.health, client.scheme, entry.size).is_none()
             })

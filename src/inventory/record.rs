@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Serialize, Serializer};
 
-use crate::model::{Fingerprint, Health, MirrorName, TreePath};
+use crate::model::{Fingerprint, Health, MirrorName, Scheme, TreePath};
 
 /// A file of the public tree, as it was just seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -151,6 +151,8 @@ pub struct ScanRecord {
     pub complete: bool,
     /// The numbers of all versions that the mirror now is known to hold. `None`: what was known stays.
     pub holdings: Option<RoaringBitmap>,
+    /// The one of the mirror's two base URLs that was not seen to have them, if there is one.
+    pub unseen: Option<Scheme>,
 }
 
 /// A line in a mirror's history of scans.

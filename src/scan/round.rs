@@ -14,11 +14,12 @@ use super::plan::Plan;
 use super::progress::{Progress, Step};
 use super::session::Session;
 use super::settle::{Settlement, settle};
+use super::twin::{Likeness, compare};
 use super::{Settings, head, http};
 use crate::cause::chain;
 use crate::clock::{self, Clock};
 use crate::inventory::{self, Counts, Inventory, Protocol, ScanRecord};
-use crate::model::{BaseUrl, Mirror, MirrorName, TreePath};
+use crate::model::{BaseUrl, Mirror, MirrorName, Scheme, TreePath};
 
 /// Scans mirrors, one at a time per call; cheap to clone.
 #[derive(Clone)]
@@ -64,6 +65,7 @@ struct Outcome {
     protocol: Protocol,
     counts: Counts,
     holdings: RoaringBitmap,
+    unseen: Option<Scheme>,
     notes: Vec<String>,
     complete: bool,
 }
@@ -112,7 +114,7 @@ impl Scanner {
             took,
             changes: None,
         };
-        let mut holdings = None;
+        let (mut holdings, mut unseen) = (None, None);
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
@@ -120,10 +122,11 @@ impl Scanner {
                 report.complete = outcome.complete;
                 report.notes = outcome.notes;
                 holdings = Some(outcome.holdings);
+                unseen = outcome.unseen;
             }
             Err(reason) => report.outcome = Err(reason),
         }
-        if let Err(error) = self.finish(&mut report, mode, plan, &before, holdings).await {
+        if let Err(error) = self.finish(&mut report, mode, plan, &before, (holdings, unseen)).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         }
         progress.step(&mirror.name, Step::Ended);
@@ -143,7 +146,7 @@ impl Scanner {
         mode: Mode,
         plan: &Plan,
         before: &RoaringBitmap,
-        holdings: Option<RoaringBitmap>,
+        (holdings, unseen): (Option<RoaringBitmap>, Option<Scheme>),
     ) -> Result<(), inventory::Error> {
         if mode == Mode::DryRun {
             if let Some(after) = &holdings {
@@ -160,6 +163,7 @@ impl Scanner {
             outcome: report.outcome.clone(),
             complete: report.complete,
             holdings: holdings.map(|after| carried_over(before, &after, self.holdings(&report.mirror))),
+            unseen,
         };
         self.inventory.record_scan(record).await
     }
@@ -215,13 +219,46 @@ impl Scanner {
         let settlement = settle(ground, &session, &self.inventory, &findings).await.map_err(refused)?;
         notes.extend(settlement.objection.clone());
         let complete = findings.troubles.is_empty() && settlement.objection.is_none();
+        let (unseen, note) = self.compare_twin(mirror, base, ground, &settlement.holdings).await.map_err(refused)?;
+        notes.extend(note);
         Ok(Outcome {
             protocol,
             counts: counts(&session, &findings, &settlement),
             holdings: settlement.holdings,
+            unseen,
             notes,
             complete,
         })
+    }
+
+    /// Whether the mirror's other base URL has to be left out, and why: it has not what was found at `base`, or was never seen
+    /// to have it. One that can't be asked now keeps what was known of it.
+    async fn compare_twin(
+        &self,
+        mirror: &Mirror,
+        base: &BaseUrl,
+        ground: &Ground<'_>,
+        holdings: &RoaringBitmap,
+    ) -> Result<(Option<Scheme>, Option<String>), inventory::Error> {
+        let Some(twin) = [&mirror.http, &mirror.https].into_iter().flatten().find(|other| *other != base) else {
+            return Ok((None, None));
+        };
+        let Settings { limits, connections, .. } = &self.settings;
+        let session = Session::new(&self.clients, mirror, twin, *connections, limits, &self.clock);
+        let reason = match compare(ground, &session, &self.inventory, holdings).await? {
+            Likeness::Same => return Ok((None, None)),
+            Likeness::Unclear(_) if self.was_seen_at(&mirror.name, twin.scheme()) => return Ok((None, None)),
+            Likeness::Different(reason) | Likeness::Unclear(reason) => reason,
+        };
+        let note = format!("clients are not sent to {twin} before it is seen to have the same files: {reason}");
+        Ok((Some(twin.scheme()), Some(note)))
+    }
+
+    /// Whether what the mirror is known to hold was seen at its base URL of this scheme.
+    fn was_seen_at(&self, mirror: &MirrorName, scheme: Scheme) -> bool {
+        let mirrors = self.inventory.snapshot().mirrors();
+        let state = mirrors.members.iter().find(|state| state.mirror.name == *mirror);
+        state.is_some_and(|state| state.unseen != Some(scheme) && !state.holdings.is_empty())
     }
 
     /// Asks for the files below directories that are not listed.

@@ -148,7 +148,7 @@ impl Suspects {
 
 /// A sample drawn by lot, the lots being hashes of the paths: the same for the same files, and nothing that a mirror could foresee
 /// by the order of its listing.
-struct Lots {
+pub(super) struct Lots {
     wanted: usize,
     heap: BinaryHeap<Lot>,
 }
@@ -180,12 +180,12 @@ impl Ord for Lot {
 }
 
 impl Lots {
-    const fn new(wanted: usize) -> Self {
+    pub(super) const fn new(wanted: usize) -> Self {
         Self { wanted, heap: BinaryHeap::new() }
     }
 
     /// Keeps the lowest lots.
-    fn put(&mut self, path: TreePath<'static>, sought: Sought) {
+    pub(super) fn put(&mut self, path: TreePath<'static>, sought: Sought) {
         let mut hasher = siphasher::sip::SipHasher13::new();
         path.as_bytes().hash(&mut hasher);
         sought.version.hash(&mut hasher);
@@ -195,7 +195,12 @@ impl Lots {
         }
     }
 
-    fn drawn(&self) -> Vec<(TreePath<'static>, Sought)> {
+    /// Whether as many as wanted were put in.
+    pub(super) fn is_full(&self) -> bool {
+        self.heap.len() >= self.wanted
+    }
+
+    pub(super) fn drawn(&self) -> Vec<(TreePath<'static>, Sought)> {
         self.heap.iter().map(|lot| (lot.path.clone(), lot.sought)).collect()
     }
 }
