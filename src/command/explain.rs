@@ -15,6 +15,7 @@ use crate::http::client as http_client;
 use crate::inventory::{FileEntry, MirrorSet};
 use crate::model::{ByteSize, ClientNetwork, Country, Place, Scheme, TreePath};
 use crate::selection::{self, Drawn, Request, Selector};
+use crate::tree::ApplicationAccess;
 
 /// What `explain --help` says beyond its options.
 pub(super) const HELP: &str = "\
@@ -247,6 +248,10 @@ fn answer(
 fn sentence(why: decide::Why, lines: &[Line], parts: &Parts) -> String {
     match why {
         decide::Why::Young => format!("its version became public less than {} ago (tree.min-age)", parts.config.tree.min_age),
+        decide::Why::NotPublic if parts.config.tree.application_access == ApplicationAccess::Signed => {
+            "only the application tree has it, and clients need a signed link, else they get 403 (`redirector files sign`)"
+                .to_owned()
+        }
         decide::Why::NotPublic => "only the application tree has it".to_owned(),
         decide::Why::NoMirror if lines.is_empty() => "there are no mirrors".to_owned(),
         decide::Why::NoMirror => "no mirror that this client may use is known to hold this version".to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::MirrorSettings;
 use super::section::Reading;
 use crate::model::{Point, Span};
-use crate::tree::{self, Hidden};
+use crate::tree::{self, ApplicationAccess, Hidden};
 use crate::{http, inventory, probe, scan};
 
 /// Mirrors are told apart by 16-bit numbers in memory; no site has a tenth of this.
@@ -93,6 +93,11 @@ pub(super) fn tree(reading: &mut Reading<'_>, settings: &tree::Settings) {
     for (key, folder) in folders {
         tree.require(key, folder.is_none_or(|folder| !folder.as_os_str().is_empty()), || "an empty path".to_owned());
     }
+    let signed = settings.application_access == ApplicationAccess::Signed;
+    let has_key = tree.has("application-key-file");
+    tree.require("application-access", !signed || has_key, || {
+        "\"signed\" needs `application-key-file`, the key that links are signed with".to_owned()
+    });
     for pattern in &settings.hidden {
         if let Err((pattern, why)) = Hidden::parse([pattern.as_str()]) {
             tree.require("hidden", false, || format!("{pattern:?} hides nothing: {why}"));

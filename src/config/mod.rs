@@ -131,6 +131,7 @@ impl Config {
         let rebase = |path: &mut PathBuf| *path = folder.join(&*path);
         rebase(&mut self.tree.public);
         self.tree.application.iter_mut().for_each(rebase);
+        self.tree.application_key_file.iter_mut().for_each(rebase);
         self.tree.link_roots.iter_mut().for_each(rebase);
         rebase(&mut self.inventory.database);
         [&mut self.geoip.location, &mut self.geoip.location_ipv6, &mut self.geoip.asn].into_iter().flatten().for_each(rebase);

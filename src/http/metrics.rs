@@ -45,6 +45,8 @@ pub enum Other {
     Slash,
     /// 400.
     BadRequest,
+    /// 403.
+    Forbidden,
     /// 404.
     NotFound,
     /// 405.
@@ -56,8 +58,16 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 7] =
-        [Self::Index, Self::Slash, Self::BadRequest, Self::NotFound, Self::NotAllowed, Self::Gone, Self::Unavailable];
+    const ALL: [Self; 8] = [
+        Self::Index,
+        Self::Slash,
+        Self::BadRequest,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::NotAllowed,
+        Self::Gone,
+        Self::Unavailable,
+    ];
 
     /// The word for it in metrics and logs.
     #[must_use]
@@ -66,6 +76,7 @@ impl Other {
             Self::Index => "index",
             Self::Slash => "slash",
             Self::BadRequest => "bad-request",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::NotAllowed => "not-allowed",
             Self::Gone => "gone",

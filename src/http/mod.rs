@@ -3,7 +3,7 @@
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `missing` (what nobody has), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `missing` (what nobody has), `signature` (links to files that are not public), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -24,6 +24,7 @@ pub mod ranker;
 pub mod response;
 pub mod route;
 pub mod router;
+pub mod signature;
 pub mod site;
 pub mod threads;
 

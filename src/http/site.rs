@@ -22,6 +22,7 @@ use super::page::{Index, Room, Row};
 use super::range::{self, Wanted};
 use super::ranker::{Portion, Ranked, Ranker};
 use super::route::Route;
+use super::signature::{Access, Verdict};
 use super::threads::Threads;
 use super::{local, response};
 use crate::clock::Clock;
@@ -29,7 +30,7 @@ use crate::decide::{self, Decision, Rules, Standing, Why};
 use crate::geo::{Credit, Locator};
 use crate::inventory::{FileEntry, Snapshot};
 use crate::model::{Prefix, TreePath};
-use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
+use crate::tree::{Item, Kind, LookError, Trees};
 
 /// What a [`Site`] is made of.
 #[derive(Debug, Clone)]
@@ -43,7 +44,7 @@ pub struct Makings {
     /// The trees.
     pub trees: Trees,
     /// Who gets files that only the application tree has.
-    pub application_access: ApplicationAccess,
+    pub application_access: Access,
     /// Whether directories are listed.
     pub index: bool,
     /// When mirrors may be used.
@@ -170,6 +171,9 @@ impl Site {
         }
         match decision {
             Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry),
+            Decision::Local(Why::NotPublic) if let Some(detail) = self.objection(asked, now) => {
+                self.error(asked, Other::Forbidden, detail)
+            }
             Decision::Local(why) => self.serve(asked, why, now).await,
             Decision::Index => self.list(asked).await,
             Decision::NotFound => self.not_found(asked),
@@ -221,7 +225,7 @@ impl Site {
 
     async fn standing_by_a_look(&self, asked: Asked<'_>) -> Standing {
         let Makings { trees, snapshot, application_access, .. } = &self.makings;
-        let application = trees.application.clone().filter(|_| *application_access == ApplicationAccess::Open);
+        let application = trees.application.clone().filter(|_| !matches!(application_access, Access::Deny));
         let (public, path, is_directory) = (trees.public.clone(), asked.path.clone().into_owned(), asked.is_directory);
         let look = move || see(&public, application.as_ref(), &path, is_directory);
         let seen = self.threads.run_in_time(look).await.unwrap_or(Seen::Away);
@@ -284,6 +288,17 @@ impl Site {
         }
     }
 
+    /// Why a client may not have a file that only the application tree has.
+    fn objection(&self, asked: Asked<'_>, now: Timestamp) -> Option<&'static str> {
+        let Access::Signed(key) = &self.makings.application_access else { return None };
+        let query = asked.request.uri.query().unwrap_or("");
+        match key.judge(self.route().prefix(), asked.path, query, now) {
+            Verdict::Good => None,
+            Verdict::Expired => Some("This link has expired. Please get a new one where you found it."),
+            Verdict::Unsigned => Some("This file is not public. It can be had by a signed link only."),
+        }
+    }
+
     async fn list(&self, asked: Asked<'_>) -> Response<Body> {
         if !self.makings.index {
             return self.not_found(asked);
@@ -325,6 +340,7 @@ impl Site {
     fn error(&self, asked: Asked<'_>, other: Other, detail: &str) -> Response<Body> {
         self.makings.counts.other(other);
         let status = match other {
+            Other::Forbidden => StatusCode::FORBIDDEN,
             Other::Gone => StatusCode::GONE,
             Other::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::NOT_FOUND,

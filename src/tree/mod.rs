@@ -116,6 +116,8 @@ pub struct Settings {
     /// Who gets files that only the application tree has.
     #[serde(default)]
     pub application_access: ApplicationAccess,
+    /// The file with the key that links to them are signed with.
+    pub application_key_file: Option<PathBuf>,
     /// Whether directories are listed.
     #[serde(default = "default_true")]
     pub index: bool,
@@ -144,6 +146,7 @@ impl Settings {
             link_roots: Vec::new(),
             hidden: default_hidden(),
             application_access: ApplicationAccess::default(),
+            application_key_file: None,
             index: default_true(),
             walk_interval: default_walk_interval(),
             settle: default_settle(),
@@ -170,6 +173,8 @@ pub enum ApplicationAccess {
     /// Everyone.
     #[default]
     Open,
+    /// Who comes by a signed link.
+    Signed,
     /// Nobody.
     Deny,
 }

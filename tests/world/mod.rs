@@ -16,12 +16,13 @@ use jiff::Timestamp;
 use redirector::clock::Clock;
 use redirector::decide::Rules;
 use redirector::geo::{self, Locator};
+use redirector::http::signature::{Access, Key};
 use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
 use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
     BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
 };
-use redirector::tree::{self, Trees};
+use redirector::tree::{self, ApplicationAccess, Trees};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -338,7 +339,11 @@ impl Instance {
             route: Route::new(&self.server.hosts, self.settings.prefix.clone()),
             trust: Trust { proxies: self.server.trusted_proxies.clone(), by: self.server.forwarded_by },
             trees,
-            application_access: self.settings.application_access,
+            application_access: match self.settings.application_access {
+                ApplicationAccess::Open => Access::Open,
+                ApplicationAccess::Deny => Access::Deny,
+                ApplicationAccess::Signed => Access::Signed(Key::new(b"0123456789abcdef")),
+            },
             index: self.settings.index,
             rules: Rules::new(self.settings.min_age, self.settings.min_size),
             snapshot: Arc::new(snapshot),
