@@ -64,9 +64,9 @@ mirrors.toml:7:1: unknown key `hosts` in [tree]
  7 | hosts = []
    | ^^^^^ it is `hosts` of [server], move it there
 
-mirrors.toml:8:10: tree.hidden: \"a/b\" hides nothing: it has a slash that is not at its end; a pattern is one name, which is hidden at any depth
+mirrors.toml:8:17: tree.hidden: \"a/b\" hides nothing: it has a slash that is not at its end; a pattern is one name, which is hidden at any depth
  8 | hidden = [\".*\", \"a/b\"]
-   |          ^^^^^^^^^^^^^
+   |                 ^^^^^
 
 mirrors.toml:10:11: probe.timeout: integer `5` where a duration in quotes, like \"30m\", should be
  10 | timeout = 5

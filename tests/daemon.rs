@@ -333,13 +333,15 @@ fn a_scan_and_a_hold_beside_it_take_effect_soon() {
     until("the scan is seen", || site.get("/old.xo").status == 302);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 
-    for (order, status) in [("hold", 410), ("release", 302)] {
+    // Within a second. A busy machine may add to that, but not to each of several orders.
+    let mut times = Vec::new();
+    for (order, status) in [("hold", 410), ("release", 302)].repeat(3) {
         site.run_well(&["files", order, "/old.xo", "--because", "a test"]);
         let began = redirector::clock::instant();
         until(order, || site.get("/old.xo").status == status);
-        // A second, and what a busy machine adds.
-        assert!(began.elapsed() < Duration::from_secs(5), "{order}: {:?}", began.elapsed());
+        times.push(began.elapsed());
     }
+    assert!(times.iter().filter(|time| **time <= Duration::from_secs(1)).count() >= 2, "{times:?}");
     running.assert_well();
 }
 

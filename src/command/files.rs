@@ -68,6 +68,9 @@ pub(crate) enum Command {
 /// How far ahead a link may be good: what is longer is a slip, or should be public.
 const LONGEST_LINK: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// How many files of a directory are named to who asks for it as a file.
+const NEAR: usize = 3;
+
 /// How much of the past `files holds --history` shows.
 const HISTORY: usize = 200;
 
@@ -146,12 +149,13 @@ async fn show(context: &Context, text: &str, json: bool) -> anyhow::Result<()> {
     let inventory = context.open_inventory(target.config).await?;
     let record = inventory.file(target.path.clone()).await?;
     let Some(record) = record else {
-        let near = inventory.files(target.path.clone(), None, 1).await?;
+        let near = inventory.files(target.path.clone(), None, NEAR).await?;
         inventory.close().await?;
         let hint = if near.is_empty() {
-            "; is it in the public tree? (`redirector explain` says what a client would get)"
+            "; is it in the public tree? (`redirector explain` says what a client would get)".to_owned()
         } else {
-            "; it is a directory"
+            let names: Vec<String> = near.iter().map(|record| record.path.to_string()).collect();
+            format!("; it is a directory, with files like {}", names.join(", "))
         };
         anyhow::bail!("the inventory has no file {:?}{hint}", target.path);
     };

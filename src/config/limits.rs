@@ -36,6 +36,21 @@ impl Values<'_, '_> {
         }
     }
 
+    /// As [`Self::require`], of one entry of a list.
+    fn require_entry(&mut self, key: &str, index: usize, good: bool, text: impl FnOnce() -> String) {
+        if !good {
+            let list = format!("{}.{key}", self.label);
+            let span = self.reading.source.span(&format!("{list}[{index}]")).unwrap_or(0..0);
+            self.reading.problem(span, format!("{list}: {}", text()), None);
+        }
+    }
+
+    /// Whether something was told of a key already.
+    fn was_told(&self, key: &str) -> bool {
+        let start = format!("{}.{key}:", self.label);
+        self.reading.problems.iter().any(|problem| problem.text.starts_with(&start))
+    }
+
     /// Whether the file says something about a key, good or bad: what is bad has been told.
     fn has(&self, key: &str) -> bool {
         self.reading.source.has(&format!("{}.{key}", self.label))
@@ -62,7 +77,8 @@ fn values<'a, 'r>(reading: &'a mut Reading<'r>, label: &str) -> Values<'a, 'r> {
 pub(super) fn server(reading: &mut Reading<'_>, settings: &http::Settings) {
     let mut server = values(reading, "server");
     let listens = settings.listen.len() + settings.listen_proxy_protocol.len();
-    server.require("listen", listens > 0, || "nothing is listened to".to_owned());
+    let was_told = server.was_told("listen") || server.was_told("listen-proxy-protocol");
+    server.require("listen", listens > 0 || was_told, || "nothing is listened to".to_owned());
     server.count("max-connections", settings.max_connections, 10_000_000);
     server.timeout("header-timeout", settings.header_timeout);
     server.timeout("idle-timeout", settings.idle_timeout);
@@ -78,8 +94,10 @@ pub(super) fn server(reading: &mut Reading<'_>, settings: &http::Settings) {
             format!("{url:?} is not scheme, host and perhaps port alone, like \"https://download.example.org\"")
         });
     }
-    for host in &settings.hosts {
-        server.require("hosts", is_host(host), || format!("{host:?} is no host name; write it without scheme and port"));
+    for (index, host) in settings.hosts.iter().enumerate() {
+        server.require_entry("hosts", index, is_host(host), || {
+            format!("{host:?} is no host name; write it without scheme and port")
+        });
     }
 }
 
@@ -98,9 +116,9 @@ pub(super) fn tree(reading: &mut Reading<'_>, settings: &tree::Settings) {
     tree.require("application-access", !signed || has_key, || {
         "\"signed\" needs `application-key-file`, the key that links are signed with".to_owned()
     });
-    for pattern in &settings.hidden {
+    for (index, pattern) in settings.hidden.iter().enumerate() {
         if let Err((pattern, why)) = Hidden::parse([pattern.as_str()]) {
-            tree.require("hidden", false, || format!("{pattern:?} hides nothing: {why}"));
+            tree.require_entry("hidden", index, false, || format!("{pattern:?} hides nothing: {why}"));
         }
     }
 }
