@@ -5,6 +5,7 @@ mod condition;
 pub mod error;
 mod owner;
 pub mod record;
+pub mod share;
 pub mod snapshot;
 pub mod sqlite;
 pub mod store;
@@ -28,6 +29,7 @@ use store::{MAX_PAGE, Page, Store, Which};
 
 pub use error::Error;
 pub use record::{Counts, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, ScanRecord, ScanSummary, Seen};
+pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
 
 /// `[inventory]`.
@@ -268,6 +270,14 @@ impl Inventory {
     /// When the store fails.
     pub async fn scans(&self, mirror: MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
         self.ask(move |owner| owner.store.scans(&mirror, limit)).await
+    }
+
+    /// What a mirror lacks, as far as a scan of the whole tree has written it down.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn gaps(&self, mirror: MirrorName) -> Result<Option<Gaps>, Error> {
+        self.ask(move |owner| owner.store.gaps(&mirror)).await
     }
 
     /// Keeps a mirror's health, and a line in its history if it changed.

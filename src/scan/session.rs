@@ -83,6 +83,12 @@ impl Session {
         }
     }
 
+    /// Where it goes.
+    #[must_use]
+    pub const fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
     /// The limits of this conversation.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
@@ -99,6 +105,11 @@ impl Session {
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes that came another way.
+    pub(super) fn note_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Whether the mirror's clock is so far off that its times are no evidence.

@@ -4,10 +4,10 @@
 //! asked for there, is there as well (promise 1): a certificate may be another host's, a plain site may be an old one.
 
 use super::ground::{Ground, Questions};
+use super::lots::Lots;
 use super::opening::{check_refusal, is_disproof};
 use super::plan::Pages;
 use super::session::Session;
-use super::settle::Lots;
 use crate::inventory::{self, Inventory};
 use roaring::RoaringBitmap;
 
@@ -62,14 +62,14 @@ async fn draw(
     inventory: &Inventory,
     holdings: &RoaringBitmap,
 ) -> Result<Lots, inventory::Error> {
-    let mut sample = Lots::new(wanted);
+    let mut sample = Lots::new(wanted, 0);
     let mut pages = Pages::new(ground.plan.scope().clone());
     while !sample.is_full()
         && let Some(page) = pages.next(inventory).await?
     {
         for record in page {
             if let Some(sought) = ground.sought(&record.path).filter(|sought| holdings.contains(sought.version.0)) {
-                sample.put(record.path, sought);
+                sample.put(&record.path, sought);
             }
         }
     }
