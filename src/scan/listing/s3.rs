@@ -156,12 +156,13 @@ impl<'a> Page<'a> {
 
     /// Where a page goes on that says that it does. ListObjects tells it with a delimiter only: else it is after the last key.
     fn next(&self, last: Option<&Object>) -> Next {
-        match (&self.token, &self.marker, last) {
-            (Some(token), ..) => Next::Token(String::from_utf8_lossy(token).into_owned()),
-            (None, Some(marker), _) => Next::After(self.decode(marker).into_owned()),
-            (None, None, Some(last)) => Next::After(last.key.clone()),
-            (None, None, None) => Next::Lost,
+        let told = |text: &Option<Cow<'a, [u8]>>| text.clone().filter(|text| !text.is_empty());
+        if let Some(token) = told(&self.token) {
+            return Next::Token(String::from_utf8_lossy(&token).into_owned());
         }
+        let marker = told(&self.marker).map(|marker| self.decode(&marker).into_owned());
+        let key = marker.or_else(|| last.map(|last| last.key.clone())).filter(|key| !key.is_empty());
+        key.map_or(Next::Lost, Next::After)
     }
 
     fn decode<'b>(&self, key: &'b [u8]) -> Cow<'b, [u8]> {
