@@ -12,7 +12,7 @@ use super::session::Session;
 use super::settle::{Settlement, settle};
 use super::twin::{Likeness, compare};
 use super::verify::verify;
-use super::{Settings, head, http, rsync};
+use super::{Settings, bucket, head, http, rsync};
 use crate::cause::chain;
 use crate::inventory::{self, Counts, Protocol};
 use crate::model::{BaseUrl, Mirror, Scheme, TreePath};
@@ -193,6 +193,11 @@ impl Attempt<'_> {
                 self.ask_unlisted(&session, &mut findings).await;
                 let notes = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes })
+            }
+            Opening::Bucket(door) => {
+                let mut findings = Findings::default();
+                bucket::list(self.ground, &session, &door, self.deadline, &mut findings).await;
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes: Vec::new() })
             }
             Opening::Heads(why) if unlisted == Unlisted::Heads => {
                 self.by_heads(session, vec![format!("file by file: {why}")]).await

@@ -7,6 +7,7 @@
 
 pub mod answer;
 mod attempt;
+mod bucket;
 pub mod changes;
 pub mod client;
 pub mod findings;

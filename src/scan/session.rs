@@ -95,6 +95,12 @@ impl Session {
         &self.limits
     }
 
+    /// The mirror's URL that is talked to.
+    #[must_use]
+    pub(super) const fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
     /// How many questions are under way at once, at most.
     #[must_use]
     pub const fn connections(&self) -> usize {
@@ -130,6 +136,14 @@ impl Session {
     pub async fn page(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Page, Failure> {
         let mut url = parse(&self.directory_url(directory))?;
         url.set_query(query);
+        self.page_at(url).await
+    }
+
+    /// Gets any page of the mirror's server.
+    ///
+    /// # Errors
+    /// When no whole page came.
+    pub(super) async fn page_at(&self, url: Url) -> Result<Page, Failure> {
         self.persist(|| async {
             let (response, url) = self.ask(Question::Page, url.clone()).await?;
             let content_type = text(&response, &CONTENT_TYPE);
