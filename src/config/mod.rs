@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::{Mirror, Place};
-use crate::{decide, geo, http, inventory, probe, repository, scan, tree};
+use crate::{decide, geo, hash, http, inventory, probe, repository, scan, tree};
 
 pub use fallback::FallbackSettings;
 pub use mirror::MirrorSettings;
@@ -39,6 +39,8 @@ pub struct Config {
     pub tree: tree::Settings,
     /// `[inventory]`.
     pub inventory: inventory::Settings,
+    /// `[hash]`.
+    pub hash: hash::Settings,
     /// `[geoip]`.
     pub geoip: geo::Settings,
     /// `[scan]`.

@@ -10,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::section::{Reading, Section, bracketed, fields};
 use super::source::{Problem, Problems, Source};
 use super::{Config, FallbackSettings, MirrorSettings, limits, names, rules};
-use crate::{decide, geo, http, inventory, probe, repository, scan, tree};
+use crate::{decide, geo, hash, http, inventory, probe, repository, scan, tree};
 
 /// Sections with their keys.
 type Keys = Vec<(&'static str, &'static [&'static str])>;
@@ -24,6 +24,7 @@ pub fn keys() -> Keys {
         ("keep", fields::<decide::Settings>()),
         ("answers", fields::<http::AnswerSettings>()),
         ("inventory", fields::<inventory::Settings>()),
+        ("hash", fields::<hash::Settings>()),
         ("geoip", fields::<geo::Settings>()),
         ("scan", fields::<scan::Settings>()),
         ("probe", fields::<probe::Settings>()),
@@ -75,6 +76,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     let server = section(reading, &mut root, "server", &all);
     let tree = if root.contains_key("tree") { section(reading, &mut root, "tree", &all) } else { None };
     let inventory = section(reading, &mut root, "inventory", &all);
+    let hash = section(reading, &mut root, "hash", &all);
     let geoip = section(reading, &mut root, "geoip", &all);
     let scan = section(reading, &mut root, "scan", &all);
     let probe = section(reading, &mut root, "probe", &all);
@@ -86,6 +88,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     server.iter().for_each(|settings| limits::server(reading, settings));
     tree.iter().for_each(|settings| limits::tree(reading, settings));
     inventory.iter().for_each(|settings| limits::inventory(reading, settings));
+    hash.iter().for_each(|settings| limits::hash(reading, settings));
     scan.iter().for_each(|settings| limits::scan(reading, settings));
     probe.iter().for_each(|settings| limits::probe(reading, settings));
     limits::mirrors(reading, &mirrors);
@@ -99,6 +102,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
         server: server?,
         tree: tree?,
         inventory: inventory?,
+        hash: hash?,
         geoip: geoip?,
         scan: scan?,
         probe: probe?,
