@@ -186,7 +186,7 @@ async fn dispatch(cli: Cli) -> ExitCode {
         Command::Scan(args) => scan_now(&context, &args).await,
         Command::Explain(args) => explain::run(&context, args).await.map(|()| ExitCode::SUCCESS),
         Command::Mirrors(command) => mirrors::run(&context, command).await.map(|()| ExitCode::SUCCESS),
-        Command::Files(command) => files::run(&context, command).await.map(|()| ExitCode::SUCCESS),
+        Command::Files(command) => files::run(&context, command).await,
         Command::Repositories(command) => repositories::run(&context, command).await.map(|()| ExitCode::SUCCESS),
         Command::Geoip(command) => geoip::run(&geoip_settings(&context.configs), &command).map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
