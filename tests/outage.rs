@@ -325,6 +325,7 @@ impl Work {
             complete: true,
             notes: String::new(),
             holdings: Some(records.iter().map(|record| record.version.0).collect()),
+            unseen: None,
             share: None,
             gaps: None,
         };

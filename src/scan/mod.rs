@@ -3,10 +3,11 @@
 //! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] (`round`) reads its stamp, if it has one, and tries its ways in order
 //! (`attempt`): `rsync`, `ftp`, `http` by directory listings, `head` file by file. A lister fills [`findings::Findings`]; over HTTP,
 //! `opening` finds out whether the mirror's word can be relied on, and `verify` holds the other protocols' word against the web server's.
-//! `settle` decides what is taken away; the result is recorded and reported. [`schedule`] does so again and again.
+//! `settle` decides what is taken away, `twin` compares the mirror's other base URL; the result is recorded and reported. [`schedule`] does so again and again.
 
 pub mod answer;
 mod attempt;
+mod bucket;
 pub mod changes;
 pub mod client;
 pub mod entry;
@@ -35,6 +36,7 @@ mod secret;
 pub mod session;
 mod settle;
 mod stamp;
+mod twin;
 mod verify;
 
 use std::path::PathBuf;

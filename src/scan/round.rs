@@ -20,7 +20,7 @@ use super::stamp::{self, Circumstances, Stamp};
 use crate::cause::chain;
 use crate::clock::{self, Clock};
 use crate::inventory::{self, Counts, HealthChange, Inventory, Protocol, ScanMemory, ScanRecord};
-use crate::model::{Health, Mirror, MirrorName, TreePath};
+use crate::model::{Health, Mirror, MirrorName, Scheme, TreePath};
 
 /// Scans mirrors, one at a time per call; cheap to clone.
 #[derive(Clone)]
@@ -128,7 +128,7 @@ impl Scanner {
             took,
             changes: None,
         };
-        let mut found = None;
+        let (mut found, mut unseen) = (None, None);
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
@@ -137,13 +137,14 @@ impl Scanner {
                 report.notes = outcome.notes;
                 round.rested = outcome.rested;
                 found = (outcome.protocol != Protocol::Stamp).then_some((outcome.holdings, outcome.stale));
+                unseen = outcome.unseen;
             }
             Err(Failed { protocol, reason }) => {
                 report.protocol = protocol;
                 report.outcome = Err(reason);
             }
         }
-        if let Err(error) = self.finish(&mut report, mode, round, found).await {
+        if let Err(error) = self.finish(&mut report, mode, round, (found, unseen)).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         }
         progress.step(&mirror.name, Step::Ended);
@@ -162,7 +163,7 @@ impl Scanner {
         report: &mut Report,
         mode: Mode,
         round: Round<'_>,
-        found: Option<(RoaringBitmap, RoaringBitmap)>,
+        (found, unseen): (Option<(RoaringBitmap, RoaringBitmap)>, Option<Scheme>),
     ) -> Result<(), inventory::Error> {
         let Round { plan, before, .. } = round;
         if mode == Mode::DryRun {
@@ -186,6 +187,7 @@ impl Scanner {
             complete: report.complete,
             notes: report.notes.join("; "),
             holdings: found.map(|(after, _)| carried_over(before, &after, self.holdings(&report.mirror))),
+            unseen,
             share,
             gaps,
         };

@@ -183,77 +183,87 @@ mod tests {
         parse(line.as_bytes(), at("2026-11-23T06:30:00Z"))
     }
 
+    type Case = (&'static str, Kind, Option<u64>, Option<(&'static str, i64)>, &'static str);
+
+    /// Lines, and what they say: kind, size, time with its precision, name.
+    const CASES: &[Case] = &[
+        (
+            "-rw-r--r--   1 ftp      ftp          1024 Nov 23 06:14 a b.xo",
+            Kind::File,
+            Some(1024),
+            Some(("2026-11-23T06:14:00Z", 60)),
+            "a b.xo",
+        ),
+        (
+            "-rw-r--r--    1 0        0             999 Dec 31 23:59 x",
+            Kind::File,
+            Some(999),
+            Some(("2025-12-31T23:59:00Z", 60)),
+            "x",
+        ),
+        (
+            "-rw-r--r--    1 0        0             999 Nov 24 23:59 ahead",
+            Kind::File,
+            Some(999),
+            Some(("2026-11-24T23:59:00Z", 60)),
+            "ahead",
+        ),
+        (
+            "-rw-r--r--    1 0        0             999 Feb 29 10:00 leap",
+            Kind::File,
+            Some(999),
+            Some(("2024-02-29T10:00:00Z", 60)),
+            "leap",
+        ),
+        ("-rw-r--r-- 1 ftp ftp 5 Jan  1  2000 old", Kind::File, Some(5), Some(("2000-01-01T00:00:00Z", 86_400)), "old"),
+        (
+            "-rw-r--r--+ 1 me domain users 5 Jan  1  2000  lead",
+            Kind::File,
+            Some(5),
+            Some(("2000-01-01T00:00:00Z", 86_400)),
+            " lead",
+        ),
+        (
+            "-rw-r--r--   1 owner  5 Jan  1  2000 no group",
+            Kind::File,
+            Some(5),
+            Some(("2000-01-01T00:00:00Z", 86_400)),
+            "no group",
+        ),
+        ("-rw-r--r-- 1 ftp ftp 5 2026-11-23 06:14 iso", Kind::File, Some(5), Some(("2026-11-23T06:14:00Z", 60)), "iso"),
+        ("-rw-r--r-- 1 ftp ftp 5 23 Nov 06:14 swapped", Kind::File, Some(5), Some(("2026-11-23T06:14:00Z", 60)), "swapped"),
+        ("-rw-r--r-- 1 ftp ftp 5 Feb 31  2000 never", Kind::File, Some(5), None, "never"),
+        (
+            "-rw-r--r-- 1 ftp ftp 5 Nov 23 06:14 7 May 2000 x",
+            Kind::File,
+            Some(5),
+            Some(("2026-11-23T06:14:00Z", 60)),
+            "7 May 2000 x",
+        ),
+        ("drwxr-xr-x   2 ftp ftp 4096 Nov 23 06:14 sub", Kind::Directory, None, Some(("2026-11-23T06:14:00Z", 60)), "sub"),
+        ("lrwxrwxrwx   1 ftp ftp 4 Nov 23 06:14 a -> b -> c", Kind::Link, None, Some(("2026-11-23T06:14:00Z", 60)), "a"),
+        ("crw-rw-rw-   1 root root 1,   3 Nov 23 06:14 null", Kind::Other, None, Some(("2026-11-23T06:14:00Z", 60)), "null"),
+        (
+            "11-23-26  06:14AM       <DIR>          sub dir",
+            Kind::Directory,
+            None,
+            Some(("2026-11-23T06:14:00Z", 60)),
+            "sub dir",
+        ),
+        (
+            "11-23-2026  12:14AM               12,345 a b.xo",
+            Kind::File,
+            Some(12_345),
+            Some(("2026-11-23T00:14:00Z", 60)),
+            "a b.xo",
+        ),
+        ("11-23-98  06:14PM                12345  lead", Kind::File, Some(12_345), Some(("1998-11-23T18:14:00Z", 60)), " lead"),
+        ("2026-11-23  18:14                 5 x", Kind::File, Some(5), Some(("2026-11-23T18:14:00Z", 60)), "x"),
+    ];
+
     #[test]
     fn lines_of_every_make_are_read() {
-        use Kind::{Directory, File, Link, Other};
-        for (line, kind, size, time, name) in [
-            (
-                "-rw-r--r--   1 ftp      ftp          1024 Nov 23 06:14 a b.xo",
-                File,
-                Some(1024),
-                Some(("2026-11-23T06:14:00Z", 60)),
-                "a b.xo",
-            ),
-            (
-                "-rw-r--r--    1 0        0             999 Dec 31 23:59 x",
-                File,
-                Some(999),
-                Some(("2025-12-31T23:59:00Z", 60)),
-                "x",
-            ),
-            (
-                "-rw-r--r--    1 0        0             999 Nov 24 23:59 ahead",
-                File,
-                Some(999),
-                Some(("2026-11-24T23:59:00Z", 60)),
-                "ahead",
-            ),
-            (
-                "-rw-r--r--    1 0        0             999 Feb 29 10:00 leap",
-                File,
-                Some(999),
-                Some(("2024-02-29T10:00:00Z", 60)),
-                "leap",
-            ),
-            ("-rw-r--r-- 1 ftp ftp 5 Jan  1  2000 old", File, Some(5), Some(("2000-01-01T00:00:00Z", 86_400)), "old"),
-            (
-                "-rw-r--r--+ 1 me domain users 5 Jan  1  2000  lead",
-                File,
-                Some(5),
-                Some(("2000-01-01T00:00:00Z", 86_400)),
-                " lead",
-            ),
-            (
-                "-rw-r--r--   1 owner  5 Jan  1  2000 no group",
-                File,
-                Some(5),
-                Some(("2000-01-01T00:00:00Z", 86_400)),
-                "no group",
-            ),
-            ("-rw-r--r-- 1 ftp ftp 5 2026-11-23 06:14 iso", File, Some(5), Some(("2026-11-23T06:14:00Z", 60)), "iso"),
-            ("-rw-r--r-- 1 ftp ftp 5 23 Nov 06:14 swapped", File, Some(5), Some(("2026-11-23T06:14:00Z", 60)), "swapped"),
-            ("-rw-r--r-- 1 ftp ftp 5 Feb 31  2000 never", File, Some(5), None, "never"),
-            (
-                "-rw-r--r-- 1 ftp ftp 5 Nov 23 06:14 7 May 2000 x",
-                File,
-                Some(5),
-                Some(("2026-11-23T06:14:00Z", 60)),
-                "7 May 2000 x",
-            ),
-            ("drwxr-xr-x   2 ftp ftp 4096 Nov 23 06:14 sub", Directory, None, Some(("2026-11-23T06:14:00Z", 60)), "sub"),
-            ("lrwxrwxrwx   1 ftp ftp 4 Nov 23 06:14 a -> b -> c", Link, None, Some(("2026-11-23T06:14:00Z", 60)), "a"),
-            ("crw-rw-rw-   1 root root 1,   3 Nov 23 06:14 null", Other, None, Some(("2026-11-23T06:14:00Z", 60)), "null"),
-            ("11-23-26  06:14AM       <DIR>          sub dir", Directory, None, Some(("2026-11-23T06:14:00Z", 60)), "sub dir"),
-            (
-                "11-23-2026  12:14AM               12,345 a b.xo",
-                File,
-                Some(12_345),
-                Some(("2026-11-23T00:14:00Z", 60)),
-                "a b.xo",
-            ),
-            ("11-23-98  06:14PM                12345  lead", File, Some(12_345), Some(("1998-11-23T18:14:00Z", 60)), " lead"),
-            ("2026-11-23  18:14                 5 x", File, Some(5), Some(("2026-11-23T18:14:00Z", 60)), "x"),
-        ] {
+        for &(line, kind, size, time, name) in CASES {
             let time = time.map(|(text, precision)| Time { seconds: at(text).as_second(), precision, offset: None, doubt: 0 });
             let expected = Line { kind, size, time, name: name.as_bytes().to_vec() };
             assert_eq!(read(line), Some(expected), "{line}");
