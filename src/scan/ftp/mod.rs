@@ -243,7 +243,9 @@ impl Crawl<'_> {
         let extent = if strange == 0 { Extent::Complete(Family::Ftp) } else { Extent::Unknown };
         findings.coverage.set(directory, extent);
         if strange > 0 {
-            findings.troubles.add(|| format!("/{directory}: {strange} lines of the listing can't be read"));
+            let why = format!("/{directory}: {strange} lines of the listing can't be read");
+            self.last = Some(why.clone());
+            findings.troubles.add(|| why);
         }
     }
 
