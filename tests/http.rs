@@ -153,6 +153,7 @@ async fn world_with_history() -> (World, Inventory) {
             protocol: Protocol::Http,
             outcome,
             complete: true,
+            notes: String::new(),
             holdings: None,
             unseen: None,
             share,

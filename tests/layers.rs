@@ -68,8 +68,11 @@ const PURE: &[&str] = &[
     "repository/find.rs",
     "repository/list.rs",
     "repository/metalink.rs",
+    "scan/ftp/human.rs",
+    "scan/ftp/machine.rs",
     "scan/listing",
     "scan/matching.rs",
+    "scan/rsync/line.rs",
     "selection",
 ];
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
+use super::scan::printable;
 use crate::inventory::{Counts, Gaps, HealthChange, Inventory, MirrorState, ScanSummary, Share};
 use crate::model::people::percent;
 use crate::model::{ByteSize, Mirror, MirrorName};
@@ -151,6 +152,7 @@ struct Scan {
     ended: Timestamp,
     protocol: &'static str,
     complete: bool,
+    notes: String,
     share: Option<Share>,
     #[serde(flatten)]
     counts: Option<Counts>,
@@ -159,12 +161,12 @@ struct Scan {
 
 impl From<ScanSummary> for Scan {
     fn from(scan: ScanSummary) -> Self {
-        let ScanSummary { began, ended, protocol, outcome, complete, share } = scan;
+        let ScanSummary { began, ended, protocol, outcome, complete, notes, share } = scan;
         let (counts, error) = match outcome {
             Ok(counts) => (Some(counts), None),
             Err(reason) => (None, Some(reason)),
         };
-        Self { began, ended, protocol: protocol.as_str(), complete, share, counts, error }
+        Self { began, ended, protocol: protocol.as_str(), complete, notes, share, counts, error }
     }
 }
 
@@ -282,7 +284,11 @@ fn print_scans(scans: &[Scan], now: Timestamp) -> anyhow::Result<()> {
         let head = [ago(scan.began, now), scan.protocol.to_owned(), seconds, held];
         rows.add_row(head.into_iter().chain(numbers).chain([result]));
     }
-    print_table(&rows)
+    print_table(&rows)?;
+    for scan in scans.iter().filter(|scan| !scan.notes.is_empty()) {
+        print(&format!("{}: {}", ago(scan.began, now), printable(&scan.notes)))?;
+    }
+    Ok(())
 }
 
 /// How many directories a person looks through; programs get all that are known.

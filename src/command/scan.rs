@@ -18,8 +18,8 @@ use bars::Bars;
 
 /// What `scan --help` says beyond its options.
 pub(super) const HELP: &str = "\
-It reads the public tree first, then asks each mirror for its listings, or, where it has none, for file \
-by file. It may run beside `serve`, which knows the outcome within a second.
+It reads the public tree first, then asks each mirror by the first of its ways that works: rsync, FTP, \
+listings over HTTP, or file by file. It may run beside `serve`, which knows the outcome within a second.
 
   FOUND       files that the mirror holds in their present version
   GONE        those of them that it held before and has no more
@@ -195,7 +195,7 @@ fn show_changes(report: &Report) -> anyhow::Result<()> {
 }
 
 /// What came from outside, without characters that a terminal would obey.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
