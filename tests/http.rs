@@ -40,19 +40,23 @@ macro_rules! scripts {
 }
 
 scripts! {
+    arguments
     away
     changes
     conditions
     directories
     errors
+    fallback
     forwarded
     holds
     https
     instances
+    keep
     links
     methods
     names
     not_public
+    packages
     proxy_protocol
     queries
     ranges
