@@ -41,6 +41,8 @@ pub struct MirrorCounts {
 pub enum Other {
     /// A list of a directory.
     Index,
+    /// A description of a file.
+    Description,
     /// To the same path with a slash.
     Slash,
     /// 400.
@@ -56,14 +58,15 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 7] =
-        [Self::Index, Self::Slash, Self::BadRequest, Self::NotFound, Self::NotAllowed, Self::Gone, Self::Unavailable];
+    const ALL: [Self; 8] =
+        [Self::Index, Self::Description, Self::Slash, Self::BadRequest, Self::NotFound, Self::NotAllowed, Self::Gone, Self::Unavailable];
 
     /// The word for it in metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Index => "index",
+            Self::Description => "description",
             Self::Slash => "slash",
             Self::BadRequest => "bad-request",
             Self::NotFound => "not-found",

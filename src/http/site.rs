@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::body::Body;
 use super::client::{Client, Trust};
+use super::describe::Records;
 use super::listener::Origin;
 use super::look::{Seen, see};
 use super::metrics::{Counts, Other};
@@ -26,6 +27,7 @@ use super::threads::Threads;
 use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
+use crate::format;
 use crate::geo::{Credit, Locator};
 use crate::inventory::{FileEntry, Snapshot};
 use crate::model::{Prefix, TreePath};
@@ -48,6 +50,12 @@ pub struct Makings {
     pub index: bool,
     /// When mirrors may be used.
     pub rules: Rules,
+    /// Which descriptions of files there are.
+    pub describe: format::Settings,
+    /// How the site is reached, for links to ourselves; none: by the request.
+    pub public_url: Option<String>,
+    /// Where digests are found.
+    pub records: Arc<dyn Records>,
     /// What is known of files and mirrors.
     pub snapshot: Arc<Snapshot>,
     /// Where clients are.
@@ -63,13 +71,15 @@ pub struct Makings {
 /// One instance as requests see it. A reload makes a new one.
 #[derive(Debug)]
 pub struct Site {
-    makings: Makings,
+    pub(super) makings: Makings,
+    /// The prefix as links have it.
+    pub(super) own_prefix: String,
     ranker: Ranker,
     missing: Missing,
-    threads: Threads,
+    pub(super) threads: Threads,
     /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
     listers: Threads,
-    pages: Room,
+    pub(super) pages: Room,
 }
 
 /// A request, as far as it is understood.
@@ -96,6 +106,7 @@ impl Site {
     pub fn new(makings: Makings) -> Self {
         let ranker = Ranker::new(&makings.snapshot, &makings.counts);
         Self {
+            own_prefix: makings.route.prefix().encoded(),
             makings,
             ranker,
             missing: Missing::default(),
@@ -157,7 +168,13 @@ impl Site {
     pub async fn answer(&self, asked: Asked<'_>) -> Response<Body> {
         let now = self.makings.clock.now();
         let standing = self.standing(asked).await;
-        let decision = decide::decide(standing, self.makings.rules, now.as_second(), |entry| self.rank(asked, entry));
+        if let Some(wanted) = self.wants_description(asked, standing)
+            && let Some(response) = self.describe(asked, &wanted, standing, now).await
+        {
+            return response;
+        }
+        let rank = |entry: &FileEntry| self.rank(asked, entry, portion(asked.request), response::MAX_LINES);
+        let decision = decide::decide(standing, self.makings.rules, now.as_second(), rank);
         tracing::debug!(
             instance = self.makings.name,
             path = %asked.path,
@@ -170,10 +187,10 @@ impl Site {
         }
         match decision {
             Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry),
-            Decision::Local(why) => self.serve(asked, why, now).await,
+            Decision::Local(why) => self.serve(asked, standing, why, now).await,
             Decision::Index => self.list(asked).await,
             Decision::NotFound => self.not_found(asked),
-            Decision::Gone => self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site."),
+            Decision::Gone => self.gone(asked),
             Decision::Unavailable => self.unavailable(asked),
         }
     }
@@ -253,22 +270,21 @@ impl Site {
         self.makings.nudge.try_send(path.clone().into_owned()).ok();
     }
 
-    fn rank(&self, asked: Asked<'_>, entry: &FileEntry) -> Option<Ranked> {
+    /// The best `wanted` mirrors for this client; `None` where there is none.
+    pub(super) fn rank(&self, asked: Asked<'_>, entry: &FileEntry, portion: Portion, wanted: usize) -> Option<Ranked> {
         let Makings { snapshot, counts, locator, .. } = &self.makings;
         let place = locator.locate(asked.client.address);
-        let is_part = asked.request.method == Method::GET && asked.request.headers.contains_key(RANGE);
-        let portion = if is_part { Portion::Part } else { Portion::Whole };
-        self.ranker.rank((snapshot, counts), (asked.client, &place), (entry, portion), response::MAX_LINES)
+        self.ranker.rank((snapshot, counts), (asked.client, &place), (entry, portion), wanted)
     }
 
     fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry) -> Response<Body> {
         if let (Some(best), Some(counts)) = (ranked.ranking.first(), ranked.counts_of_best()) {
             self.makings.counts.redirected(best.class, wanted_bytes(asked.request, entry.size), counts);
         }
-        response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path)
+        response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path, self.hints(asked, entry))
     }
 
-    async fn serve(&self, asked: Asked<'_>, why: Why, now: Timestamp) -> Response<Body> {
+    async fn serve(&self, asked: Asked<'_>, standing: Standing, why: Why, now: Timestamp) -> Response<Body> {
         let Makings { trees, counts, .. } = &self.makings;
         let root = if why == Why::NotPublic { trees.application.as_ref() } else { Some(&trees.public) };
         let Some(root) = root.cloned() else { return self.not_found(asked) };
@@ -277,7 +293,11 @@ impl Site {
             Ok(opened) => {
                 counts.local(why);
                 let head = (&asked.request.method, &asked.request.headers);
-                local::answer(opened, asked.path, why, head, (counts, &self.threads), now)
+                let digest = match standing {
+                    Standing::Public { entry, .. } if entry.matches(&opened.fingerprint) => entry.sha256,
+                    _ => None,
+                };
+                local::answer(opened, asked.path, (why, digest), head, (counts, &self.threads), now)
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
             Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),
@@ -318,13 +338,18 @@ impl Site {
         self.error(asked, Other::NotFound, "There is no such file here.")
     }
 
-    fn unavailable(&self, asked: Asked<'_>) -> Response<Body> {
+    pub(super) fn gone(&self, asked: Asked<'_>) -> Response<Body> {
+        self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site.")
+    }
+
+    pub(super) fn unavailable(&self, asked: Asked<'_>) -> Response<Body> {
         self.error(asked, Other::Unavailable, "The files are not available right now. Please try again in a moment.")
     }
 
-    fn error(&self, asked: Asked<'_>, other: Other, detail: &str) -> Response<Body> {
+    pub(super) fn error(&self, asked: Asked<'_>, other: Other, detail: &str) -> Response<Body> {
         self.makings.counts.other(other);
         let status = match other {
+            Other::BadRequest => StatusCode::BAD_REQUEST,
             Other::Gone => StatusCode::GONE,
             Other::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::NOT_FOUND,
@@ -376,6 +401,12 @@ impl Lister {
             modified: Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default(),
         })
     }
+}
+
+/// How much of a file the client asks for.
+fn portion(request: &Parts) -> Portion {
+    let is_part = request.method == Method::GET && request.headers.contains_key(RANGE);
+    if is_part { Portion::Part } else { Portion::Whole }
 }
 
 /// How many bytes the client will fetch of a file, as far as its request tells.
