@@ -13,7 +13,8 @@ use redirector::inventory::store::{
     Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
-    Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, ScanRecord, Seen, Settings,
+    Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, Recorded, ScanRecord, Seen,
+    Settings,
 };
 use redirector::model::{
     BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,
@@ -204,7 +205,12 @@ fn a_version_number_is_never_used_again(kit: &Kit) {
 fn a_digest_settles_what_is_unconfirmed(kit: &Kit) {
     let mut store = (kit.open)();
     let digest = |store: &mut dyn Store, look, digest| {
-        store.record_digest(&path("a"), &look, Sha256([digest; 32]), at(100)).expect("is kept").value.expect("is current")
+        store
+            .record_digest(&path("a"), &look, Sha256([digest; 32]), at(100))
+            .expect("is kept")
+            .value
+            .kept()
+            .expect("is current")
     };
     let first = observe(&mut *store, "a", look(5, 0), 10);
     assert_eq!(digest(&mut *store, look(5, 0), 1), FileRecord { sha256: Some(Sha256([1; 32])), ..first.clone() });
@@ -227,9 +233,9 @@ fn a_digest_for_another_look_is_refused(kit: &Kit) {
     let mut store = (kit.open)();
     let before = observe(&mut *store, "a", look(5, 0), 10);
     let written = store.record_digest(&path("a"), &look(5, 1), Sha256([1; 32]), at(11)).expect("is read");
-    assert_eq!(written, Written { value: None, sequence: None });
+    assert_eq!(written, Written { value: Recorded::Outdated, sequence: None });
     let written = store.record_digest(&path("b"), &look(5, 0), Sha256([1; 32]), at(11)).expect("is read");
-    assert_eq!(written, Written { value: None, sequence: None });
+    assert_eq!(written, Written { value: Recorded::Outdated, sequence: None });
     assert_eq!(store.file(&path("a")).expect("is read"), Some(before));
 }
 
@@ -510,7 +516,7 @@ fn mirrors() -> Vec<Arc<Mirror>> {
 }
 
 async fn opened(file: &Path) -> Inventory {
-    let settings = Settings { database: file.to_owned() };
+    let settings = Settings { database: file.to_owned(), ..Settings::default() };
     Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await.expect("opens")
 }
 
@@ -612,7 +618,7 @@ async fn orders_need_no_files_in_memory() {
     let file = folder.path().join("test.sqlite");
     filled(&file).await;
     let running = opened(&file).await;
-    let settings = Settings { database: file };
+    let settings = Settings { database: file, ..Settings::default() };
     let inventory = Inventory::open_without_files(&settings, mirrors(), Clock::manual(at(1000))).await.expect("opens");
     assert_eq!(inventory.snapshot().file_count(), 0);
     assert!(inventory.file(path("dir/7")).await.expect("is read").is_some());
@@ -642,7 +648,7 @@ async fn the_owner_ends_when_nobody_is_left() {
 // Opening.
 
 async fn refusal(file: &Path) -> String {
-    let settings = Settings { database: file.to_owned() };
+    let settings = Settings { database: file.to_owned(), ..Settings::default() };
     let error = Inventory::open(&settings, Vec::new(), Clock::system()).await.expect_err("is refused");
     let inspected = Sqlite::inspect(file).map_or_else(|error| error.to_string(), |found| format!("{found:?}"));
     assert_eq!(error.to_string(), inspected, "`check` says the same");
@@ -696,7 +702,7 @@ async fn many_may_open_a_new_database_at_once() {
 #[tokio::test]
 async fn a_database_in_a_folder_that_is_not_there_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder for tests");
-    let settings = Settings { database: folder.path().join("none/test.sqlite") };
+    let settings = Settings { database: folder.path().join("none/test.sqlite"), ..Settings::default() };
     let error = Inventory::open(&settings, Vec::new(), Clock::system()).await.expect_err("is refused");
     assert!(error.to_string().contains("none/test.sqlite"), "{error}");
     assert_eq!(Sqlite::inspect(&settings.database).expect("nothing is there"), Inspection::Absent);
@@ -723,7 +729,7 @@ async fn a_damaged_database_is_told_with_the_file_and_what_to_do() {
         let mut damaged = whole.clone();
         damaged[page * 4096..][..4096].fill(0x5a);
         redirector::durable::write(&file, &damaged).expect("is written");
-        let settings = Settings { database: file.clone() };
+        let settings = Settings { database: file.clone(), ..Settings::default() };
         match Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await {
             Err(error) => {
                 let text = error.to_string();
@@ -763,7 +769,7 @@ async fn values_that_we_never_write_are_refused() {
         inventory.record_scan(scanned("m", 0, Some(bitmap([version])))).await.expect("is kept");
         inventory.close().await.expect("closes");
         rusqlite::Connection::open(&file).and_then(|connection| connection.execute_batch(sql)).expect("is changed");
-        let settings = Settings { database: file };
+        let settings = Settings { database: file, ..Settings::default() };
         let error = Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await.expect_err(sql);
         assert!(matches!(error, Error::Damaged { .. }) && error.to_string().contains(what), "{sql}: {error}");
     }
@@ -837,7 +843,7 @@ async fn what_a_large_inventory_costs_can_be_seen() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let file = folder.path().join("scale.sqlite");
     let names: Vec<Arc<Mirror>> = (0..mirrors).map(|n| mirror(&format!("m{n}"), "http://m.example/")).collect();
-    let settings = Settings { database: file.clone() };
+    let settings = Settings { database: file.clone(), ..Settings::default() };
     let open = || Inventory::open(&settings, names.clone(), Clock::manual(at(1000)));
     let mut watch = Watch::start();
 

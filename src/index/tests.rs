@@ -43,7 +43,7 @@ impl World {
         let clock = Clock::manual(Clock::system().now());
         let settings = Settings::of(folder.path().join("tree"));
         let trees = Trees::open(&settings).expect("good settings");
-        let database = inventory::Settings { database: folder.path().join("database") };
+        let database = inventory::Settings { database: folder.path().join("database"), ..inventory::Settings::default() };
         let inventory = Inventory::open(&database, Vec::new(), clock.clone()).await.expect("an inventory");
         Self { folder, clock, settings, trees, inventory, running: None }
     }

@@ -15,12 +15,13 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::condition::Condition;
+use super::descriptions::Desk;
 use super::error::Error;
-use super::record::{HealthChange, Hold, Observation, ScanRecord};
-use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
+use super::record::{HealthChange, Hold, Observation, Recorded, ScanRecord};
+use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
+use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -32,6 +33,7 @@ const WAKE: Duration = Duration::from_millis(250);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Extent {
     Whole,
+    WithoutDigests,
     WithoutFiles,
 }
 
@@ -48,6 +50,7 @@ pub(super) struct Owner {
     /// The snapshot missed something: everything is loaded again as soon as that works.
     behind: bool,
     condition: Arc<Condition>,
+    desk: Arc<Desk>,
     closing: bool,
 }
 
@@ -55,7 +58,8 @@ impl Owner {
     /// Loads the snapshot.
     pub(super) fn start(store: Box<dyn Store>, mirrors: &[Arc<Mirror>], clock: Clock, extent: Extent) -> Result<Self, Error> {
         let random = RandomState::new();
-        let snapshot = Arc::new(Snapshot::new((random.hash_one(0), random.hash_one(1))));
+        let detail = if extent == Extent::Whole { Detail::Full } else { Detail::WithoutDigests };
+        let snapshot = Arc::new(Snapshot::new((random.hash_one(0), random.hash_one(1)), detail));
         let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
         snapshot.set_mirrors(MirrorSet { generation: 1, members });
         let at = Sequence::default();
@@ -67,6 +71,7 @@ impl Owner {
             at,
             valid_from: ValidFrom::default(),
             condition: Arc::default(),
+            desk: Arc::new(Desk::new()),
             behind: false,
             closing: false,
         };
@@ -76,6 +81,10 @@ impl Owner {
 
     pub(super) fn condition(&self) -> &Arc<Condition> {
         &self.condition
+    }
+
+    pub(super) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
     pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
@@ -135,6 +144,7 @@ impl Owner {
     }
 
     fn apply(&mut self, update: Update) {
+        update.files.iter().filter_map(|(_, record)| record.as_ref()).for_each(|record| self.desk.forget(record.version));
         let files = update.files.iter().map(|(path, record)| (path.borrowed(), record.as_ref().map(FileEntry::from)));
         self.snapshot.update_files(files);
         if !update.mirrors.is_empty() {
@@ -150,7 +160,7 @@ impl Owner {
         self.behind = true;
         let (mut filling, mut other) = (self.snapshot.filling(), self.snapshot.filling());
         let contents = match self.extent {
-            Extent::Whole => {
+            Extent::Whole | Extent::WithoutDigests => {
                 let sinks: &mut [&mut Sink<'_>] =
                     &mut [&mut |path, entry| filling.add(path, entry), &mut |path, entry| other.add(path, entry)];
                 self.store.load(sinks)?
@@ -171,6 +181,7 @@ impl Owner {
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(unknown, contents.mirrors) });
         self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
         self.at = contents.sequence;
+        self.desk.serve(&*self.store, self.at.opened);
         self.behind = false;
         self.snapshot.set_synced(self.clock.now());
         Ok(())
@@ -243,10 +254,30 @@ impl Owner {
         path: &TreePath<'static>,
         fingerprint: &Fingerprint,
         digest: Sha256,
-    ) -> Result<Option<FileRecord>, Error> {
+    ) -> Result<Recorded, Error> {
         let written = self.store.record_digest(path, fingerprint, digest, self.clock.now());
-        self.show(written, |owner, record| {
-            owner.snapshot.update_files(record.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
+        self.show_recorded(written)
+    }
+
+    pub(super) fn record_digests(
+        &mut self,
+        path: &TreePath<'static>,
+        fingerprint: &Fingerprint,
+        digests: &Digests,
+        plan: PlanId,
+    ) -> Result<Recorded, Error> {
+        let written = self.store.record_digests(path, fingerprint, digests, plan, self.clock.now());
+        if let Ok(Written { value: Recorded::Kept(record), .. }) = &written {
+            self.desk.forget(record.version);
+        }
+        self.show_recorded(written)
+    }
+
+    fn show_recorded(&mut self, written: Result<Written<Recorded>, Error>) -> Result<Recorded, Error> {
+        self.show(written, |owner, recorded| {
+            if let Recorded::Kept(record) = recorded {
+                owner.snapshot.update_files([(record.path.borrowed(), Some(record.into()))]);
+            }
         })
     }
 
