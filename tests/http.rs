@@ -41,6 +41,7 @@ scripts! {
     away
     changes
     conditions
+    descriptions
     directories
     errors
     forwarded

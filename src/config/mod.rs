@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::{Mirror, Place};
-use crate::{geo, http, inventory, probe, scan, tree};
+use crate::{format, geo, http, inventory, probe, scan, tree};
 
 pub use mirror::MirrorSettings;
 pub use read::keys;
@@ -34,6 +34,8 @@ pub struct Config {
     pub server: http::Settings,
     /// `[tree]`.
     pub tree: tree::Settings,
+    /// `[describe]`.
+    pub describe: format::Settings,
     /// `[inventory]`.
     pub inventory: inventory::Settings,
     /// `[geoip]`.

@@ -10,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::section::{Reading, Section, bracketed, fields};
 use super::source::{Problem, Problems, Source};
 use super::{Config, MirrorSettings, limits, names};
-use crate::{geo, http, inventory, probe, scan, tree};
+use crate::{format, geo, http, inventory, probe, scan, tree};
 
 /// Sections with their keys.
 type Keys = Vec<(&'static str, &'static [&'static str])>;
@@ -21,6 +21,7 @@ pub fn keys() -> Keys {
     vec![
         ("server", fields::<http::Settings>()),
         ("tree", fields::<tree::Settings>()),
+        ("describe", fields::<format::Settings>()),
         ("inventory", fields::<inventory::Settings>()),
         ("geoip", fields::<geo::Settings>()),
         ("scan", fields::<scan::Settings>()),
@@ -70,6 +71,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     }
     let server = section(reading, &mut root, "server", &all);
     let tree = if root.contains_key("tree") { section(reading, &mut root, "tree", &all) } else { None };
+    let describe = section(reading, &mut root, "describe", &all);
     let inventory = section(reading, &mut root, "inventory", &all);
     let geoip = section(reading, &mut root, "geoip", &all);
     let scan = section(reading, &mut root, "scan", &all);
@@ -77,6 +79,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     let mirrors = mirrors(reading, &mut root, &all);
     server.iter().for_each(|settings| limits::server(reading, settings));
     tree.iter().for_each(|settings| limits::tree(reading, settings));
+    describe.iter().for_each(|settings| limits::describe(reading, settings));
     inventory.iter().for_each(|settings| limits::inventory(reading, settings));
     scan.iter().for_each(|settings| limits::scan(reading, settings));
     probe.iter().for_each(|settings| limits::probe(reading, settings));
@@ -86,6 +89,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
         name: reading.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         server: server?,
         tree: tree?,
+        describe: describe?,
         inventory: inventory?,
         geoip: geoip?,
         scan: scan?,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -14,11 +15,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::decide::Rules;
 use crate::geo::{self, Change, Locator};
-use crate::hash::Hasher;
-use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
+use crate::hash::{Hasher, Orders};
+use crate::http::{Counts, Makings, NoRecords, Problem, Records, Route, Silent, Site, Trust};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
-use crate::model::{Mirror, TreePath};
+use crate::model::{Digests, Mirror, TreePath, VersionNumber};
 use crate::probe::Prober;
 use crate::scan::{self, Clients, Scanner, Scheduler};
 use crate::tree::{self, Trees};
@@ -108,10 +109,10 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
 #[must_use]
 pub fn site(parts: &Parts) -> Site {
-    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0))
+    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0, Arc::new(NoRecords)))
 }
 
-fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>) -> Makings {
+fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>, records: Arc<dyn Records>) -> Makings {
     let Parts { config, trees, locator, inventory, clock } = parts;
     Makings {
         name: config.name.clone(),
@@ -121,6 +122,9 @@ fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'sta
         application_access: config.tree.application_access,
         index: config.tree.index,
         rules: Rules::new(config.tree.min_age, config.tree.min_size),
+        describe: config.describe.clone(),
+        public_url: config.server.public_url.clone(),
+        records,
         snapshot: Arc::clone(inventory.snapshot()),
         locator: Arc::clone(locator),
         counts,
@@ -136,6 +140,28 @@ pub(super) struct Instance {
     kept: Kept,
     tasks: Tasks,
     watched: Arc<ArcSwap<Watched>>,
+}
+
+/// What the hasher made of files, for who describes them.
+#[derive(Debug)]
+struct Hashed {
+    inventory: Inventory,
+    orders: Orders,
+}
+
+impl Records for Hashed {
+    fn digests(&self, version: VersionNumber) -> BoxFuture<'_, Result<Option<Arc<Digests>>, Silent>> {
+        Box::pin(async move {
+            self.inventory.digests(version).await.map_err(|error| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "what describes a file can't be read");
+                Silent
+            })
+        })
+    }
+
+    fn order(&self, path: TreePath<'static>) {
+        self.orders.request(path);
+    }
 }
 
 /// What outlives a reload.
@@ -237,7 +263,7 @@ impl Instance {
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), clock.clone());
         let hasher = hasher.counting(metrics.hash.clone());
-        let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders);
+        let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders.clone());
         let index = index.counting(metrics.index.clone());
         let tasks = Tasks::new(&config.name);
         let watched = Arc::new(ArcSwap::from_pointee(Watched {
@@ -247,7 +273,8 @@ impl Instance {
             locator: Arc::clone(&parts.locator),
             died: tasks.died(),
         }));
-        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge)));
+        let records = Arc::new(Hashed { inventory: inventory.clone(), orders });
+        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge, records)));
 
         tasks.spawn("index", |stop| index.run(stop));
         tasks.spawn("hash", |stop| hasher.run(stop));

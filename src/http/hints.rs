@@ -51,7 +51,6 @@ impl<'a> Own<'a> {
     }
 }
 
-
 /// What a redirect tells of the file beside its mirrors (RFC 6249).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hints<'a> {

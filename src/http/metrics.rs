@@ -58,8 +58,16 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 8] =
-        [Self::Index, Self::Description, Self::Slash, Self::BadRequest, Self::NotFound, Self::NotAllowed, Self::Gone, Self::Unavailable];
+    const ALL: [Self; 8] = [
+        Self::Index,
+        Self::Description,
+        Self::Slash,
+        Self::BadRequest,
+        Self::NotFound,
+        Self::NotAllowed,
+        Self::Gone,
+        Self::Unavailable,
+    ];
 
     /// The word for it in metrics and logs.
     #[must_use]

@@ -3,7 +3,7 @@
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `describe` and `hints` (metalinks, digests and the like, and links to them), `missing` (what nobody has), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `describe`, `representation` and `hints` (metalinks, digests and the like, and links to them), `missing` (what nobody has), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -15,6 +15,7 @@ pub mod connection;
 pub mod describe;
 pub mod hints;
 pub mod listener;
+mod lister;
 pub mod local;
 pub mod look;
 pub mod metrics;
@@ -23,6 +24,7 @@ pub mod page;
 pub mod proxy;
 pub mod range;
 pub mod ranker;
+mod representation;
 pub mod response;
 pub mod route;
 pub mod router;

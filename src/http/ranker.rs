@@ -4,6 +4,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
+use http::Method;
+use http::header::RANGE;
+use http::request::Parts;
 use quick_cache::sync::Cache;
 
 use super::client::Client;
@@ -59,6 +62,15 @@ pub enum Portion {
     Whole,
     /// A part; mirrors that send the whole file instead are of no use.
     Part,
+}
+
+impl Portion {
+    /// What a request asks for.
+    #[must_use]
+    pub fn of(request: &Parts) -> Self {
+        let is_part = request.method == Method::GET && request.headers.contains_key(RANGE);
+        if is_part { Self::Part } else { Self::Whole }
+    }
 }
 
 /// Places whose tiers are remembered. A country database has 250; of a city database's cells, the busiest are enough.

@@ -6,9 +6,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::RANGE;
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -16,11 +15,12 @@ use super::body::Body;
 use super::client::{Client, Trust};
 use super::describe::Records;
 use super::listener::Origin;
+use super::lister::Lister;
 use super::look::{Seen, see};
 use super::metrics::{Counts, Other};
 use super::missing::Missing;
-use super::page::{Index, Room, Row};
-use super::range::{self, Wanted};
+use super::page::Room;
+use super::range;
 use super::ranker::{Portion, Ranked, Ranker};
 use super::route::Route;
 use super::threads::Threads;
@@ -28,10 +28,10 @@ use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
 use crate::format;
-use crate::geo::{Credit, Locator};
+use crate::geo::Locator;
 use crate::inventory::{FileEntry, Snapshot};
-use crate::model::{Prefix, TreePath};
-use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
+use crate::model::TreePath;
+use crate::tree::{ApplicationAccess, LookError, Trees};
 
 /// What a [`Site`] is made of.
 #[derive(Debug, Clone)]
@@ -95,8 +95,6 @@ pub struct Asked<'a> {
     pub client: Client,
 }
 
-/// The most entries of a directory that are listed.
-const MAX_ENTRIES: usize = 10_000;
 /// How many directories are read at once: as many as a disk has use for.
 const MAX_LISTERS: usize = 4;
 
@@ -173,7 +171,7 @@ impl Site {
         {
             return response;
         }
-        let rank = |entry: &FileEntry| self.rank(asked, entry, portion(asked.request), response::MAX_LINES);
+        let rank = |entry: &FileEntry| self.rank(asked, entry, Portion::of(asked.request), response::MAX_LINES);
         let decision = decide::decide(standing, self.makings.rules, now.as_second(), rank);
         tracing::debug!(
             instance = self.makings.name,
@@ -279,7 +277,11 @@ impl Site {
 
     fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry) -> Response<Body> {
         if let (Some(best), Some(counts)) = (ranked.ranking.first(), ranked.counts_of_best()) {
-            self.makings.counts.redirected(best.class, wanted_bytes(asked.request, entry.size), counts);
+            self.makings.counts.redirected(
+                best.class,
+                range::wanted_bytes(&asked.request.method, &asked.request.headers, entry.size),
+                counts,
+            );
         }
         response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path, self.hints(asked, entry))
     }
@@ -355,68 +357,5 @@ impl Site {
             _ => StatusCode::NOT_FOUND,
         };
         response::error(status, detail, &asked.request.headers)
-    }
-}
-
-/// What the list of a directory is made of. It is made where waiting harms nobody: a long one takes its time.
-struct Lister {
-    trees: Trees,
-    snapshot: Arc<Snapshot>,
-    prefix: Prefix,
-    credit: Option<Credit>,
-}
-
-impl Lister {
-    fn list(&self, directory: &TreePath<'_>) -> Result<Index, LookError> {
-        let Trees { public, hidden, .. } = &self.trees;
-        let is_shown = |path: &TreePath<'_>| !hidden.matches(path) && !self.snapshot.is_held(path);
-        let mut items = public.list(directory, MAX_ENTRIES + 1, is_shown)?;
-        let truncated = items.len() > MAX_ENTRIES;
-        items.truncate(MAX_ENTRIES);
-        let slash = if directory.is_root() { "" } else { "/" };
-        Ok(Index {
-            path: format!("{}/{directory}{slash}", self.prefix).replace("//", "/"),
-            has_parent: !directory.is_root(),
-            rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
-            truncated,
-            credit: self.credit,
-        })
-    }
-
-    /// An entry of a directory; `None` for what nobody is shown.
-    fn row(&self, directory: &TreePath<'_>, item: &Item) -> Option<Row> {
-        let Self { trees, snapshot, .. } = self;
-        let path = directory.join(&item.name).ok()?;
-        let is_directory = item.kind == Kind::Directory;
-        let hidden = if is_directory { trees.hidden.matches_directory(&path) } else { trees.hidden.matches(&path) };
-        if hidden || snapshot.is_held(&path) {
-            return None;
-        }
-        let name = TreePath::parse(&item.name[..]).ok()?;
-        Some(Row {
-            name: name.to_string(),
-            href: name.encoded() + if is_directory { "/" } else { "" },
-            is_directory,
-            size: (!is_directory).then_some(item.size),
-            modified: Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default(),
-        })
-    }
-}
-
-/// How much of a file the client asks for.
-fn portion(request: &Parts) -> Portion {
-    let is_part = request.method == Method::GET && request.headers.contains_key(RANGE);
-    if is_part { Portion::Part } else { Portion::Whole }
-}
-
-/// How many bytes the client will fetch of a file, as far as its request tells.
-fn wanted_bytes(request: &Parts, size: u64) -> u64 {
-    if request.method == Method::HEAD {
-        return 0;
-    }
-    match range::wanted(&request.headers, size) {
-        Wanted::Whole => size,
-        Wanted::Parts(parts) => parts.iter().map(|part| part.end - part.start).sum(),
-        Wanted::Nothing => 0,
     }
 }
