@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::MirrorSettings;
 use super::section::Reading;
+use crate::hash::{MAX_PIECE_BYTES, MIN_PIECE_BYTES};
 use crate::model::{Point, Span};
 use crate::tree::{self, Hidden};
-use crate::{format, http, inventory, probe, scan};
+use crate::{format, hash, http, inventory, probe, scan};
 
 /// Mirrors are told apart by 16-bit numbers in memory; no site has a tenth of this.
 const MAX_MIRRORS: usize = 10_000;
@@ -19,6 +20,10 @@ const MAX_SCORE: u32 = 1_000_000;
 const MAX_PARALLEL: usize = 1_000;
 /// Oftener than this, watching a mirror is a burden to it.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// More threads than this read slower than fewer, from any disk.
+const MAX_HASH_THREADS: usize = 256;
+/// The largest file for which block sums may be made: all of them are in memory at a time, and in one row of the database.
+const MAX_ZSYNC_BYTES: u64 = 128 << 30;
 /// Longer than this, nobody waits: a slip in the unit.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
@@ -127,6 +132,22 @@ pub(super) fn inventory(reading: &mut Reading<'_>, settings: &inventory::Setting
     inventory.require("database", !text.contains("://"), || {
         format!("{text:?} is a URL; this version keeps its inventory in a file")
     });
+}
+
+pub(super) fn hash(reading: &mut Reading<'_>, settings: &hash::Settings) {
+    let mut hash = values(reading, "hash");
+    if let Some(threads) = settings.threads {
+        hash.count("threads", threads, MAX_HASH_THREADS);
+    }
+    let length = settings.piece_length;
+    let good = length.0.is_power_of_two() && (MIN_PIECE_BYTES..=MAX_PIECE_BYTES).contains(&length.0);
+    hash.require("piece-length", good, || format!("{length} is not a power of two between 16 KiB and 64 MiB"));
+    hash.require("max-pieces", settings.max_pieces != Some(0), || "every file has a piece, but for empty ones".to_owned());
+    let (least, most) = (settings.zsync_min_size, settings.zsync_max_size);
+    hash.require("zsync-max-size", most.0 <= MAX_ZSYNC_BYTES, || {
+        format!("{most} is more than 128 GiB; block sums of such a file fill hundreds of megabytes")
+    });
+    hash.require("zsync-max-size", !settings.zsync || least <= most, || format!("less than zsync-min-size ({least})"));
 }
 
 pub(super) fn scan(reading: &mut Reading<'_>, settings: &scan::Settings) {

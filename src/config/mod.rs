@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::{Mirror, Place};
-use crate::{format, geo, http, inventory, probe, scan, tree};
+use crate::{format, geo, hash, http, inventory, probe, scan, tree};
 
 pub use mirror::MirrorSettings;
 pub use read::keys;
@@ -38,6 +38,8 @@ pub struct Config {
     pub describe: format::Settings,
     /// `[inventory]`.
     pub inventory: inventory::Settings,
+    /// `[hash]`.
+    pub hash: hash::Settings,
     /// `[geoip]`.
     pub geoip: geo::Settings,
     /// `[scan]`.

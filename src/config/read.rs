@@ -10,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::section::{Reading, Section, bracketed, fields};
 use super::source::{Problem, Problems, Source};
 use super::{Config, MirrorSettings, limits, names};
-use crate::{format, geo, http, inventory, probe, scan, tree};
+use crate::{format, geo, hash, http, inventory, probe, scan, tree};
 
 /// Sections with their keys.
 type Keys = Vec<(&'static str, &'static [&'static str])>;
@@ -23,6 +23,7 @@ pub fn keys() -> Keys {
         ("tree", fields::<tree::Settings>()),
         ("describe", fields::<format::Settings>()),
         ("inventory", fields::<inventory::Settings>()),
+        ("hash", fields::<hash::Settings>()),
         ("geoip", fields::<geo::Settings>()),
         ("scan", fields::<scan::Settings>()),
         ("probe", fields::<probe::Settings>()),
@@ -73,6 +74,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     let tree = if root.contains_key("tree") { section(reading, &mut root, "tree", &all) } else { None };
     let describe = section(reading, &mut root, "describe", &all);
     let inventory = section(reading, &mut root, "inventory", &all);
+    let hash = section(reading, &mut root, "hash", &all);
     let geoip = section(reading, &mut root, "geoip", &all);
     let scan = section(reading, &mut root, "scan", &all);
     let probe = section(reading, &mut root, "probe", &all);
@@ -81,6 +83,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     tree.iter().for_each(|settings| limits::tree(reading, settings));
     describe.iter().for_each(|settings| limits::describe(reading, settings));
     inventory.iter().for_each(|settings| limits::inventory(reading, settings));
+    hash.iter().for_each(|settings| limits::hash(reading, settings));
     scan.iter().for_each(|settings| limits::scan(reading, settings));
     probe.iter().for_each(|settings| limits::probe(reading, settings));
     limits::mirrors(reading, &mirrors);
@@ -91,6 +94,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
         tree: tree?,
         describe: describe?,
         inventory: inventory?,
+        hash: hash?,
         geoip: geoip?,
         scan: scan?,
         probe: probe?,

@@ -261,7 +261,7 @@ impl Instance {
             Some(wishes),
         );
         let (nudge, nudges) = mpsc::channel(NUDGES);
-        let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), clock.clone());
+        let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), config.hash.clone(), clock.clone());
         let hasher = hasher.counting(metrics.hash.clone());
         let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders.clone());
         let index = index.counting(metrics.index.clone());

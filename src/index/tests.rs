@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::hash::Hasher;
+use crate::hash::{self, Hasher};
 use crate::model::{FileRecord, FileState, VersionNumber};
 
 struct World {
@@ -84,7 +84,8 @@ impl World {
 
     fn start(&mut self) {
         let (nudges, nudged) = mpsc::channel(16);
-        let (hasher, orders) = Hasher::new(self.trees.clone(), self.inventory.clone(), self.clock.clone());
+        let (hasher, orders) =
+            Hasher::new(self.trees.clone(), self.inventory.clone(), hash::Settings::default(), self.clock.clone());
         let index = Index::new(self.trees.clone(), self.inventory.clone(), &self.settings, self.clock.clone(), nudged, orders);
         let (stop, watcher) = (CancellationToken::new(), index.watcher());
         let tasks = vec![tokio::spawn(index.run(stop.clone())), tokio::spawn(hasher.run(stop.clone()))];

@@ -36,7 +36,10 @@ pub(super) fn alone(config: &Config, findings: &mut Vec<Finding>) {
         let text = "a page without a name is told nobody".to_owned();
         tell(Severity::Warning, "describe.publisher-url", text, "set `publisher` beside it");
     }
-    if config.describe.links && server.public_url.is_none() && server.listen.iter().any(|address| ![80, 443].contains(&address.port())) {
+    if config.describe.links
+        && server.public_url.is_none()
+        && server.listen.iter().any(|address| ![80, 443].contains(&address.port()))
+    {
         let text = "links to descriptions go by each request's Host header, which some clients (wget2) send without its port";
         tell(Severity::Hint, "server.public-url", text.to_owned(), "set it to how clients reach this server");
     }
