@@ -10,14 +10,15 @@ use jiff::Timestamp;
 use redirector::clock::{self, Clock};
 use redirector::inventory::sqlite::{Inspection, Sqlite};
 use redirector::inventory::store::{
-    Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Sink, Store, Update, Which, Written,
+    Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
-    Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, Recorded, ScanRecord, Seen,
-    Settings,
+    Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, Recorded,
+    ScanRecord, Seen, Settings, Share,
 };
 use redirector::model::{
-    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,
+    BaseUrl, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256,
+    TreePath, VersionNumber, Zsync,
 };
 use roaring::RoaringBitmap;
 
@@ -53,9 +54,15 @@ suite!(sqlite => [
     a_digest_for_another_look_is_refused,
     files_come_in_pages_in_the_order_of_their_bytes,
     only_unhashed_files_are_listed_as_such,
+    a_description_is_kept_as_long_as_its_version,
+    a_description_comes_back_the_same,
+    another_plan_has_files_described_again,
+    damage_is_written_down_and_changes_nothing_else,
+    descriptions_are_read_beside_the_owner,
     a_sweep_forgets_what_a_walk_did_not_see,
     holdings_are_replaced_whole_and_never_hold_the_future,
     a_failed_scan_keeps_the_holdings,
+    shares_and_gaps_stay_until_another_scan_tells_of_them,
     the_history_of_scans_is_bounded,
     health_changes_are_written_down_once,
     holds_are_set_renewed_and_lifted,
@@ -116,6 +123,8 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
         outcome: Ok(counts),
         complete: true,
         holdings,
+        share: None,
+        gaps: None,
     }
 }
 
@@ -283,6 +292,149 @@ fn only_unhashed_files_are_listed_as_such(kit: &Kit) {
     assert_eq!(unhashed(Some(path("new"))), ["unconfirmed"]);
 }
 
+/// Digests of a file of five bytes, with another SHA-256 for each `seed`.
+fn digests(seed: u8) -> Digests {
+    Digests {
+        size: 5,
+        md5: [seed; 16],
+        sha1: [seed; 20],
+        sha256: Sha256([seed; 32]),
+        sha512: [seed; 64],
+        pieces: Pieces { length: 4, sha1: vec![seed; 40].into(), sha256: vec![seed; 64].into() },
+        zsync: None,
+    }
+}
+
+fn describe(store: &mut dyn Store, text: &str, fingerprint: Fingerprint, seed: u8, seconds: i64) -> Recorded {
+    store.record_digests(&path(text), &fingerprint, &digests(seed), PlanId(1), at(seconds)).expect("is kept").value
+}
+
+fn a_description_is_kept_as_long_as_its_version(kit: &Kit) {
+    let mut store = (kit.open)();
+    let first = observe(&mut *store, "a", look(5, 0), 10).version;
+    assert_eq!(describe(&mut *store, "a", look(5, 1), 1, 11), Recorded::Outdated);
+    assert_eq!(describe(&mut *store, "none", look(5, 0), 1, 11), Recorded::Outdated);
+    assert_eq!(store.digests(first).expect("is read"), None);
+    let kept = describe(&mut *store, "a", look(5, 0), 1, 12).kept().expect("is current");
+    assert_eq!((kept.version, kept.sha256), (first, Some(Sha256([1; 32]))));
+    assert_eq!(store.digests(first).expect("is read"), Some(digests(1)));
+
+    observe(&mut *store, "a", look(5, 20), 30);
+    assert_eq!(store.digests(first).expect("is read"), Some(digests(1)), "it may be the same still");
+    let same = describe(&mut *store, "a", look(5, 20), 1, 31).kept().expect("is current");
+    assert_eq!((same.version, same.state), (first, FileState::Settled));
+
+    observe(&mut *store, "a", look(5, 40), 50);
+    let second = describe(&mut *store, "a", look(5, 40), 2, 51).kept().expect("is current").version;
+    assert!(second > first);
+    assert_eq!(store.digests(first).expect("is read"), None, "replaced by other bytes");
+    assert_eq!(store.digests(second).expect("is read"), Some(digests(2)));
+
+    let third = observe(&mut *store, "a", look(6, 60), 70).version;
+    assert_eq!(store.digests(second).expect("is read"), None, "replaced by another size");
+    let fourth = observe(&mut *store, "a", look(5, 80), 90).version;
+    describe(&mut *store, "a", look(5, 80), 4, 91).kept().expect("is current");
+    assert_eq!(store.digests(third).expect("is read"), None);
+    store.forget(&[path("a")]).expect("is kept");
+    assert_eq!(store.digests(fourth).expect("is read"), None, "forgotten");
+    let swept = observe(&mut *store, "b", look(5, 0), 1).version;
+    describe(&mut *store, "b", look(5, 0), 5, 2).kept().expect("is current");
+    store.sweep(&root(10), &RoaringBitmap::new(), at(1000)).expect("is kept");
+    assert_eq!(store.digests(swept).expect("is read"), None, "swept");
+}
+
+fn a_description_comes_back_the_same(kit: &Kit) {
+    let zsync = Zsync { block_size: 2048, sequence_matches: 2, rsum_bytes: 2, checksum_bytes: 4, sums: vec![7; 6].into() };
+    let mut all = [digests(1), Digests { zsync: Some(zsync), ..digests(2) }, digests(3)];
+    all[2] =
+        Digests { size: 0, pieces: Pieces { length: 1 << 26, sha1: Box::default(), sha256: Box::default() }, ..digests(3) };
+    let versions = {
+        let mut store = (kit.open)();
+        let mut put = |(name, digests): (&str, &Digests)| {
+            let look = look(digests.size, 0);
+            let version = observe(&mut *store, name, look, 1).version;
+            store.record_digests(&path(name), &look, digests, PlanId(9), at(2)).expect("is kept");
+            version
+        };
+        let versions: Vec<VersionNumber> = ["a", "b", "c"].into_iter().zip(&all).map(&mut put).collect();
+        store.close().expect("closes");
+        versions
+    };
+    let mut store = (kit.open)();
+    for (version, digests) in versions.into_iter().zip(all) {
+        assert_eq!(store.digests(version).expect("is read"), Some(digests));
+    }
+}
+
+fn another_plan_has_files_described_again(kit: &Kit) {
+    let mut store = (kit.open)();
+    let require = |store: &mut dyn Store, plan| {
+        let mut after = None;
+        loop {
+            after = store.require_plan(PlanId(plan), after.as_ref()).expect("is kept");
+            if after.is_none() {
+                return;
+            }
+        }
+    };
+    let waiting = |store: &mut dyn Store| {
+        let files = store.files(&root(10), Which::Undescribed).expect("is read");
+        let count = store.waiting(2).expect("is read");
+        (files.iter().map(|file| file.path.to_string()).collect::<Vec<_>>().join(" "), count.unhashed, count.undescribed)
+    };
+    for file in ["a", "b", "c", "d", "e"] {
+        observe(&mut *store, file, look(5, 0), 1);
+    }
+    assert_eq!(waiting(&mut *store), (String::new(), 2, 0));
+    store.record_digest(&path("a"), &look(5, 0), Sha256([1; 32]), at(2)).expect("is kept");
+    assert_eq!(waiting(&mut *store), ("a".to_owned(), 2, 1), "it has one digest, and lacks the others");
+    for file in ["a", "b", "c"] {
+        describe(&mut *store, file, look(5, 0), 1, 3);
+    }
+    assert_eq!(waiting(&mut *store), (String::new(), 2, 0));
+    require(&mut *store, 1);
+    assert_eq!(waiting(&mut *store).0, "");
+    require(&mut *store, 2);
+    assert_eq!(waiting(&mut *store), ("a b c".to_owned(), 2, 2));
+    let version = store.file(&path("a")).expect("is read").expect("is known").version;
+    assert_eq!(store.digests(version).expect("is read"), Some(digests(1)), "the old one stays till then");
+    store.record_digests(&path("b"), &look(5, 0), &digests(1), PlanId(2), at(4)).expect("is kept");
+    require(&mut *store, 2);
+    assert_eq!(waiting(&mut *store).0, "a c");
+    observe(&mut *store, "c", look(5, 9), 10);
+    assert_eq!(waiting(&mut *store).0, "a", "what is unconfirmed waits for its digest first");
+}
+
+fn damage_is_written_down_and_changes_nothing_else(kit: &Kit) {
+    let mut store = (kit.open)();
+    observe(&mut *store, "a", look(5, 0), 1);
+    let known = describe(&mut *store, "a", look(5, 0), 1, 2).kept().expect("is current");
+    let damage = |store: &mut dyn Store| store.damage(known.version).expect("is read");
+    for (found, seconds) in [(7, 10), (8, 20)] {
+        let written = store.record_digest(&path("a"), &look(5, 0), Sha256([found; 32]), at(seconds)).expect("is kept");
+        assert_eq!(written, Written { value: Recorded::Damaged(known.clone()), sequence: None });
+        assert_eq!(damage(&mut *store), Some(Damage { found: Sha256([found; 32]), at: at(10) }), "noticed first");
+    }
+    assert_eq!(describe(&mut *store, "a", look(5, 0), 9, 30), Recorded::Damaged(known.clone()));
+    assert_eq!(store.file(&path("a")).expect("is read"), Some(known.clone()));
+    assert_eq!(store.digests(known.version).expect("is read"), Some(digests(1)));
+    store.record_digest(&path("a"), &look(5, 0), Sha256([1; 32]), at(40)).expect("is kept");
+    assert_eq!(damage(&mut *store), None, "it is right again");
+    store.record_digest(&path("a"), &look(5, 0), Sha256([7; 32]), at(50)).expect("is kept");
+    store.forget(&[path("a")]).expect("is kept");
+    assert_eq!(damage(&mut *store), None);
+}
+
+fn descriptions_are_read_beside_the_owner(kit: &Kit) {
+    let mut store = (kit.open)();
+    let mut beside = store.beside().expect("this store can be read beside its owner")().expect("opens");
+    let version = observe(&mut *store, "a", look(5, 0), 1).version;
+    assert_eq!(beside.digests(version).expect("is read"), None);
+    describe(&mut *store, "a", look(5, 0), 1, 2);
+    assert_eq!(beside.digests(version).expect("is read"), Some(digests(1)));
+    assert_eq!(beside.digests(VersionNumber(u32::MAX)).expect("is read"), None);
+}
+
 fn a_sweep_forgets_what_a_walk_did_not_see(kit: &Kit) {
     let mut store = (kit.open)();
     let kept = observe(&mut *store, "d/kept", look(1, 0), 1);
@@ -332,6 +484,24 @@ fn a_failed_scan_keeps_the_holdings(kit: &Kit) {
     let reason = scans[0].outcome.as_ref().expect_err("it failed");
     assert!(reason.len() <= 1000 && reason.starts_with("éé") && !scans[0].complete);
     assert_eq!(scans[1].outcome, scanned("m", 0, Some(bitmap([a]))).outcome);
+}
+
+fn shares_and_gaps_stay_until_another_scan_tells_of_them(kit: &Kit) {
+    let mut store = (kit.open)();
+    assert_eq!(store.gaps(&name("m")).expect("is read"), None);
+    let share = Share { files: 3, held: 1, bytes: u64::MAX >> 1, held_bytes: 7 };
+    let gap = Gap { directory: "dir/\u{fc}".into(), whole: true, missing: 2, stale: 1, examples: vec!["dir/a\"b".into()] };
+    let gaps =
+        Gaps { mark: u64::MAX, missing: 2, missing_bytes: 1 << 60, stale: 1, stale_bytes: 5, directories: vec![gap], more: 9 };
+    let told = ScanRecord { share: Some(share), gaps: Some(gaps.clone()), ..scanned("m", 0, None) };
+    store.record_scan(&told, "").expect("is kept");
+    store.record_scan(&scanned("m", 10, None), "").expect("is kept");
+    let shares: Vec<_> = store.scans(&name("m"), 10).expect("is read").iter().map(|scan| scan.share).collect();
+    assert_eq!(shares, [None, Some(share)]);
+    assert_eq!(store.gaps(&name("m")).expect("is read"), Some(gaps));
+    let none = ScanRecord { gaps: Some(Gaps::default()), ..scanned("m", 20, None) };
+    store.record_scan(&none, "").expect("is kept");
+    assert_eq!(store.gaps(&name("m")).expect("is read"), Some(Gaps::default()));
 }
 
 fn the_history_of_scans_is_bounded(kit: &Kit) {
@@ -496,6 +666,7 @@ fn mirror(text: &str, base: &str) -> Arc<Mirror> {
         https: None,
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: None,
         continent: None,
         point: None,

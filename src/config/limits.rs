@@ -28,13 +28,13 @@ const MAX_ZSYNC_BYTES: u64 = 128 << 30;
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// What is wrong with a section's values, told at their place.
-struct Values<'a, 'r> {
+pub(super) struct Values<'a, 'r> {
     reading: &'a mut Reading<'r>,
     label: String,
 }
 
 impl Values<'_, '_> {
-    fn require(&mut self, key: &str, good: bool, text: impl FnOnce() -> String) {
+    pub(super) fn require(&mut self, key: &str, good: bool, text: impl FnOnce() -> String) {
         if !good {
             let full = format!("{}.{key}", self.label);
             let span = self.reading.source.span(&full).unwrap_or(0..0);
@@ -44,7 +44,7 @@ impl Values<'_, '_> {
     }
 
     /// Whether the file says something about a key, good or bad: what is bad has been told.
-    fn has(&self, key: &str) -> bool {
+    pub(super) fn has(&self, key: &str) -> bool {
         self.reading.source.has(&format!("{}.{key}", self.label))
     }
 
@@ -62,7 +62,7 @@ impl Values<'_, '_> {
     }
 }
 
-fn values<'a, 'r>(reading: &'a mut Reading<'r>, label: &str) -> Values<'a, 'r> {
+pub(super) fn values<'a, 'r>(reading: &'a mut Reading<'r>, label: &str) -> Values<'a, 'r> {
     Values { reading, label: label.to_owned() }
 }
 

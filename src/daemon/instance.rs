@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::making::{Hashed, makings};
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
+use super::ways::{Ways, watch_fallbacks};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::decide::Rules;
 use crate::geo::{self, Change, Locator};
-use crate::hash::{Hasher, Orders};
-use crate::http::{Counts, Makings, NoRecords, Problem, Records, Route, Silent, Site, Trust};
+use crate::hash::Hasher;
+use crate::http::{Counts, Problem, Site, stamp};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
-use crate::model::{Digests, Mirror, TreePath, VersionNumber};
+use crate::model::Mirror;
 use crate::probe::Prober;
 use crate::scan::{self, Clients, Scanner, Scheduler};
 use crate::tree::{self, Trees};
@@ -42,6 +42,12 @@ pub enum Error {
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
     Clients(#[from] scan::client::Error),
+    /// A rule of the configuration.
+    #[error("{0:?} is no pattern of paths")]
+    Rule(String),
+    /// The key for stamps.
+    #[error("redirects can't be stamped")]
+    Stamp(#[from] stamp::Error),
 }
 
 /// What an instance is made of, opened.
@@ -55,6 +61,8 @@ pub struct Parts {
     pub locator: Arc<Locator>,
     /// What it knows.
     pub inventory: Inventory,
+    /// Where files go by rules.
+    pub ways: Ways,
     /// What time it is.
     pub clock: Clock,
 }
@@ -70,7 +78,7 @@ impl Parts {
         addresses.look_up(config).await;
         let inventory = Inventory::open(&config.inventory, placed(config, &locator, &addresses), clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        Ok(Self { config: config.clone(), trees, locator, inventory, clock: clock.clone() })
+        Ok(Self { config: config.clone(), trees, locator, inventory, ways: Ways::open(config)?, clock: clock.clone() })
     }
 
     /// The mirrors, placed.
@@ -106,33 +114,6 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
     Ok(Arc::new(locator))
 }
 
-/// The instance as requests see it; nothing looks at the paths that it finds to have changed.
-#[must_use]
-pub fn site(parts: &Parts) -> Site {
-    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0, Arc::new(NoRecords)))
-}
-
-fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>, records: Arc<dyn Records>) -> Makings {
-    let Parts { config, trees, locator, inventory, clock } = parts;
-    Makings {
-        name: config.name.clone(),
-        route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
-        trust: Trust { proxies: config.server.trusted_proxies.clone(), by: config.server.forwarded_by },
-        trees: trees.clone(),
-        application_access: config.tree.application_access,
-        index: config.tree.index,
-        rules: Rules::new(config.tree.min_age, config.tree.min_size),
-        describe: config.describe.clone(),
-        public_url: config.server.public_url.clone(),
-        records,
-        snapshot: Arc::clone(inventory.snapshot()),
-        locator: Arc::clone(locator),
-        counts,
-        nudge,
-        clock: clock.clone(),
-    }
-}
-
 /// An instance at work.
 pub(super) struct Instance {
     parts: Parts,
@@ -140,28 +121,6 @@ pub(super) struct Instance {
     kept: Kept,
     tasks: Tasks,
     watched: Arc<ArcSwap<Watched>>,
-}
-
-/// What the hasher made of files, for who describes them.
-#[derive(Debug)]
-struct Hashed {
-    inventory: Inventory,
-    orders: Orders,
-}
-
-impl Records for Hashed {
-    fn digests(&self, version: VersionNumber) -> BoxFuture<'_, Result<Option<Arc<Digests>>, Silent>> {
-        Box::pin(async move {
-            self.inventory.digests(version).await.map_err(|error| {
-                tracing::warn!(error = &error as &dyn std::error::Error, "what describes a file can't be read");
-                Silent
-            })
-        })
-    }
-
-    fn order(&self, path: TreePath<'static>) {
-        self.orders.request(path);
-    }
 }
 
 /// What outlives a reload.
@@ -203,11 +162,12 @@ impl Instance {
     pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let ways = Ways::open(config)?;
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &kept.addresses);
         let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, clock: clock.clone() };
+        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock: clock.clone() };
         Ok(Self::run(parts, clients, kept))
     }
 
@@ -215,6 +175,7 @@ impl Instance {
     /// the inventory stay. When it fails, everything stays as it was.
     pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let mut ways = Ways::open(config)?;
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &self.kept.addresses);
         let clock = self.parts.clock.clone();
@@ -228,9 +189,13 @@ impl Instance {
         if same_database {
             inventory.set_mirrors(mirrors.clone()).await?;
         }
+        if same_database {
+            // Requests under way still write to it: its files have one writer.
+            ways.ledger = Arc::clone(&self.parts.ways.ledger);
+        }
         // From here on nothing fails.
         self.tasks.stop().await;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, clock };
+        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock };
         if parts.mirrors() != mirrors {
             // A task of before had its list of mirrors put back just before it ended.
             set_mirrors(&parts, mirrors).await;
@@ -252,6 +217,7 @@ impl Instance {
         let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
         let (scheduler, wishes) = Scheduler::new(scanner, clock.clone(), Arc::clone(&metrics.scan));
+        let probing = clients.clone();
         let prober = Prober::new(
             inventory.clone(),
             config.probe.clone(),
@@ -280,6 +246,11 @@ impl Instance {
         tasks.spawn("hash", |stop| hasher.run(stop));
         tasks.spawn("scan", |stop| scheduler.run(stop));
         tasks.spawn("probe", |stop| prober.run(stop));
+        let watched_servers = (config.clone(), Arc::clone(&parts.ways.fallbacks), (probing, clock.clone()));
+        tasks.spawn("fallback", |stop| {
+            let (config, fallbacks, asking) = watched_servers;
+            watch_fallbacks(config, fallbacks, asking, stop)
+        });
         tasks.spawn("geoip", |stop| keep_current(parts.clone(), Arc::clone(&kept.replaced), stop));
         tasks.spawn("places", |stop| keep_placed(parts.clone(), kept.clone(), stop));
         Self { parts, site, kept, tasks, watched }
@@ -377,10 +348,15 @@ async fn keep_current(parts: Parts, replaced: Arc<Notify>, stop: CancellationTok
     }
 }
 
-/// Looks whether GeoIP files were replaced; on a thread that may wait for a file system.
+/// Looks whether GeoIP files were replaced, and makes look-ups fast; on a thread that may wait for a file system, and work.
 async fn refresh(parts: &Parts, replaced: &Notify) {
     let (instance, locator) = (&parts.config.name, Arc::clone(&parts.locator));
-    let Ok(changes) = tokio::task::spawn_blocking(move || locator.refresh()).await else {
+    let look = move || {
+        let changes = locator.refresh();
+        locator.prepare();
+        changes
+    };
+    let Ok(changes) = tokio::task::spawn_blocking(look).await else {
         return tracing::error!(instance, "looking at GeoIP files failed inside; this is a bug");
     };
     for change in &changes {

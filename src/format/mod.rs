@@ -25,7 +25,7 @@ pub use settings::{Node, Settings, TorrentInfo};
 pub struct File<'a> {
     /// Where it is below the tree's root; what it is called is the last segment.
     pub path: &'a TreePath<'a>,
-    /// The path, percent-encoded: what stands behind a base URL.
+    /// The path as [`encoded`] has it: what stands behind a base URL.
     pub encoded: &'a str,
     /// Bytes.
     pub size: u64,
@@ -266,6 +266,13 @@ impl File<'_> {
     fn urls(&self) -> impl Iterator<Item = String> {
         self.sources.iter().map(|source| format!("{}{}", source.base, self.encoded))
     }
+}
+
+/// A path as descriptions have it behind a base URL: percent-encoded, `&` too, for some clients (wget2) read XML without undoing
+/// its entities.
+#[must_use]
+pub fn encoded(path: &TreePath<'_>) -> String {
+    path.encoded().replace('&', "%26")
 }
 
 /// How this program calls itself in what it writes.

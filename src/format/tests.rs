@@ -61,7 +61,7 @@ impl Example {
             Source { base: "https://leiden.example/", name: "leiden", class: "continent", distance_km: None, ..BERLIN };
         let german = Source { country: "de".parse().ok(), ..BERLIN };
         Self {
-            encoded: path.encoded(),
+            encoded: encoded(&path),
             path,
             digests: Some(digests()),
             signature: None,
@@ -177,7 +177,7 @@ fn a_meta4_has_all_that_clients_look_for() {
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <metalink xmlns="urn:ietf:params:xml:ns:metalink">
   <generator>{GENERATOR}</generator>
-  <origin dynamic="true">https://download.example/activities/d/a%20b&amp;c.iso.meta4</origin>
+  <origin dynamic="true">https://download.example/activities/d/a%20b%26c.iso.meta4</origin>
   <published>2023-11-15T00:00:00Z</published>
   <file name="a b&amp;c.iso">
     <publisher name="Oranges &amp; Co" url="https://juice.example/?a&amp;b"/>
@@ -191,8 +191,8 @@ fn a_meta4_has_all_that_clients_look_for() {
       <hash>{}</hash>
       <hash>{}</hash>
     </pieces>
-    <url location="de" priority="1">http://berlin.example/sugar/d/a%20b&amp;c.iso</url>
-    <url priority="2">https://leiden.example/d/a%20b&amp;c.iso</url>
+    <url location="de" priority="1">http://berlin.example/sugar/d/a%20b%26c.iso</url>
+    <url priority="2">https://leiden.example/d/a%20b%26c.iso</url>
   </file>
 </metalink>
 "#,
@@ -204,8 +204,7 @@ fn a_meta4_has_all_that_clients_look_for() {
     assert_eq!(text, expected);
     assert!(!text.contains("metaurl"), "a torrent without trackers is no better way");
     example.settings.trackers = vec!["http://tracker.example/announce".to_owned()];
-    let torrent =
-        "<metaurl mediatype=\"torrent\" priority=\"1\">https://download.example/activities/d/a%20b&amp;c.iso.torrent<";
+    let torrent = "<metaurl mediatype=\"torrent\" priority=\"1\">https://download.example/activities/d/a%20b%26c.iso.torrent<";
     assert!(example.text(Kind::Meta4).contains(torrent));
 }
 
@@ -277,8 +276,8 @@ fn a_magnet_link_is_one_valid_line() {
     let hash = hash.split(' ').next().expect("a hash");
     let expected = format!(
         "magnet:?xt=urn:btih:{hash}&dn=a%20b%26c.iso&xl=10&tr=udp%3A%2F%2Ft.example%3A6969%2Fannounce%3Fx%3D1%26y\
-         &ws=http%3A%2F%2Fberlin.example%2Fsugar%2Fd%2Fa%2520b%26c.iso&ws=https%3A%2F%2Fleiden.example%2Fd%2Fa%2520b%26c.iso\
-         &xs=https%3A%2F%2Fdownload.example%2Factivities%2Fd%2Fa%2520b%26c.iso.torrent\n"
+         &ws=http%3A%2F%2Fberlin.example%2Fsugar%2Fd%2Fa%2520b%2526c.iso&ws=https%3A%2F%2Fleiden.example%2Fd%2Fa%2520b%2526c.iso\
+         &xs=https%3A%2F%2Fdownload.example%2Factivities%2Fd%2Fa%2520b%2526c.iso.torrent\n"
     );
     assert_eq!(example.text(Kind::Magnet), expected);
 }
@@ -299,13 +298,13 @@ fn a_page_shows_what_is_known_and_escapes_it() {
     for part in [
         "Mirrors for &#60;b&#62;&#38;.iso",
         "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882",
-        "href=\"http://berlin.example/sugar/d/%3Cb%3E&#38;.iso\"",
+        "href=\"http://berlin.example/sugar/d/%3Cb%3E%26.iso\"",
         "FU &#38; TU &#60;Berlin&#62;",
         "In your country (Germany)",
         "On your continent",
         "12 km",
         "<svg",
-        "href=\"https://download.example/activities/d/%3Cb%3E&#38;.iso.meta4\"",
+        "href=\"https://download.example/activities/d/%3Cb%3E%26.iso.meta4\"",
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }

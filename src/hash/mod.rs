@@ -12,6 +12,7 @@ mod backlog;
 mod counts;
 mod crew;
 pub mod digest;
+mod once;
 mod pass;
 mod plan;
 mod pool;
@@ -37,6 +38,7 @@ use pool::{Made, Pool, Priority, Reading, Want};
 
 pub use counts::{Counts, Families};
 pub use crew::{Crew, Help};
+pub use once::{Amount, Error, Once, Outcome, Task};
 pub use plan::{MAX_PIECE_BYTES, MIN_PIECE_BYTES, Plan, Settings};
 pub use zsync::Shape;
 

@@ -13,11 +13,11 @@ use super::accept;
 use super::body::Body;
 use super::hints::{self, Hints, Own};
 use super::local;
-use super::ranker::{Portion, Ranked};
+use super::ranker::{Needs, Portion, Ranked};
 use super::site::{Asked, Makings, Site};
-use crate::decide::{self, Rules, Standing};
+use crate::decide::{Decision, Standing};
 use crate::format::Kind;
-use crate::inventory::FileEntry;
+use crate::inventory::{FileEntry, MirrorState};
 use crate::model::digests::{MAX_SIGNATURE_BYTES, Signature, SignatureKind};
 use crate::model::{Digests, FileState, TreePath, VersionNumber};
 
@@ -85,7 +85,7 @@ impl Site {
                 let (kind, path) = Kind::of_suffix(asked.path).filter(|(kind, _)| settings.gives(*kind))?;
                 Some(Wanted { kind, path, by: By::Suffix })
             }
-            Standing::Public { .. } | Standing::NotPublic | Standing::NotIndexed => {
+            Standing::Public { .. } | Standing::NotPublic | Standing::NotIndexed { .. } => {
                 let by_query = asked.request.uri.query().and_then(Kind::of_query).map(|kind| (kind, By::Query));
                 let by_accept = || {
                     let is_public = matches!(standing, Standing::Public { .. });
@@ -117,15 +117,13 @@ impl Site {
         let standing = if wanted.by == By::Suffix { self.standing(asked).await } else { standing };
         let entry = match standing {
             Standing::Public { entry, as_recorded } => Some((entry, as_recorded)),
-            Standing::NotIndexed => None,
+            Standing::NotIndexed { .. } => None,
             Standing::NotPublic if wanted.by != By::Suffix => None,
             Standing::Held => return Some(self.gone(asked)),
             Standing::Away => return Some(self.unavailable(asked)),
             _ => return None,
         };
-        if wanted.by == By::Accept
-            && !entry.is_some_and(|(entry, recorded)| self.may_leave(&entry, recorded, self.makings.rules, now))
-        {
+        if wanted.by == By::Accept && !matches!(self.decide(standing, asked, now), Decision::Redirect { .. }) {
             return None;
         }
         let ranked =
@@ -140,11 +138,6 @@ impl Site {
         Some(self.represent(asked, wanted, &facts, ranked.as_ref(), now))
     }
 
-    /// Whether mirrors may be named for a version at all.
-    fn may_leave(&self, entry: &FileEntry, as_recorded: bool, rules: Rules, now: Timestamp) -> bool {
-        decide::reason_to_stay_home(entry, as_recorded, rules, now.as_second()).is_none()
-    }
-
     /// All mirrors for this client, as for a redirect. What keeps a file home only to spare mirrors does not count here: who
     /// asks for mirrors is told of them.
     fn rank_for_description(
@@ -154,12 +147,12 @@ impl Site {
         (entry, as_recorded): (&FileEntry, bool),
         now: Timestamp,
     ) -> Option<Ranked> {
-        let rules = Rules { min_size: 0, ..self.makings.rules };
-        if !wanted.kind.lists_mirrors() || !self.may_leave(entry, as_recorded, rules, now) {
+        if !wanted.kind.lists_mirrors() || !self.may_leave(entry, as_recorded, now) {
             return None;
         }
         let portion = if wanted.kind.is_read_by_parts() { Portion::Part } else { Portion::Whole };
-        self.rank(asked, entry, portion, usize::MAX)
+        let needs = Needs { holds: |state: &MirrorState| state.holds(entry.version), size: entry.size, portion };
+        self.rank_by(asked, &needs, usize::MAX)
     }
 
     /// What is known of the file. An answer where too little can be found out.
@@ -200,10 +193,14 @@ impl Site {
         let trees = &self.makings.trees;
         let root = if standing == Standing::NotPublic { trees.application.clone() } else { Some(trees.public.clone()) };
         let path = asked.path.clone().into_owned();
-        let look = move || root.and_then(|root| root.look(&path).ok());
-        let Some(look) = self.threads.run_in_time(look).await.flatten() else { return Err(self.unavailable(asked)) };
-        let modified = look.fingerprint.mtime();
-        Ok(Facts { size: look.fingerprint.size, modified, published: modified, digests: None, signature: None })
+        let look = move || root.and_then(|root| root.look(&path).ok()).map(|look| look.fingerprint);
+        let seen = match standing {
+            Standing::NotIndexed { seen } => Some(seen),
+            _ => self.threads.run_in_time(look).await.flatten(),
+        };
+        let Some(seen) = seen else { return Err(self.unavailable(asked)) };
+        let modified = seen.mtime();
+        Ok(Facts { size: seen.size, modified, published: modified, digests: None, signature: None })
     }
 
     /// The detached signature beside a file, for descriptions that tell of it.

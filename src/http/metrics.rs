@@ -21,6 +21,7 @@ use crate::selection::Class;
 #[derive(Debug, Default)]
 pub struct Counts {
     redirects: [Counter; CLASSES.len()],
+    fallbacks: Counter,
     local: [Counter; Why::ALL.len()],
     others: [Counter; Other::ALL.len()],
     redirected_bytes: Counter,
@@ -39,12 +40,16 @@ pub struct MirrorCounts {
 /// Answers that are neither a redirect to a mirror nor a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Other {
-    /// A list of a directory.
+    /// A list of a directory, or a page on mirrors.
     Index,
     /// A description of a file.
     Description,
     /// To the same path with a slash.
     Slash,
+    /// The decision about a request, as it asked to be told.
+    Trace,
+    /// A list of mirrors for a package manager.
+    List,
     /// 400.
     BadRequest,
     /// 404.
@@ -58,10 +63,12 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Index,
         Self::Description,
         Self::Slash,
+        Self::Trace,
+        Self::List,
         Self::BadRequest,
         Self::NotFound,
         Self::NotAllowed,
@@ -76,6 +83,8 @@ impl Other {
             Self::Index => "index",
             Self::Description => "description",
             Self::Slash => "slash",
+            Self::Trace => "trace",
+            Self::List => "list",
             Self::BadRequest => "bad-request",
             Self::NotFound => "not-found",
             Self::NotAllowed => "not-allowed",
@@ -96,6 +105,14 @@ impl Counts {
         self.redirected_bytes.inc_by(bytes);
         mirror.redirects.inc();
         mirror.bytes.inc_by(bytes);
+    }
+
+    /// Counts a redirect of `bytes` to a fallback mirror.
+    pub fn fell_back(&self, bytes: u64, fallback: &MirrorCounts) {
+        self.fallbacks.inc();
+        self.redirected_bytes.inc_by(bytes);
+        fallback.redirects.inc();
+        fallback.bytes.inc_by(bytes);
     }
 
     /// Counts a file that is served from here.
@@ -176,6 +193,7 @@ impl Printer<'_, '_> {
             for (class, counter) in CLASSES.iter().zip(&counts.redirects) {
                 print(site.name(), "redirect", class.as_str(), counter)?;
             }
+            print(site.name(), "redirect", "fallback", &counts.fallbacks)?;
             for (why, counter) in Why::ALL.iter().zip(&counts.local) {
                 print(site.name(), "local", why.as_str(), counter)?;
             }

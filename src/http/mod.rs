@@ -1,9 +1,11 @@
 //! HTTP: from a socket to an answer, and what is counted on the way.
 //!
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
-//! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
+//! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `describe`, `representation` and `hints` (metalinks, digests and the like, and links to them), `missing` (what nobody has), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `describe`, `representation` and `hints` (metalinks, digests and the like, and links to them), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
+//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `mirrors_page` (what those who run mirrors read),
+//! `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -12,24 +14,32 @@ pub mod body;
 pub mod client;
 pub mod conditional;
 pub mod connection;
+mod deciding;
 pub mod describe;
+pub mod explain;
+pub mod fallback;
 pub mod hints;
 pub mod listener;
 mod lister;
 pub mod local;
 pub mod look;
 pub mod metrics;
+pub mod mirrors_page;
 pub mod missing;
 pub mod page;
 pub mod proxy;
 pub mod range;
 pub mod ranker;
+pub mod repository;
 mod representation;
 pub mod response;
 pub mod route;
 pub mod router;
 pub mod site;
+pub mod stamp;
+mod standing;
 pub mod threads;
+pub mod wishes;
 
 use std::net::SocketAddr;
 
@@ -41,11 +51,16 @@ use crate::model::{ByteSize, Span};
 pub use admin::{Admin, Problem};
 pub use client::{Client, ForwardedBy, Trust};
 pub use describe::{NoRecords, Records, Silent};
+pub use explain::Explanation;
+pub use fallback::Fallbacks;
 pub use listener::{Limits, Server, Start, bind};
 pub use metrics::Counts;
+pub use repository::Packages;
 pub use route::Route;
 pub use router::Router;
 pub use site::{Asked, Makings, Site};
+pub use stamp::Stamp;
+pub use wishes::{Settings as AnswerSettings, Wishes};
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -66,6 +81,8 @@ pub struct Settings {
     /// Which of their headers are read: `auto` (`X-Forwarded-For` and `X-Forwarded-Proto` where there is one of them, else
     /// `Forwarded`), `x-forwarded-for`, `forwarded`.
     pub forwarded_by: ForwardedBy,
+    /// Whether there are pages on mirrors, for those who run them: `?mirrors` and `?mirror=NAME` on the root.
+    pub mirror_pages: bool,
     /// How many connections are served at once at each address; more wait. Instances that share an address share these, and
     /// the limits and timeouts of the first of them count.
     pub max_connections: usize,
@@ -92,6 +109,7 @@ impl Default for Settings {
             hosts: Vec::new(),
             trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")],
             forwarded_by: ForwardedBy::Auto,
+            mirror_pages: true,
             max_connections: 20_000,
             header_timeout: seconds(10),
             idle_timeout: seconds(60),

@@ -4,14 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use http::Method;
-use http::header::RANGE;
-use http::request::Parts;
 use quick_cache::sync::Cache;
 
 use super::client::Client;
 use super::metrics::{Counts, MirrorCounts};
-use crate::inventory::{FileEntry, MirrorSet, Snapshot};
+use super::wishes::Wishes;
+use crate::inventory::{MirrorSet, MirrorState, Snapshot};
 use crate::model::{ClientNetwork, Mirror, Place};
 use crate::selection::{self, PlaceKey, Ranking, Selector, Tiers};
 
@@ -64,13 +62,14 @@ pub enum Portion {
     Part,
 }
 
-impl Portion {
-    /// What a request asks for.
-    #[must_use]
-    pub fn of(request: &Parts) -> Self {
-        let is_part = request.method == Method::GET && request.headers.contains_key(RANGE);
-        if is_part { Self::Part } else { Self::Whole }
-    }
+/// What a mirror must be able to do for a request, besides being well and being there for the client.
+pub struct Needs<H> {
+    /// Whether it holds what is needed.
+    pub holds: H,
+    /// Bytes of the file.
+    pub size: u64,
+    /// How much of the file is asked for.
+    pub portion: Portion,
 }
 
 /// Places whose tiers are remembered. A country database has 250; of a city database's cells, the busiest are enough.
@@ -84,22 +83,24 @@ impl Ranker {
         Self { prepared: ArcSwap::from_pointee(prepared), preparing: Mutex::new(()) }
     }
 
-    /// The best `wanted` mirrors for a file; `None` where there is none.
+    /// The best `wanted` mirrors for what is needed; `None` where there is none.
     #[must_use]
     pub fn rank(
         &self,
         (snapshot, counts): (&Snapshot, &Counts),
         (client, place): (Client, &Place),
-        (entry, portion): (&FileEntry, Portion),
+        needs: &Needs<impl Fn(&MirrorState) -> bool>,
+        wishes: &Wishes<'_>,
         wanted: usize,
     ) -> Option<Ranked> {
         let (mirrors, prepared) = self.prepare(snapshot, counts);
         let tiers = prepared.tiers(place, client.address);
         let usable = |index: usize| {
             mirrors.members.get(index).is_some_and(|state| {
-                state.holds(entry.version)
-                    && (portion == Portion::Whole || state.ranges.are_usable())
-                    && selection::refusal_of_request(&state.mirror, state.health, client.scheme, entry.size).is_none()
+                (needs.holds)(state)
+                    && (needs.portion == Portion::Whole || state.ranges.are_usable())
+                    && selection::refusal_of_request(&state.mirror, state.health, client.scheme, needs.size).is_none()
+                    && !wishes.avoids(&state.mirror.name)
             })
         };
         let ranking = tiers.draw(ClientNetwork::of(client.address), usable, wanted);

@@ -37,7 +37,7 @@ impl Site {
         let Some(own) = self.own(asked) else {
             return self.error(asked, Other::BadRequest, "Without a host in the request there are no links to this site.");
         };
-        let (base, encoded) = (own.base(), asked.path.encoded());
+        let (base, encoded) = (own.base(), format::encoded(asked.path));
         let origin = Source {
             base: &base,
             name: own.host(),
@@ -85,7 +85,7 @@ impl Site {
         let visitor = || {
             let locator = &self.makings.locator;
             let credit = locator.credit().map(|credit| (credit.text, credit.url));
-            Visitor { address: asked.client.address.to_string(), place: locator.locate(asked.client.address), credit }
+            Visitor { address: asked.client.address.to_string(), place: self.place(asked), credit }
         };
         let bytes = match form {
             Form::Html => Ok(mirrorlist::page(file, &visitor()).into_bytes()),

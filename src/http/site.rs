@@ -14,23 +14,28 @@ use tokio::sync::mpsc;
 use super::body::Body;
 use super::client::{Client, Trust};
 use super::describe::Records;
+use super::fallback::Fallbacks;
 use super::listener::Origin;
 use super::lister::Lister;
-use super::look::{Seen, see};
-use super::metrics::{Counts, Other};
+use super::metrics::{Counts, MirrorCounts, Other};
+use super::mirrors_page::{Pages, Refusal, Wanted};
 use super::missing::Missing;
 use super::page::Room;
 use super::range;
-use super::ranker::{Portion, Ranked, Ranker};
+use super::ranker::{Ranked, Ranker};
+use super::repository::Packages;
 use super::route::Route;
+use super::stamp::Stamp;
 use super::threads::Threads;
+use super::wishes::{self, Wishes};
 use super::{local, response};
 use crate::clock::Clock;
-use crate::decide::{self, Decision, Rules, Standing, Why};
+use crate::decide::{Decision, Rules, Standing, Why};
 use crate::format;
 use crate::geo::Locator;
-use crate::inventory::{FileEntry, Snapshot};
+use crate::inventory::{FileEntry, Inventory, Snapshot};
 use crate::model::TreePath;
+use crate::selection::Class;
 use crate::tree::{ApplicationAccess, LookError, Trees};
 
 /// What a [`Site`] is made of.
@@ -50,10 +55,20 @@ pub struct Makings {
     pub index: bool,
     /// When mirrors may be used.
     pub rules: Rules,
+    /// Where clients go that no mirror can take.
+    pub fallbacks: Arc<Fallbacks>,
+    /// What of a query is heeded, and what answers say besides.
+    pub answers: wishes::Settings,
+    /// Makes stamps on redirects.
+    pub stamp: Option<Stamp>,
+    /// How this server is reached, for links to ourselves; none: as each request says.
+    pub public_url: Option<String>,
+    /// Repositories of packages.
+    pub packages: Packages,
+    /// What keeps the history of mirrors, for the pages on them; `None`: there are no such pages.
+    pub mirror_pages: Option<Inventory>,
     /// Which descriptions of files there are.
     pub describe: format::Settings,
-    /// How the site is reached, for links to ourselves; none: by the request.
-    pub public_url: Option<String>,
     /// Where digests are found.
     pub records: Arc<dyn Records>,
     /// What is known of files and mirrors.
@@ -74,12 +89,14 @@ pub struct Site {
     pub(super) makings: Makings,
     /// The prefix as links have it.
     pub(super) own_prefix: String,
-    ranker: Ranker,
+    pub(super) ranker: Ranker,
+    fallback_counts: Vec<Arc<MirrorCounts>>,
     missing: Missing,
     pub(super) threads: Threads,
     /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
     listers: Threads,
     pub(super) pages: Room,
+    mirror_pages: Option<Pages>,
 }
 
 /// A request, as far as it is understood.
@@ -93,6 +110,8 @@ pub struct Asked<'a> {
     pub is_directory: bool,
     /// Who asks.
     pub client: Client,
+    /// What the query wishes.
+    pub wishes: Wishes<'a>,
 }
 
 /// How many directories are read at once: as many as a disk has use for.
@@ -103,14 +122,19 @@ impl Site {
     #[must_use]
     pub fn new(makings: Makings) -> Self {
         let ranker = Ranker::new(&makings.snapshot, &makings.counts);
+        let fallback_counts = makings.fallbacks.counts(&makings.counts);
+        let prefix = makings.route.prefix();
+        let mirror_pages = makings.mirror_pages.clone().map(|inventory| Pages::new(inventory, prefix.clone()));
         Self {
-            own_prefix: makings.route.prefix().encoded(),
+            own_prefix: prefix.encoded(),
             makings,
             ranker,
+            fallback_counts,
             missing: Missing::default(),
             threads: Threads::default(),
             listers: Threads::new(MAX_LISTERS),
             pages: Room::default(),
+            mirror_pages,
         }
     }
 
@@ -164,15 +188,30 @@ impl Site {
 
     /// Answers a request for a path of this instance.
     pub async fn answer(&self, asked: Asked<'_>) -> Response<Body> {
+        let asked = match asked.request.uri.query() {
+            Some(query) if self.makings.answers.arguments => match self.heed(asked, query) {
+                Ok(asked) => asked,
+                Err(detail) => return self.error(asked, Other::BadRequest, detail),
+            },
+            _ => asked,
+        };
         let now = self.makings.clock.now();
-        let standing = self.standing(asked).await;
-        if let Some(wanted) = self.wants_description(asked, standing)
-            && let Some(response) = self.describe(asked, &wanted, standing, now).await
+        if asked.path.is_root()
+            && let (Some(pages), Some(query)) = (&self.mirror_pages, asked.request.uri.query())
+            && let Some(wanted) = Wanted::parse(query)
         {
-            return response;
+            return self.tell_of_mirrors(asked, pages, &wanted, now).await;
         }
-        let rank = |entry: &FileEntry| self.rank(asked, entry, Portion::of(asked.request), response::MAX_LINES);
-        let decision = decide::decide(standing, self.makings.rules, now.as_second(), rank);
+        let standing = self.standing(asked).await;
+        if let Some(list) = self.packages(asked, standing, now).await {
+            return list;
+        }
+        if let Some(wanted) = self.wants_description(asked, standing)
+            && let Some(description) = self.describe(asked, &wanted, standing, now).await
+        {
+            return description;
+        }
+        let decision = self.decide(standing, asked, now);
         tracing::debug!(
             instance = self.makings.name,
             path = %asked.path,
@@ -183,8 +222,15 @@ impl Site {
         if standing == Standing::Absent && !asked.is_directory {
             self.missing.tell(&self.makings.name, asked.path, now);
         }
+        if asked.wishes.trace && self.may_trace(asked.client) {
+            self.makings.counts.other(Other::Trace);
+            let mut explanation = self.explain(asked, standing, &decision);
+            explanation.keep_public();
+            return response::trace(&explanation);
+        }
         match decision {
-            Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry),
+            Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry, now),
+            Decision::Fallback { to, size } => self.fall_back(asked, to, size, now),
             Decision::Local(why) => self.serve(asked, standing, why, now).await,
             Decision::Index => self.list(asked).await,
             Decision::NotFound => self.not_found(asked),
@@ -193,89 +239,7 @@ impl Site {
         }
     }
 
-    /// How the path stands: by its name, the snapshot and the trees.
-    pub async fn standing(&self, asked: Asked<'_>) -> Standing {
-        match self.standing_by_a_glance(asked) {
-            Some(standing) => standing,
-            None => self.standing_by_a_look(asked).await,
-        }
-    }
-
-    /// What the names alone say: whether nobody is shown this, or it is on hold.
-    fn standing_by_name(&self, asked: Asked<'_>) -> Option<Standing> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        let hidden =
-            if asked.is_directory { trees.hidden.matches_directory(asked.path) } else { trees.hidden.matches(asked.path) };
-        match () {
-            () if hidden => Some(Standing::Hidden),
-            () if snapshot.is_held(asked.path) => Some(Standing::Held),
-            () => None,
-        }
-    }
-
-    /// How the path stands, where that can be told without waiting: by memory and one call to the local file system.
-    fn standing_by_a_glance(&self, asked: Asked<'_>) -> Option<Standing> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        if let Some(standing) = self.standing_by_name(asked) {
-            return Some(standing);
-        }
-        if asked.is_directory {
-            return None;
-        }
-        let entry = snapshot.file(asked.path)?;
-        if trees.public.is_away() {
-            return Some(Standing::Away);
-        }
-        // A remote file system may let us wait; there the index notices changes later.
-        let as_recorded = trees.public.is_remote() || entry.matches(&trees.public.glance(asked.path)?);
-        if !as_recorded {
-            self.nudge(asked.path);
-        }
-        Some(Standing::Public { entry, as_recorded })
-    }
-
-    async fn standing_by_a_look(&self, asked: Asked<'_>) -> Standing {
-        let Makings { trees, snapshot, application_access, .. } = &self.makings;
-        let application = trees.application.clone().filter(|_| *application_access == ApplicationAccess::Open);
-        let (public, path, is_directory) = (trees.public.clone(), asked.path.clone().into_owned(), asked.is_directory);
-        let look = move || see(&public, application.as_ref(), &path, is_directory);
-        let seen = self.threads.run_in_time(look).await.unwrap_or(Seen::Away);
-        let entry = if asked.is_directory { None } else { snapshot.file(asked.path) };
-        let standing = match (seen, entry) {
-            (Seen::Public(seen), Some(entry)) => Standing::Public { entry, as_recorded: entry.matches(&seen) },
-            (Seen::Public(_), None) => Standing::NotIndexed,
-            // Its name shows only now that it is one of those which hide directories.
-            (Seen::Directory, _) if trees.hidden.matches_directory(asked.path) => Standing::Hidden,
-            (Seen::Directory, _) => Standing::Directory,
-            (Seen::NotPublic, _) => Standing::NotPublic,
-            (Seen::Nothing, _) => Standing::Absent,
-            (Seen::Away, _) => Standing::Away,
-        };
-        let is_as_known = match standing {
-            Standing::Public { as_recorded, .. } => as_recorded,
-            Standing::Away => true,
-            Standing::NotIndexed => false,
-            _ => entry.is_none(),
-        };
-        if !is_as_known {
-            self.nudge(asked.path);
-        }
-        standing
-    }
-
-    /// Asks the index to look at a path. When it has its hands full, it finds out later by itself.
-    fn nudge(&self, path: &TreePath<'_>) {
-        self.makings.nudge.try_send(path.clone().into_owned()).ok();
-    }
-
-    /// The best `wanted` mirrors for this client; `None` where there is none.
-    pub(super) fn rank(&self, asked: Asked<'_>, entry: &FileEntry, portion: Portion, wanted: usize) -> Option<Ranked> {
-        let Makings { snapshot, counts, locator, .. } = &self.makings;
-        let place = locator.locate(asked.client.address);
-        self.ranker.rank((snapshot, counts), (asked.client, &place), (entry, portion), wanted)
-    }
-
-    fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry) -> Response<Body> {
+    fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry, now: Timestamp) -> Response<Body> {
         if let (Some(best), Some(counts)) = (ranked.ranking.first(), ranked.counts_of_best()) {
             self.makings.counts.redirected(
                 best.class,
@@ -283,7 +247,33 @@ impl Site {
                 counts,
             );
         }
-        response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path, self.hints(asked, entry))
+        let hints = self.hints(asked, entry);
+        let mut response = response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path, hints);
+        if let (Some(best), true) = (ranked.ranking.first(), self.makings.answers.mirrorbrain_headers) {
+            let name = ranked.mirrors.members.get(best.index).map_or("", |state| state.mirror.name.as_str());
+            response::add_mirrorbrain_headers(&mut response, name, best.class);
+        }
+        self.stamp(&mut response, now);
+        response
+    }
+
+    fn fall_back(&self, asked: Asked<'_>, to: usize, size: u64, now: Timestamp) -> Response<Body> {
+        let Makings { fallbacks, counts, .. } = &self.makings;
+        let Some(mut response) = fallbacks.redirect(to, asked.client, asked.path) else { return self.unavailable(asked) };
+        if let Some(fallback) = self.fallback_counts.get(to) {
+            counts.fell_back(range::wanted_bytes(&asked.request.method, &asked.request.headers, size), fallback);
+        }
+        if let (Some(fallback), true) = (fallbacks.list().get(to), self.makings.answers.mirrorbrain_headers) {
+            response::add_mirrorbrain_headers(&mut response, fallback.name.as_str(), Class::World);
+        }
+        self.stamp(&mut response, now);
+        response
+    }
+
+    fn stamp(&self, response: &mut Response<Body>, now: Timestamp) {
+        if let Some(stamp) = &self.makings.stamp {
+            response::stamp(response, stamp, now.as_second());
+        }
     }
 
     async fn serve(&self, asked: Asked<'_>, standing: Standing, why: Why, now: Timestamp) -> Response<Body> {
@@ -336,12 +326,29 @@ impl Site {
         }
     }
 
-    fn not_found(&self, asked: Asked<'_>) -> Response<Body> {
-        self.error(asked, Other::NotFound, "There is no such file here.")
+    /// A page on mirrors.
+    async fn tell_of_mirrors(&self, asked: Asked<'_>, pages: &Pages, wanted: &Wanted, now: Timestamp) -> Response<Body> {
+        let form = response::index_form(&asked.request.headers);
+        match pages.page(wanted, form, now, self.makings.locator.credit()).await {
+            Ok((text, form)) => {
+                self.makings.counts.other(Other::Index);
+                response::mirrors(text, form)
+            }
+            Err(Refusal::NoSuchMirror) => self.error(asked, Other::NotFound, "There is no mirror of this name."),
+            Err(Refusal::Unavailable) => self.error(
+                asked,
+                Other::Unavailable,
+                "The history of the mirrors can't be read right now. Please try again in a moment.",
+            ),
+        }
     }
 
     pub(super) fn gone(&self, asked: Asked<'_>) -> Response<Body> {
         self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site.")
+    }
+
+    pub(super) fn not_found(&self, asked: Asked<'_>) -> Response<Body> {
+        self.error(asked, Other::NotFound, "There is no such file here.")
     }
 
     pub(super) fn unavailable(&self, asked: Asked<'_>) -> Response<Body> {

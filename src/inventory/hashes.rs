@@ -49,7 +49,7 @@ impl Inventory {
     /// # Errors
     /// When the store fails.
     pub async fn unhashed(&self, after: Option<TreePath<'static>>, limit: usize) -> Result<Vec<FileRecord>, Error> {
-        self.waiting_page(after, limit, Which::Unhashed).await
+        self.files_of(Which::Unhashed, TreePath::root(), after, limit).await
     }
 
     /// Files that have a digest and are to be described, in path order after `after`.
@@ -57,16 +57,21 @@ impl Inventory {
     /// # Errors
     /// When the store fails.
     pub async fn undescribed(&self, after: Option<TreePath<'static>>, limit: usize) -> Result<Vec<FileRecord>, Error> {
-        self.waiting_page(after, limit, Which::Undescribed).await
+        self.files_of(Which::Undescribed, TreePath::root(), after, limit).await
     }
 
-    async fn waiting_page(
+    /// Those of the files below a directory (or this one file), in the order of their paths' bytes after `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn files_of(
         &self,
+        which: Which,
+        within: TreePath<'static>,
         after: Option<TreePath<'static>>,
         limit: usize,
-        which: Which,
     ) -> Result<Vec<FileRecord>, Error> {
-        let page = Page { within: TreePath::root(), after, limit };
+        let page = Page { within, after, limit };
         self.ask(move |owner| owner.store.files(&page, which)).await
     }
 

@@ -301,7 +301,7 @@ impl Owner {
         let bases = mirrors.members.iter().find(|member| member.mirror.name == record.mirror);
         let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror));
         drop(mirrors);
-        let outdated = ScanRecord { holdings: None, ..record.clone() };
+        let outdated = ScanRecord { holdings: None, share: None, gaps: None, ..record.clone() };
         let record = if self.valid_from.admits(record) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
         self.show(written, |owner, holdings| {

@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::error::Error;
 use super::record::{Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanRecord, ScanSummary, Waiting};
+use super::share::Gaps;
 use super::snapshot::FileEntry;
 use crate::model::{Digests, FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath, VersionNumber};
 
@@ -142,6 +143,12 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails.
     fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error>;
+
+    /// What a mirror lacks, as far as a scan has written it down.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error>;
 
     /// Keeps a mirror's health, and a line in its history if it changed.
     ///

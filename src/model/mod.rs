@@ -6,19 +6,24 @@
 pub mod country;
 pub mod digest;
 pub mod digests;
+pub mod glob;
 pub mod mirror;
 pub mod network;
 pub mod path;
+pub mod people;
 pub mod place;
 pub mod quantity;
 pub mod version;
+pub mod way;
 
 pub use country::{Continent, Country};
 pub use digest::Sha256;
 pub use digests::{Digests, Pieces, Signature, SignatureKind, Zsync};
+pub use glob::{Glob, PathGlob, WordGlob};
 pub use mirror::{BaseUrl, Health, Mirror, MirrorName, Only, Ranges, Scheme};
 pub use network::ClientNetwork;
 pub use path::{Prefix, RequestPath, TreePath};
 pub use place::{Place, Point};
 pub use quantity::{ByteSize, Span};
 pub use version::{FileRecord, FileState, Fingerprint, VersionNumber};
+pub use way::{Protocol, Scanning};

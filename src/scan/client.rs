@@ -114,7 +114,7 @@ impl Resolve for PublicOnly {
 }
 
 /// Whether a name means this machine by its form alone (RFC 6761 section 6.3): who wrote it into the file meant that.
-fn is_localhost(name: &str) -> bool {
+pub(super) fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }

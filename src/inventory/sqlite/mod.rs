@@ -21,6 +21,7 @@ use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
 use super::record::{Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanRecord, ScanSummary, Waiting};
+use super::share::Gaps;
 use super::store::{
     Changes, Contents, Descriptions, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Which, Written,
 };
@@ -231,6 +232,10 @@ impl Store for Sqlite {
 
     fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
         self.read(|transaction, _| mirrors::scans(transaction, mirror, limit))
+    }
+
+    fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {
+        self.read(|transaction, _| mirrors::gaps(transaction, mirror))
     }
 
     fn record_health(&mut self, mirror: &MirrorName, change: &HealthChange) -> Result<Written<()>, Error> {

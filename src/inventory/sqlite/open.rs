@@ -156,8 +156,11 @@ fn schema(connection: &Connection) -> Result<i64, Fault> {
 }
 
 /// What brings a database from one schema to the next: the first makes schema 1 from nothing. Never changed once released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../schema/0001-initial.sqlite.sql"), include_str!("../schema/0002-descriptions.sqlite.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../schema/0001-initial.sqlite.sql"),
+    include_str!("../schema/0002-descriptions.sqlite.sql"),
+    include_str!("../schema/0003-shares.sqlite.sql"),
+];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
     match usize::try_from(found) {
