@@ -13,6 +13,7 @@ use super::accept;
 use super::body::Body;
 use super::hints::{self, Hints, Own};
 use super::local;
+use super::metrics::Other;
 use super::ranker::{Needs, Portion, Ranked};
 use super::site::{Asked, Makings, Site};
 use crate::decide::{Decision, Standing};
@@ -118,7 +119,10 @@ impl Site {
         let entry = match standing {
             Standing::Public { entry, as_recorded } => Some((entry, as_recorded)),
             Standing::NotIndexed { .. } => None,
-            Standing::NotPublic if wanted.by != By::Suffix => None,
+            Standing::NotPublic if wanted.by != By::Suffix => match self.objection(asked, now) {
+                Some(detail) => return Some(self.error(asked, Other::Forbidden, detail)),
+                None => None,
+            },
             Standing::Held => return Some(self.gone(asked)),
             Standing::Away => return Some(self.unavailable(asked)),
             _ => return None,

@@ -52,6 +52,8 @@ pub enum Other {
     List,
     /// 400.
     BadRequest,
+    /// 403.
+    Forbidden,
     /// 404.
     NotFound,
     /// 405.
@@ -63,13 +65,14 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Index,
         Self::Description,
         Self::Slash,
         Self::Trace,
         Self::List,
         Self::BadRequest,
+        Self::Forbidden,
         Self::NotFound,
         Self::NotAllowed,
         Self::Gone,
@@ -86,6 +89,7 @@ impl Other {
             Self::Trace => "trace",
             Self::List => "list",
             Self::BadRequest => "bad-request",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::NotAllowed => "not-allowed",
             Self::Gone => "gone",

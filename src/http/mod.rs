@@ -3,9 +3,10 @@
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `describe`, `representation` and `hints` (metalinks, digests and the like, and links to them), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
-//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `mirrors_page` (what those who run mirrors read),
-//! `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `describe`, `representation` and `hints` (what describes a file, and links to that), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
+//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `mirrors_page`
+//! (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
+//! kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -35,6 +36,7 @@ mod representation;
 pub mod response;
 pub mod route;
 pub mod router;
+pub mod signature;
 pub mod site;
 pub mod stamp;
 mod standing;

@@ -150,9 +150,10 @@ impl Site {
 /// The mirrors of a ranking as places to get the file from.
 fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
     let source = |ranked_as: &crate::selection::Ranked| {
-        let mirror = &ranked.mirrors.members.get(ranked_as.index)?.mirror;
+        let state = ranked.mirrors.members.get(ranked_as.index)?;
+        let mirror = &state.mirror;
         Some(Source {
-            base: mirror.base(asked.client.scheme)?.as_str(),
+            base: state.base(asked.client.scheme)?.as_str(),
             name: mirror.name.as_str(),
             operator: mirror.operator.as_deref(),
             country: mirror.country,
