@@ -1,6 +1,7 @@
 //! The list of a file's mirrors: a page for people, JSON and plain text for programs.
 
 use askama::Template;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::torrent::info_hash;
@@ -45,7 +46,7 @@ struct Page<'a> {
     path: String,
     url: String,
     size: u64,
-    modified: String,
+    modified: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     digests: Option<Hashes>,
     #[serde(skip)]
@@ -112,7 +113,7 @@ impl<'a> Page<'a> {
             path: file.path.to_string(),
             url: file.own_url(),
             size: file.size,
-            modified: file.modified.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            modified: Timestamp::from_second(file.modified.as_second()).unwrap_or_default(),
             digests: hashes(file),
             has_signature: file.signature.is_some(),
             descriptions: descriptions.map(|kind| Link { kind, url: file.url_of(kind) }).collect(),
@@ -124,6 +125,10 @@ impl<'a> Page<'a> {
 
     fn size_for_people(&self) -> String {
         ByteSize(self.size).to_string()
+    }
+
+    fn time_for_people(&self) -> String {
+        self.modified.strftime("%Y-%m-%d %H:%M UTC").to_string()
     }
 
     /// Where to read a digest of this kind.

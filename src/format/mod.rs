@@ -255,7 +255,8 @@ impl File<'_> {
     /// The URL of a description of it.
     #[must_use]
     pub fn url_of(&self, kind: Kind) -> String {
-        format!("{}{}.{}", self.base, self.encoded, kind.word())
+        let mark = if self.settings.suffixes { '.' } else { '?' };
+        format!("{}{}{mark}{}", self.base, self.encoded, kind.word())
     }
 
     fn digests(&self) -> Result<&Digests, Missing> {

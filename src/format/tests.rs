@@ -209,6 +209,15 @@ fn a_meta4_has_all_that_clients_look_for() {
 }
 
 #[test]
+fn links_to_descriptions_are_queries_where_there_are_no_suffixes() {
+    let mut example = Example::new("a.iso");
+    example.settings.suffixes = false;
+    assert!(
+        example.text(Kind::Meta4).contains("<origin dynamic=\"true\">https://download.example/activities/a.iso?meta4</origin>")
+    );
+}
+
+#[test]
 fn a_signature_stands_in_metalinks_as_it_was_written() {
     let mut example = Example::new("a.iso");
     let armour = "-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n";
