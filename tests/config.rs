@@ -282,6 +282,7 @@ fn settings(config: &Config, section: &str) -> String {
     match section {
         "server" => format!("{:?}", config.server),
         "tree" => format!("{:?}", config.tree),
+        "describe" => format!("{:?}", config.describe),
         "inventory" => format!("{:?}", config.inventory),
         "geoip" => format!("{:?}", config.geoip),
         "scan" => format!("{:?}", config.scan),

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::making::makings;
+use super::making::{Hashed, makings};
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
@@ -246,7 +246,7 @@ impl Instance {
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), config.hash.clone(), clock.clone());
         let hasher = hasher.counting(metrics.hash.clone());
-        let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders);
+        let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders.clone());
         let index = index.counting(metrics.index.clone());
         let tasks = Tasks::new(&config.name);
         let watched = Arc::new(ArcSwap::from_pointee(Watched {
@@ -256,7 +256,8 @@ impl Instance {
             locator: Arc::clone(&parts.locator),
             died: tasks.died(),
         }));
-        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge)));
+        let records = Arc::new(Hashed { inventory: inventory.clone(), orders });
+        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge, records)));
 
         tasks.spawn("index", |stop| index.run(stop));
         tasks.spawn("hash", |stop| hasher.run(stop));

@@ -107,6 +107,15 @@ impl Run<'_> {
                 std::fs::create_dir_all(path.parent().expect("below a tree")).expect("a folder");
                 std::os::unix::fs::symlink(target, path).expect("a link");
             }
+            ["hashed", path] => world.instance().hash(path),
+            ["silent"] => world.instance().silence_records(),
+            ["ordered", ..] => {
+                let ordered = world.instance().take_ordered();
+                if ordered != words[1..] {
+                    self.fail(format!("ordered {ordered:?}"));
+                }
+            }
+            ["describe", ..] => describe(world, &keys),
             ["index", path, ..] => world.instance().index(path, then),
             ["forget", path] => world.instance().forget(path),
             ["delete", path] => std::fs::remove_file(world.instance().tree("public").join(path)).expect("a file"),
@@ -250,6 +259,23 @@ impl World {
     }
 }
 
+/// What descriptions say, as `key=value`.
+fn describe(world: &mut World, keys: &BTreeMap<&str, &str>) {
+    let settings = &mut world.instance().describe;
+    let list = |value: &str| value.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    for (&key, &value) in keys {
+        match key {
+            "formats" => settings.formats = serde_json::from_value(serde_json::json!(list(value))).expect("kinds"),
+            "suffixes" => settings.suffixes = value == "on",
+            "negotiate" => settings.negotiate = value == "on",
+            "links" => settings.links = value == "on",
+            "publisher" => settings.publisher = Some(value.to_owned()),
+            "trackers" => settings.trackers = list(value),
+            _ => panic!("no such setting: {key}"),
+        }
+    }
+}
+
 /// Settings of an instance, as `key=value`.
 fn configure(world: &mut World, keys: &BTreeMap<&str, &str>) {
     let instance = world.instance();
@@ -265,6 +291,7 @@ fn configure(world: &mut World, keys: &BTreeMap<&str, &str>) {
             "symlinks" => instance.settings.symlinks = serde_json::from_value(said).expect("a policy"),
             "application-access" => instance.settings.application_access = serde_json::from_value(said).expect("an access"),
             "application" => instance.settings.application = None,
+            "public-url" => instance.server.public_url = Some(value.to_owned()),
             "hosts" => instance.server.hosts = list(value),
             "forwarded-by" => instance.server.forwarded_by = serde_json::from_value(said).expect("a header"),
             "trusted-proxies" => {
