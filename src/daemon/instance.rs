@@ -351,10 +351,15 @@ async fn keep_current(parts: Parts, replaced: Arc<Notify>, stop: CancellationTok
     }
 }
 
-/// Looks whether GeoIP files were replaced; on a thread that may wait for a file system.
+/// Looks whether GeoIP files were replaced, and makes look-ups fast; on a thread that may wait for a file system, and work.
 async fn refresh(parts: &Parts, replaced: &Notify) {
     let (instance, locator) = (&parts.config.name, Arc::clone(&parts.locator));
-    let Ok(changes) = tokio::task::spawn_blocking(move || locator.refresh()).await else {
+    let look = move || {
+        let changes = locator.refresh();
+        locator.prepare();
+        changes
+    };
+    let Ok(changes) = tokio::task::spawn_blocking(look).await else {
         return tracing::error!(instance, "looking at GeoIP files failed inside; this is a bug");
     };
     for change in &changes {

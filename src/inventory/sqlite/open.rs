@@ -159,7 +159,7 @@ fn schema(connection: &Connection) -> Result<i64, Fault> {
 const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0001-initial.sqlite.sql"),
     include_str!("../schema/0002-descriptions.sqlite.sql"),
-    include_str!("../schema/0005-shares.sqlite.sql"),
+    include_str!("../schema/0003-shares.sqlite.sql"),
 ];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
