@@ -14,6 +14,7 @@
 //! | [`config`] | `mirrors.toml`: reads, merges and checks each part's settings; all problems at once |
 //! | [`http`] | requests: whose address, which instance, the answer; the admin listener |
 //! | [`decide`] * | the one decision: what is known about a request to the kind of answer, with the reason |
+//! | [`repository`] | lists for package managers: which one a request is for, and what is in it |
 //! | [`selection`] * | which mirrors may serve a client, in which order |
 //! | [`scan`], [`probe`] | asking mirrors what they have, and whether they work; `scan::listing` * reads listings |
 //! | [`index`], [`hash`] | keeping the inventory's idea of the public tree current; digests in the background |
@@ -44,7 +45,8 @@
 //! 1. *No wrong redirect.* A mirror is used for a path only while its copy was seen to match the version that the tree
 //!    holds now. A replaced file gets a version number that was never used before ([`inventory`]), and every request
 //!    compares the file with what the snapshot says of it ([`http`]). `tests/http/changes.txt`,
-//!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`.
+//!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`,
+//!    `a_url_that_was_never_scanned_is_used_for_nobody`.
 //! 2. *Young and private stay home* ([`decide`]). `tests/http/young.txt`, `tests/http/not_public.txt`.
 //! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]). `tests/http/away.txt`,
 //!    `a_locked_database_delays_nobody_but_the_writer`, `a_mirror_that_hangs_holds_nobody_up`.
@@ -76,7 +78,7 @@
 //!    they give the path's [`decide::Standing`].
 //! 5. [`decide::decide`] says what is answered and why. Where a mirror may be used, [`selection`] walks the tiers of
 //!    mirrors around that place, draws within a tier by weighted rendezvous hashing, and skips whatever is down or does
-//!    not hold the version.
+//!    not hold the version. Where none is left, a fallback mirror may take the client.
 //! 6. The answer is rendered (a redirect into one buffer, a file from one open handle) and counted.
 //!
 //! # A scan
@@ -87,8 +89,9 @@
 //!    time with its doubt.
 //! 4. Each entry is judged against the version of its path. Doubts about versions that were never confirmed on this mirror are
 //!    settled by HEAD.
-//! 5. What would be taken away in bulk is verified by samples first. The result is one bitmap of version numbers, written
-//!    in one transaction and swapped into the snapshot.
+//! 5. What would be taken away in bulk is verified by samples first. A mirror's other base URL counts only when a sample of what
+//!    was found is there as well; until then no client is sent to it. The result is one bitmap of version numbers, written in one
+//!    transaction with the base URLs that it was seen at, and swapped into the snapshot.
 //!
 //! # A new file
 //!
@@ -114,6 +117,7 @@ pub mod inventory;
 pub mod metrics;
 pub mod model;
 pub mod probe;
+pub mod repository;
 pub mod scan;
 pub mod selection;
 pub mod tree;

@@ -2,10 +2,12 @@
 //! with the place where it stands, and looks at what no part can see alone.
 
 pub mod check;
+mod fallback;
 mod limits;
 mod mirror;
 mod names;
 mod read;
+mod rules;
 mod section;
 mod source;
 
@@ -17,8 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::{Mirror, Place};
-use crate::{geo, hash, http, inventory, probe, scan, tree};
+use crate::{decide, geo, hash, http, inventory, probe, repository, scan, tree};
 
+pub use fallback::FallbackSettings;
 pub use mirror::MirrorSettings;
 pub use read::keys;
 pub use source::{Position, Problem, Problems, Source};
@@ -44,8 +47,16 @@ pub struct Config {
     pub scan: scan::Settings,
     /// `[probe]`.
     pub probe: probe::Settings,
+    /// `[keep]`.
+    pub keep: decide::Settings,
+    /// `[answers]`.
+    pub answers: http::AnswerSettings,
     /// `[[mirror]]`, in the file's order.
     pub mirrors: Vec<MirrorSettings>,
+    /// `[[fallback]]`, in the file's order.
+    pub fallbacks: Vec<FallbackSettings>,
+    /// `[[repository]]`, in the file's order.
+    pub repositories: Vec<repository::Settings>,
     /// The text, to say where a key stands.
     pub source: Source,
 }
@@ -133,8 +144,10 @@ impl Config {
         let rebase = |path: &mut PathBuf| *path = folder.join(&*path);
         rebase(&mut self.tree.public);
         self.tree.application.iter_mut().for_each(rebase);
+        self.tree.application_key_file.iter_mut().for_each(rebase);
         self.tree.link_roots.iter_mut().for_each(rebase);
         rebase(&mut self.inventory.database);
+        self.answers.stamp_key_file.iter_mut().for_each(rebase);
         let secrets =
             self.mirrors.iter_mut().flat_map(|mirror| [&mut mirror.rsync_password_file, &mut mirror.ftp_password_file]);
         secrets.flatten().for_each(rebase);
@@ -144,7 +157,12 @@ impl Config {
 
 fn read_text(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| format!("can't open the configuration: {error}"))?;
+    let opened = |error| format!("can't open the configuration: {error}");
+    // Opening a pipe would wait for its other end, and a reload could not read it again.
+    if !std::fs::metadata(path).map_err(opened)?.is_file() {
+        return Err("the configuration has to be a regular file".to_owned());
+    }
+    let file = File::open(path).map_err(opened)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| format!("can't read the configuration: {error}"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("larger than {} MiB, so this is no configuration", MAX_FILE_BYTES >> 20));

@@ -7,21 +7,23 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::making::makings;
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
+use super::ways::{Ways, watch_fallbacks};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::decide::Rules;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
-use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
+use crate::http::signature::{self, Access, Key};
+use crate::http::{Counts, Problem, Site, stamp};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
-use crate::model::{Mirror, TreePath};
+use crate::model::Mirror;
 use crate::probe::Prober;
 use crate::scan::{self, Clients, Scanner, Scheduler};
-use crate::tree::{self, Trees};
+use crate::tree::{self, ApplicationAccess, Trees};
 
 /// Why an instance can't start.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +40,18 @@ pub enum Error {
     /// A fault of our own.
     #[error("opening its parts failed inside; this is a bug in redirector")]
     Died,
+    /// The key of signed links.
+    #[error("links to files that are not public can't be checked")]
+    Key(#[from] signature::Error),
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
     Clients(#[from] scan::client::Error),
+    /// A rule of the configuration.
+    #[error("{0:?} is no pattern of paths")]
+    Rule(String),
+    /// The key for stamps.
+    #[error("redirects can't be stamped")]
+    Stamp(#[from] stamp::Error),
 }
 
 /// What an instance is made of, opened.
@@ -50,10 +61,14 @@ pub struct Parts {
     pub config: Config,
     /// Its trees.
     pub trees: Trees,
+    /// Who gets what only the application tree has.
+    pub access: Access,
     /// Where clients are.
     pub locator: Arc<Locator>,
     /// What it knows.
     pub inventory: Inventory,
+    /// Where files go by rules.
+    pub ways: Ways,
     /// What time it is.
     pub clock: Clock,
 }
@@ -64,12 +79,14 @@ impl Parts {
     /// # Errors
     /// When a part can't be used at all; what only works less well is logged.
     pub async fn open(config: &Config, clock: &Clock) -> Result<Self, Error> {
+        let access = access(config)?;
         let locator = locator(config)?;
         let addresses = Addresses::default();
         addresses.look_up(config).await;
         let inventory = Inventory::open(&config.inventory, placed(config, &locator, &addresses), clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        Ok(Self { config: config.clone(), trees, locator, inventory, clock: clock.clone() })
+        let ways = Ways::open(config)?;
+        Ok(Self { config: config.clone(), trees, access, locator, inventory, ways, clock: clock.clone() })
     }
 
     /// The mirrors, placed.
@@ -77,6 +94,18 @@ impl Parts {
     pub fn mirrors(&self) -> Vec<Arc<Mirror>> {
         self.inventory.snapshot().mirrors().members.iter().map(|state| Arc::clone(&state.mirror)).collect()
     }
+}
+
+/// Who gets what only the application tree has, with the key where there is one.
+///
+/// # Errors
+/// When the key can't be used.
+fn access(config: &Config) -> Result<Access, signature::Error> {
+    Ok(match (config.tree.application_access, &config.tree.application_key_file) {
+        (ApplicationAccess::Open, _) => Access::Open,
+        (ApplicationAccess::Signed, Some(path)) => Access::Signed(Key::read(path)?),
+        (ApplicationAccess::Deny, _) | (ApplicationAccess::Signed, None) => Access::Deny,
+    })
 }
 
 /// Opens the trees; on a thread that may wait, since a file system may not answer.
@@ -103,31 +132,6 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
         tracing::warn!(instance = config.name, "{problem}");
     }
     Ok(Arc::new(locator))
-}
-
-/// The instance as requests see it; nothing looks at the paths that it finds to have changed.
-#[must_use]
-pub fn site(parts: &Parts) -> Site {
-    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0))
-}
-
-fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>) -> Makings {
-    let Parts { config, trees, locator, inventory, clock } = parts;
-    Makings {
-        name: config.name.clone(),
-        route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
-        trust: Trust { proxies: config.server.trusted_proxies.clone(), by: config.server.forwarded_by },
-        trees: trees.clone(),
-        application_access: config.tree.application_access,
-        index: config.tree.index,
-        rules: Rules::new(config.tree.min_age, config.tree.min_size),
-        mirror_pages: config.server.mirror_pages.then(|| inventory.clone()),
-        snapshot: Arc::clone(inventory.snapshot()),
-        locator: Arc::clone(locator),
-        counts,
-        nudge,
-        clock: clock.clone(),
-    }
 }
 
 /// An instance at work.
@@ -178,11 +182,12 @@ impl Instance {
     pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let (access, ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &kept.addresses);
         let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, clock: clock.clone() };
+        let parts = Parts { config: config.clone(), trees, access, locator, inventory, ways, clock: clock.clone() };
         Ok(Self::run(parts, clients, kept))
     }
 
@@ -190,6 +195,7 @@ impl Instance {
     /// the inventory stay. When it fails, everything stays as it was.
     pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let (access, mut ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &self.kept.addresses);
         let clock = self.parts.clock.clone();
@@ -203,9 +209,13 @@ impl Instance {
         if same_database {
             inventory.set_mirrors(mirrors.clone()).await?;
         }
+        if same_database {
+            // Requests under way still write to it: its files have one writer.
+            ways.ledger = Arc::clone(&self.parts.ways.ledger);
+        }
         // From here on nothing fails.
         self.tasks.stop().await;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, clock };
+        let parts = Parts { config: config.clone(), trees, access, locator, inventory, ways, clock };
         if parts.mirrors() != mirrors {
             // A task of before had its list of mirrors put back just before it ended.
             set_mirrors(&parts, mirrors).await;
@@ -227,6 +237,7 @@ impl Instance {
         let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
         let (scheduler, wishes) = Scheduler::new(scanner, clock.clone(), Arc::clone(&metrics.scan));
+        let probing = clients.clone();
         let prober = Prober::new(
             inventory.clone(),
             config.probe.clone(),
@@ -254,6 +265,11 @@ impl Instance {
         tasks.spawn("hash", |stop| hasher.run(stop));
         tasks.spawn("scan", |stop| scheduler.run(stop));
         tasks.spawn("probe", |stop| prober.run(stop));
+        let watched_servers = (config.clone(), Arc::clone(&parts.ways.fallbacks), (probing, clock.clone()));
+        tasks.spawn("fallback", |stop| {
+            let (config, fallbacks, asking) = watched_servers;
+            watch_fallbacks(config, fallbacks, asking, stop)
+        });
         tasks.spawn("geoip", |stop| keep_current(parts.clone(), Arc::clone(&kept.replaced), stop));
         tasks.spawn("places", |stop| keep_placed(parts.clone(), kept.clone(), stop));
         Self { parts, site, kept, tasks, watched }

@@ -135,6 +135,18 @@ impl<'a> TreePath<'a> {
         directory.is_root() || self.0.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
 
+    /// The part below `directory`; `None` where it does not lie below it.
+    #[must_use]
+    pub fn below(&self, directory: &TreePath<'_>) -> Option<TreePath<'_>> {
+        let rest = self.0.strip_prefix(directory.as_bytes())?;
+        match rest {
+            [] => None,
+            _ if directory.is_root() => Some(TreePath(Cow::Borrowed(rest))),
+            [b'/', below @ ..] => Some(TreePath(Cow::Borrowed(below))),
+            _ => None,
+        }
+    }
+
     /// Appends the path, percent-encoded for use in a URL (RFC 3986 section 3.3), to `out`.
     ///
     /// What a path segment may hold stays as it is (`+` is a plus, `!` an exclamation mark), but for `'`, `;` and `,`,
@@ -344,6 +356,13 @@ impl Prefix {
     #[must_use]
     pub fn encoded(&self) -> String {
         if self.0.is_root() { "/".to_owned() } else { format!("/{}/", self.0.encoded()) }
+    }
+
+    /// The whole path of what lies below it, decoded, with a slash at its start.
+    #[must_use]
+    pub fn whole(&self, path: &TreePath<'_>) -> Vec<u8> {
+        let parts = [self.0.as_bytes(), path.as_bytes()];
+        parts.into_iter().filter(|part| !part.is_empty()).flat_map(|part| [b"/", part].concat()).collect()
     }
 
     /// How many bytes long it is: of several prefixes that match, the longest wins.

@@ -83,6 +83,12 @@ impl Session {
         }
     }
 
+    /// Where it goes.
+    #[must_use]
+    pub const fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
     /// The limits of this conversation.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
@@ -124,6 +130,14 @@ impl Session {
     pub async fn page(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Page, Failure> {
         let mut url = parse(&self.directory_url(directory))?;
         url.set_query(query);
+        self.page_at(url).await
+    }
+
+    /// Gets any page of the mirror's server.
+    ///
+    /// # Errors
+    /// When no whole page came.
+    pub(super) async fn page_at(&self, url: Url) -> Result<Page, Failure> {
         self.persist(|| async {
             let (response, url) = self.ask(Question::Page, url.clone()).await?;
             let content_type = text(&response, &CONTENT_TYPE);

@@ -113,8 +113,8 @@ pub(super) fn record_scan(
             record.share.map(|share| share.held_bytes.cast_signed()),
         ])?;
     if let Some(gaps) = &record.gaps {
-        let text =
-            serde_json::to_string(gaps).map_err(|error| Fault::Damaged(format!("gaps that can't be written: {error}")))?;
+        let text = serde_json::to_string(&(gaps.mark, gaps))
+            .map_err(|error| Fault::Damaged(format!("gaps that can't be written: {error}")))?;
         transaction.prepare_cached("UPDATE mirror SET gaps = ? WHERE id = ?")?.execute(params![text, id])?;
     }
     trim(transaction, "scan", id, MAX_SCANS)?;
@@ -211,7 +211,8 @@ fn share(row: &Row<'_>) -> Result<Option<Share>, Fault> {
 pub(super) fn gaps(transaction: &Transaction<'_>, name: &MirrorName) -> Result<Option<Gaps>, Fault> {
     let mut statement = transaction.prepare_cached("SELECT gaps FROM mirror WHERE name = ?")?;
     let text: Option<Option<String>> = statement.query_row([name.as_str()], |row| row.get(0)).optional()?;
-    Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()))
+    let read: Option<(u64, Gaps)> = text.flatten().and_then(|text| serde_json::from_str(&text).ok());
+    Ok(read.map(|(mark, gaps)| Gaps { mark, ..gaps }))
 }
 
 /// A time of which milliseconds are kept.
