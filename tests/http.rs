@@ -154,6 +154,7 @@ async fn world_with_history() -> (World, Inventory) {
             outcome,
             complete: true,
             holdings: None,
+            unseen: None,
             share,
             gaps: share.map(|_| gaps),
         };

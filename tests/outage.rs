@@ -324,6 +324,7 @@ impl Work {
             outcome: Ok(Counts { found: records.len() as u64, ..Counts::default() }),
             complete: true,
             holdings: Some(records.iter().map(|record| record.version.0).collect()),
+            unseen: None,
             share: None,
             gaps: None,
         };

@@ -199,9 +199,15 @@ mod real {
         // Where it is to be had in the clear as well, it is scanned there, and the fault is told.
         let plain = Server::nginx(folder.path(), "autoindex on;");
         world.mirror.http = Some(BaseUrl::parse(&plain.url(), Scheme::Http).expect("valid"));
+        world.inventory.set_mirrors(vec![Arc::new(world.mirror.clone())]).await.expect("taken");
         let report = world.scan().await;
         assert!(report.notes.iter().any(|note| note.contains("certificate")), "{report:?}");
         assert_eq!(world.held().await, names(&FILES));
+        // Nobody is sent to where it was not seen.
+        let note = format!("clients are not sent to {base} before it is seen to have the same files");
+        assert!(report.notes.iter().any(|told| told.starts_with(&note)), "{report:?}");
+        let state = world.inventory.snapshot().mirrors().members[0].clone();
+        assert_eq!((state.base(Scheme::Https), state.base(Scheme::Http)), (None, world.mirror.http.as_ref()));
     }
 
     #[tokio::test]

@@ -16,13 +16,13 @@ pub fn site(parts: &Parts) -> Site {
 }
 
 pub(super) fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>) -> Makings {
-    let Parts { config, trees, locator, inventory, ways, clock } = parts;
+    let Parts { config, trees, access, locator, inventory, ways, clock } = parts;
     Makings {
         name: config.name.clone(),
         route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
         trust: Trust { proxies: config.server.trusted_proxies.clone(), by: config.server.forwarded_by },
         trees: trees.clone(),
-        application_access: config.tree.application_access,
+        application_access: access.clone(),
         index: config.tree.index,
         rules: ways.rules.clone(),
         fallbacks: Arc::clone(&ways.fallbacks),

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::share::{Gaps, Share};
 pub use crate::model::Protocol;
-use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
+use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Scheme, Sha256, TreePath};
 
 /// A file of the public tree, as it was just seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -160,6 +160,8 @@ pub struct ScanRecord {
     pub complete: bool,
     /// The numbers of all versions that the mirror now is known to hold. `None`: what was known stays.
     pub holdings: Option<RoaringBitmap>,
+    /// The one of the mirror's two base URLs that was not seen to have them, if there is one.
+    pub unseen: Option<Scheme>,
     /// How much of the tree that is, where the whole tree was scanned.
     pub share: Option<Share>,
     /// What the mirror lacks. `None`: what was known stays.

@@ -16,7 +16,7 @@ use super::progress::{Progress, Step};
 use crate::cause::chain;
 use crate::clock::{self, Clock};
 use crate::inventory::{self, Counts, Inventory, Protocol, ScanRecord};
-use crate::model::{Mirror, MirrorName, TreePath};
+use crate::model::{Mirror, MirrorName, Scheme, TreePath};
 
 /// Scans mirrors, one at a time per call; cheap to clone.
 #[derive(Clone)]
@@ -108,7 +108,7 @@ impl Scanner {
             took,
             changes: None,
         };
-        let mut found = None;
+        let (mut found, mut unseen) = (None, None);
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
@@ -116,13 +116,14 @@ impl Scanner {
                 report.complete = outcome.complete;
                 report.notes = outcome.notes;
                 found = Some((outcome.holdings, outcome.stale));
+                unseen = outcome.unseen;
             }
             Err(Failed { protocol, reason }) => {
                 report.protocol = protocol;
                 report.outcome = Err(reason);
             }
         }
-        if let Err(error) = self.finish(&mut report, mode, plan, &before, found).await {
+        if let Err(error) = self.finish(&mut report, mode, plan, &before, (found, unseen)).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         }
         progress.step(&mirror.name, Step::Ended);
@@ -142,7 +143,7 @@ impl Scanner {
         mode: Mode,
         plan: &Plan,
         before: &RoaringBitmap,
-        found: Option<(RoaringBitmap, RoaringBitmap)>,
+        (found, unseen): (Option<(RoaringBitmap, RoaringBitmap)>, Option<Scheme>),
     ) -> Result<(), inventory::Error> {
         if mode == Mode::DryRun {
             if let Some((after, _)) = &found {
@@ -164,6 +165,7 @@ impl Scanner {
             outcome: report.outcome.clone(),
             complete: report.complete,
             holdings: found.map(|(after, _)| carried_over(before, &after, self.holdings(&report.mirror))),
+            unseen,
             share,
             gaps,
         };

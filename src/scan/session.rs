@@ -83,6 +83,12 @@ impl Session {
         }
     }
 
+    /// Where it goes.
+    #[must_use]
+    pub const fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
     /// The limits of this conversation.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
