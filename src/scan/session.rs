@@ -95,12 +95,6 @@ impl Session {
         &self.limits
     }
 
-    /// The mirror's URL that is talked to.
-    #[must_use]
-    pub(super) const fn base(&self) -> &BaseUrl {
-        &self.base
-    }
-
     /// How many questions are under way at once, at most.
     #[must_use]
     pub const fn connections(&self) -> usize {
