@@ -16,6 +16,7 @@
 //! | [`decide`] * | the one decision: what is known about a request to the kind of answer, with the reason |
 //! | [`repository`] | lists for package managers: which one a request is for, and what is in it |
 //! | [`selection`] * | which mirrors may serve a client, in which order |
+//! | [`format`](mod@format) * | what describes a file: metalinks, lists of mirrors, digests, torrents, zsync |
 //! | [`scan`], [`probe`] | asking mirrors what they have, and whether they work; `scan::listing` * reads listings |
 //! | [`index`], [`hash`] | keeping the inventory's idea of the public tree current; digests in the background |
 //! | [`inventory`] | the snapshot that requests are answered from, the store behind it, the one thread that writes both |
@@ -111,6 +112,7 @@ pub mod config;
 pub mod daemon;
 pub mod decide;
 pub mod durable;
+pub mod format;
 pub mod geo;
 pub mod hash;
 pub mod http;

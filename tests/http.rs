@@ -44,6 +44,7 @@ scripts! {
     away
     changes
     conditions
+    descriptions
     directories
     errors
     fallback

@@ -1063,6 +1063,65 @@ async fn a_locked_database_delays_nobody_but_the_writer() {
     assert_eq!(inventory.problem(), None);
 }
 
+#[tokio::test]
+async fn requests_know_the_digest_of_every_file_that_can_be_relied_on() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    let inventory = opened(&file).await;
+    let sha256 = |inventory: &Inventory, name: &str| inventory.snapshot().file(&path(name)).expect("is known").sha256;
+    inventory.observe(vec![seen("a", look(5, 0), 1), seen("b", look(5, 0), 1)]).await.expect("is kept");
+    assert_eq!(sha256(&inventory, "a"), None);
+    inventory.record_digests(path("a"), look(5, 0), digests(1), PlanId(1)).await.expect("is kept");
+    inventory.record_digest(path("b"), look(5, 0), Sha256([2; 32])).await.expect("is kept");
+    assert_eq!((sha256(&inventory, "a"), sha256(&inventory, "b")), (Some(Sha256([1; 32])), Some(Sha256([2; 32]))));
+    inventory.observe(vec![seen("b", look(5, 9), 10)]).await.expect("is kept");
+    assert_eq!(sha256(&inventory, "b"), None, "it may be another content");
+    inventory.close().await.expect("closes");
+
+    let again = opened(&file).await;
+    assert_eq!((sha256(&again, "a"), sha256(&again, "b")), (Some(Sha256([1; 32])), None));
+    again.close().await.expect("closes");
+    let frugal = Settings { database: file, sha256_in_memory: false };
+    let frugal = Inventory::open(&frugal, Vec::new(), Clock::manual(at(1000))).await.expect("opens");
+    assert_eq!(sha256(&frugal, "a"), None);
+    frugal.record_digests(path("b"), look(5, 9), digests(3), PlanId(1)).await.expect("is kept");
+    assert_eq!(sha256(&frugal, "b"), None);
+    frugal.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn descriptions_wait_for_no_writer_and_a_lost_database_is_told() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    let inventory = opened(&file).await;
+    let version = inventory.observe(vec![seen("a", look(5, 0), 1), seen("b", look(5, 0), 1)]).await.expect("is kept");
+    let version: Vec<VersionNumber> = version.into_iter().map(|record| record.version).collect();
+    for name in ["a", "b"] {
+        inventory.record_digests(path(name), look(5, 0), digests(1), PlanId(1)).await.expect("is kept");
+    }
+    let other = rusqlite::Connection::open(&file).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("is locked");
+    let busy = tokio::spawn({
+        let inventory = inventory.clone();
+        async move { inventory.forget(vec![path("none")]).await } // keeps the owner waiting
+    });
+    let began = clock::instant();
+    let found = inventory.digests(version[0]).await.expect("is read");
+    assert_eq!(found.as_deref(), Some(&digests(1)));
+    assert!(!busy.is_finished() && began.elapsed() < Duration::from_secs(2));
+    other.execute_batch("ROLLBACK").expect("is released");
+    drop(other);
+    busy.await.expect("no panic").expect("is kept");
+
+    std::fs::rename(&file, folder.path().join("elsewhere")).expect("is moved");
+    assert!(inventory.digests(version[0]).await.expect("is in memory").is_some());
+    let error = inventory.digests(version[1]).await.expect_err("it is gone");
+    assert!(error.to_string().contains("is gone"), "{error}");
+    std::fs::rename(folder.path().join("elsewhere"), &file).expect("is put back");
+    assert_eq!(inventory.digests(version[1]).await.expect("is there again").as_deref(), Some(&digests(1)));
+    inventory.close().await.expect("closes");
+}
+
 // Scale: `SCALE_FILES=10000000 SCALE_MIRRORS=500 cargo test --release --test store -- --nocapture inventory_costs`. That takes
 // minutes and two gigabytes of disk; left out, it is small, and only shows that it works.
 
@@ -1101,6 +1160,10 @@ async fn what_a_large_inventory_costs_can_be_seen() {
     }
     println!("{}", watch.lap(&format!("{mirrors} scans")));
     inventory.close().await.expect("closes");
+    let database = rusqlite::Connection::open(&file).expect("opens");
+    database.execute_batch("UPDATE file SET sha256 = randomblob(32), described = 1").expect("is written");
+    drop(database);
+    println!("{}", watch.lap("hashing"));
     let size = std::fs::metadata(&file).expect("is there").len();
     println!("database: {} MB, {:.1} bytes a file beyond its path", size >> 20, (size - path_bytes) as f64 / count as f64);
 
@@ -1110,6 +1173,7 @@ async fn what_a_large_inventory_costs_can_be_seen() {
     println!("{}", watch.lap("opening"));
     let snapshot = Arc::clone(inventory.snapshot());
     println!("resident: {} MB, before opening {} MB; {:?}", resident() >> 20, before >> 20, snapshot.stats());
+    assert!(snapshot.file(&path(&path_of(0))).is_some_and(|file| file.sha256.is_some()));
     let wanted: Vec<TreePath<'static>> = (0..count.min(1_000_000)).map(|n| path(&path_of(n * 7919 % count))).collect();
     println!("{}", watch.lap("making paths"));
     let found = wanted.iter().filter(|path| snapshot.file(path).is_some()).count();

@@ -217,7 +217,7 @@ fn host_and_port(base: &BaseUrl) -> (String, u16) {
 }
 
 /// Whether a mirror's URL leads to this instance (`Some(true)`), or at least to its host (`Some(false)`).
-fn ourselves(config: &Config, base: &BaseUrl) -> Option<bool> {
+pub(super) fn ourselves(config: &Config, base: &BaseUrl) -> Option<bool> {
     let (name, port) = host_and_port(base);
     let server = &config.server;
     let public =

@@ -229,3 +229,12 @@ fn a_finding_says_where_it_stands_and_the_worst_comes_first() {
     let order: Vec<Severity> = findings.iter().map(|finding| finding.severity).collect();
     assert!(order.is_sorted(), "{order:?}");
 }
+
+#[test]
+fn fallbacks_that_are_ourselves_and_lists_without_our_name_are_found() {
+    let circle =
+        "[server]\nlisten = ['127.0.0.1:8080']\n[tree]\npublic = '/srv/a'\n[[fallback]]\nhttp = 'http://127.0.0.1:8080/'\n";
+    assert_found(&[circle], "error a fallback.http", "is this server");
+    let lists = "[tree]\npublic = '/srv/a'\n[[repository]]\npath = '/'\nkind = 'dnf'\n";
+    assert_found(&[lists], "hint a server.public-url", "name this server as each request does");
+}
