@@ -7,6 +7,7 @@ use std::path::Path;
 use redirector::config::Config;
 use redirector::http::{proxy, range};
 use redirector::model::{Prefix, RequestPath, TreePath};
+use redirector::scan::ftp::{human, machine};
 use redirector::scan::listing::{Base, Kind, MAX_ENTRIES, Next, bucket, parse};
 use redirector::scan::rsync::line;
 
@@ -18,6 +19,7 @@ pub(crate) const BODIES: &[Body] = &[
     ("listing", listing),
     ("buckets", buckets),
     ("rsync", rsync),
+    ("ftp", ftp),
     ("path", path),
     ("ranges", ranges),
     ("proxied", proxied),
@@ -58,6 +60,17 @@ pub(crate) fn rsync(text: &[u8]) {
         let Some(line) = line::parse(text) else { continue };
         assert!(!line.name.is_empty() && line.name.len() <= text.len());
         assert!(line.without_target().is_none_or(|name| line.name.starts_with(name)));
+    }
+}
+
+/// A line of an FTP server's list, in either form: a name is never empty, and a time stands for a day at the most.
+pub(crate) fn ftp(text: &[u8]) {
+    let now = "2026-11-23T06:30:00Z".parse().expect("a time");
+    for text in text.split(|&byte| byte == b'\n') {
+        for line in [machine::parse(text), human::parse(text, now)].into_iter().flatten() {
+            assert!(!line.name.is_empty() && line.name.len() <= text.len());
+            assert!(line.time.is_none_or(|time| (1..=86_400).contains(&time.precision)));
+        }
     }
 }
 

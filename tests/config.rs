@@ -287,6 +287,7 @@ fn settings(config: &Config, section: &str) -> String {
     match section {
         "server" => format!("{:?}", config.server),
         "tree" => format!("{:?}", config.tree),
+        "describe" => format!("{:?}", config.describe),
         "inventory" => format!("{:?}", config.inventory),
         "hash" => format!("{:?}", config.hash),
         "geoip" => format!("{:?}", config.geoip),

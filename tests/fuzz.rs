@@ -165,6 +165,17 @@ fn rsync() {
 }
 
 #[test]
+fn ftp() {
+    run(
+        "ftp",
+        &texts(&[
+            "-rw-r--r--   1 ftp      ftp          1024 Nov 23 06:14 a b.xo\r\nlrwxrwxrwx   1 ftp ftp 4 Nov 23  2025 a -> b",
+            "11-23-26  06:14AM       <DIR>          sub dir\r\ntype=file;size=1024;modify=20261123061438.5; a b.xo",
+        ]),
+    );
+}
+
+#[test]
 fn paths() {
     run("path", &texts(&["/activities/4078/labyrinth-7.xo", "/activities/%e8%aa%9e/a%20b?x", "//activities/./a//b/", "/"]));
 }

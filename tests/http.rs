@@ -44,6 +44,7 @@ scripts! {
     away
     changes
     conditions
+    descriptions
     directories
     errors
     fallback
@@ -153,6 +154,7 @@ async fn world_with_history() -> (World, Inventory) {
             protocol: Protocol::Http,
             outcome,
             complete: true,
+            notes: String::new(),
             holdings: None,
             unseen: None,
             share,

@@ -14,7 +14,7 @@ use redirector::inventory::store::{
 };
 use redirector::inventory::{
     Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, Recorded,
-    ScanRecord, Seen, Settings, Share,
+    ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
     BaseUrl, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256,
@@ -63,6 +63,7 @@ suite!(sqlite => [
     holdings_are_replaced_whole_and_never_hold_the_future,
     a_failed_scan_keeps_the_holdings,
     shares_and_gaps_stay_until_another_scan_tells_of_them,
+    what_a_scan_leaves_for_the_next_is_kept,
     the_history_of_scans_is_bounded,
     health_changes_are_written_down_once,
     holds_are_set_renewed_and_lifted,
@@ -122,6 +123,7 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
         protocol: Protocol::Http,
         outcome: Ok(counts),
         complete: true,
+        notes: String::new(),
         holdings,
         unseen: None,
         share: None,
@@ -503,6 +505,27 @@ fn shares_and_gaps_stay_until_another_scan_tells_of_them(kit: &Kit) {
     let none = ScanRecord { gaps: Some(Gaps::default()), ..scanned("m", 20, None) };
     store.record_scan(&none, "").expect("is kept");
     assert_eq!(store.gaps(&name("m")).expect("is read"), Some(Gaps::default()));
+}
+
+fn what_a_scan_leaves_for_the_next_is_kept(kit: &Kit) {
+    let mut store = (kit.open)();
+    assert_eq!(store.scan_memory(&name("m")).expect("is read"), ScanMemory::default());
+    let seen = SeenStamp { text: "monday".into(), began: at(5), scans: 2, newest: u32::MAX };
+    for memory in [
+        ScanMemory { turn: u32::MAX, stamp: Some(seen.clone()) },
+        ScanMemory { turn: 0, stamp: Some(SeenStamp { text: String::new(), ..seen }) },
+        ScanMemory { turn: 7, stamp: None },
+    ] {
+        let written = store.remember_scan(&name("m"), &memory).expect("is kept");
+        assert_eq!(written.sequence, None, "no snapshot shows it");
+        store.remember_scan(&name("m"), &memory).expect("may be repeated");
+        assert_eq!((kit.open)().scan_memory(&name("m")).expect("is read"), memory);
+        assert_eq!(store.scan_memory(&name("other")).expect("is read"), ScanMemory::default());
+    }
+    let noted = ScanRecord { notes: "rsync: \u{fc}ber".into(), ..scanned("m", 0, None) };
+    store.record_scan(&noted, "").expect("is kept");
+    assert_eq!(store.scans(&name("m"), 1).expect("is read")[0].notes, noted.notes);
+    assert_eq!(store.scan_memory(&name("m")).expect("is read").turn, 7);
 }
 
 fn the_history_of_scans_is_bounded(kit: &Kit) {

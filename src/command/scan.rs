@@ -18,8 +18,8 @@ use bars::Bars;
 
 /// What `scan --help` says beyond its options.
 pub(super) const HELP: &str = "\
-It reads the public tree first, then asks each mirror for its listings, or, where it has none, for file \
-by file. It may run beside `serve`, which knows the outcome within a second.
+It reads the public tree first, then asks each mirror by the first of its ways that works: rsync, FTP, \
+listings over HTTP, or file by file. It may run beside `serve`, which knows the outcome within a second.
 
   FOUND       files that the mirror holds in their present version
   GONE        those of them that it held before and has no more
@@ -154,6 +154,11 @@ fn show(all: &[(&Instance, Vec<Report>)]) -> anyhow::Result<()> {
     }
     print_table(&lines)?;
     for report in all.iter().flat_map(|(_, reports)| reports) {
+        if let Err(reason) = &report.outcome {
+            print(&format!("{} failed: {reason}", report.mirror))?;
+        }
+    }
+    for report in all.iter().flat_map(|(_, reports)| reports) {
         show_changes(report)?;
     }
     for report in all.iter().flat_map(|(_, reports)| reports) {
@@ -171,9 +176,9 @@ fn line(name: String, report: &Report) -> Vec<String> {
             cells.extend([ByteSize(counts.bytes).to_string(), seconds, report.protocol.as_str().to_owned()]);
             cells.push(if report.complete { "complete" } else { "in part" }.to_owned());
         }
-        Err(reason) => {
+        Err(_) => {
             cells.extend(["-"; 5].map(str::to_owned));
-            cells.extend([seconds, "-".to_owned(), format!("failed: {}", printable(reason))]);
+            cells.extend([seconds, "-".to_owned(), "failed".to_owned()]);
         }
     }
     cells
@@ -182,9 +187,13 @@ fn line(name: String, report: &Report) -> Vec<String> {
 /// What a dry run would change, path by path.
 fn show_changes(report: &Report) -> anyhow::Result<()> {
     let Some(changes) = &report.changes else { return Ok(()) };
-    let mut text = format!("\n{} would gain {} and lose {} files", report.mirror, changes.gained.len(), changes.lost.len());
+    let (gained, lost) = (changes.gained.len() as u64, changes.lost.len() as u64);
+    if gained + lost == 0 {
+        return print(&format!("{}: nothing would change", report.mirror));
+    }
+    let mut text = format!("{} would gain {} and lose {}", report.mirror, files(gained), files(lost));
     if changes.untold > 0 {
-        text.push_str(&format!(", and {} more", changes.untold));
+        text.push_str(&format!(", and {} more of both that are not told here", grouped(changes.untold)));
     }
     text.push('\n');
     let marked = changes.gained.iter().map(|path| ('+', path)).chain(changes.lost.iter().map(|path| ('-', path)));
@@ -194,8 +203,12 @@ fn show_changes(report: &Report) -> anyhow::Result<()> {
     print(&text)
 }
 
+fn files(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "file" } else { "files" })
+}
+
 /// What came from outside, without characters that a terminal would obey.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 

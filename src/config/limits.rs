@@ -8,10 +8,12 @@ use super::section::Reading;
 use crate::hash::{MAX_PIECE_BYTES, MIN_PIECE_BYTES};
 use crate::model::{Point, Span};
 use crate::tree::{self, ApplicationAccess, Hidden};
-use crate::{hash, http, inventory, probe, scan};
+use crate::{format, hash, http, inventory, probe, scan};
 
 /// Mirrors are told apart by 16-bit numbers in memory; no site has a tenth of this.
 const MAX_MIRRORS: usize = 10_000;
+/// Every magnet link names all of them.
+const MAX_TRACKERS: usize = 32;
 /// A share beyond a million to one is a slip.
 const MAX_SCORE: u32 = 1_000_000;
 /// More at once than this helps no scan, and looks like an attack to mirrors.
@@ -125,6 +127,24 @@ pub(super) fn tree(reading: &mut Reading<'_>, settings: &tree::Settings) {
         if let Err((pattern, why)) = Hidden::parse([pattern.as_str()]) {
             tree.require_entry("hidden", index, false, || format!("{pattern:?} hides nothing: {why}"));
         }
+    }
+}
+
+pub(super) fn describe(reading: &mut Reading<'_>, settings: &format::Settings) {
+    let mut describe = values(reading, "describe");
+    let is_url = |url: &str, schemes: &[&str]| {
+        let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)?.strip_prefix("://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')) && url.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    for tracker in &settings.trackers {
+        describe.require("trackers", is_url(tracker, &["http", "https", "udp", "wss"]), || {
+            format!("{tracker:?} is no tracker's URL, like \"udp://tracker.example:6969/announce\"")
+        });
+    }
+    let many = settings.trackers.len().max(settings.dht_nodes.len());
+    describe.require("trackers", many <= MAX_TRACKERS, || format!("{many} trackers or nodes; {MAX_TRACKERS} is the most"));
+    if let Some(url) = &settings.publisher_url {
+        describe.require("publisher-url", is_url(url, &["http", "https"]), || format!("{url:?} is no URL of a page"));
     }
 }
 

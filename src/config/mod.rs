@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::{Mirror, Place};
-use crate::{decide, geo, hash, http, inventory, probe, repository, scan, tree};
+use crate::{decide, format, geo, hash, http, inventory, probe, repository, scan, tree};
 
 pub use fallback::FallbackSettings;
 pub use mirror::MirrorSettings;
@@ -37,6 +37,8 @@ pub struct Config {
     pub server: http::Settings,
     /// `[tree]`.
     pub tree: tree::Settings,
+    /// `[describe]`.
+    pub describe: format::Settings,
     /// `[inventory]`.
     pub inventory: inventory::Settings,
     /// `[hash]`.

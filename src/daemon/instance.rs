@@ -7,17 +7,17 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::making::makings;
+use super::making::{Hashed, makings};
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
-use super::ways::{Ways, watch_fallbacks};
+use super::ways::{self, Ways, watch_fallbacks};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
 use crate::http::signature::{self, Access, Key};
-use crate::http::{Counts, Problem, Site, stamp};
+use crate::http::{Counts, Problem, Site};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::Mirror;
@@ -46,12 +46,9 @@ pub enum Error {
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
     Clients(#[from] scan::client::Error),
-    /// A rule of the configuration.
-    #[error("{0:?} is no pattern of paths")]
-    Rule(String),
-    /// The key for stamps.
-    #[error("redirects can't be stamped")]
-    Stamp(#[from] stamp::Error),
+    /// Rules by which files stay or go.
+    #[error("the rules can't be followed")]
+    Ways(#[from] ways::Error),
 }
 
 /// What an instance is made of, opened.
@@ -249,7 +246,7 @@ impl Instance {
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), config.hash.clone(), clock.clone());
         let hasher = hasher.counting(metrics.hash.clone());
-        let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders);
+        let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders.clone());
         let index = index.counting(metrics.index.clone());
         let tasks = Tasks::new(&config.name);
         let watched = Arc::new(ArcSwap::from_pointee(Watched {
@@ -259,17 +256,14 @@ impl Instance {
             locator: Arc::clone(&parts.locator),
             died: tasks.died(),
         }));
-        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge)));
+        let records = Arc::new(Hashed { inventory: inventory.clone(), orders });
+        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge, records)));
 
         tasks.spawn("index", |stop| index.run(stop));
         tasks.spawn("hash", |stop| hasher.run(stop));
         tasks.spawn("scan", |stop| scheduler.run(stop));
         tasks.spawn("probe", |stop| prober.run(stop));
-        let watched_servers = (config.clone(), Arc::clone(&parts.ways.fallbacks), (probing, clock.clone()));
-        tasks.spawn("fallback", |stop| {
-            let (config, fallbacks, asking) = watched_servers;
-            watch_fallbacks(config, fallbacks, asking, stop)
-        });
+        tasks.spawn("fallback", |stop| watch_fallbacks(parts.clone(), probing, stop));
         tasks.spawn("geoip", |stop| keep_current(parts.clone(), Arc::clone(&kept.replaced), stop));
         tasks.spawn("places", |stop| keep_placed(parts.clone(), kept.clone(), stop));
         Self { parts, site, kept, tasks, watched }

@@ -42,6 +42,8 @@ pub struct MirrorCounts {
 pub enum Other {
     /// A list of a directory, or a page on mirrors.
     Index,
+    /// A description of a file.
+    Description,
     /// To the same path with a slash.
     Slash,
     /// The decision about a request, as it asked to be told.
@@ -63,8 +65,9 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Index,
+        Self::Description,
         Self::Slash,
         Self::Trace,
         Self::List,
@@ -81,6 +84,7 @@ impl Other {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Index => "index",
+            Self::Description => "description",
             Self::Slash => "slash",
             Self::Trace => "trace",
             Self::List => "list",

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::record::ScanRecord;
 use super::snapshot::MirrorState;
 use super::store::StoredMirror;
 use crate::model::{BaseUrl, Mirror, MirrorName, Scheme};
@@ -20,9 +19,9 @@ pub(super) struct ValidFrom {
 }
 
 impl ValidFrom {
-    /// Whether the scan began late enough.
-    pub(super) fn admits(&self, scan: &ScanRecord) -> bool {
-        [self.all.as_ref(), self.one.get(&scan.mirror)].into_iter().flatten().all(|from| scan.began >= *from)
+    /// Whether what was seen of a mirror from then on counts.
+    pub(super) fn admits(&self, mirror: &MirrorName, began: Timestamp) -> bool {
+        [self.all.as_ref(), self.one.get(mirror)].into_iter().flatten().all(|from| began >= *from)
     }
 }
 

@@ -17,7 +17,7 @@ use super::condition::Condition;
 use super::descriptions::Desk;
 use super::error::Error;
 use super::moved::{ValidFrom, bases_of, has_same_bases, known};
-use super::record::{HealthChange, Hold, Observation, Recorded, ScanRecord};
+use super::record::{HealthChange, Hold, Observation, Recorded, ScanMemory, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
@@ -302,7 +302,7 @@ impl Owner {
         let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror, record.unseen));
         drop(mirrors);
         let outdated = ScanRecord { holdings: None, share: None, gaps: None, ..record.clone() };
-        let record = if self.valid_from.admits(record) { record } else { &outdated };
+        let record = if self.valid_from.admits(&record.mirror, record.began) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
         self.show(written, |owner, holdings| {
             if let Some(holdings) = holdings {
@@ -314,6 +314,14 @@ impl Owner {
             }
         })?;
         Ok(())
+    }
+
+    pub(super) fn remember_scan(&mut self, mirror: &MirrorName, began: Timestamp, memory: &ScanMemory) -> Result<(), Error> {
+        if !self.valid_from.admits(mirror, began) {
+            return Ok(());
+        }
+        let written = self.store.remember_scan(mirror, memory);
+        self.show(written, |_, ()| {})
     }
 
     pub(super) fn record_health(

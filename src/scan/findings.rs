@@ -61,6 +61,12 @@ pub enum Word {
 }
 
 impl Findings {
+    /// Whether anything was found out about a version.
+    #[must_use]
+    pub fn tells_of(&self, version: VersionNumber) -> bool {
+        [&self.seen, &self.mismatched, &self.disproved, &self.doubtful].iter().any(|set| set.contains(version.0))
+    }
+
     /// Takes a finding in. A path that a hostile page shows twice counts as it was shown last.
     pub fn note(&mut self, finding: &Finding) {
         let number = finding.version.0;

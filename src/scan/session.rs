@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
@@ -50,6 +50,17 @@ pub struct Page {
     pub content_type: Option<String>,
     /// Where it was found in the end.
     pub url: Url,
+}
+
+/// A file as it came.
+#[derive(Debug)]
+pub(super) struct SmallFile {
+    /// Its content, unpacked.
+    pub(super) body: Vec<u8>,
+    /// The `Last-Modified`.
+    pub(super) modified: Option<String>,
+    /// The `ETag`.
+    pub(super) tag: Option<String>,
 }
 
 /// A question: method and what is special about it.
@@ -143,6 +154,20 @@ impl Session {
             let content_type = text(&response, &CONTENT_TYPE);
             let body = self.body(response).await?;
             Ok(Page { body, content_type, url })
+        })
+        .await
+    }
+
+    /// Gets a small file.
+    ///
+    /// # Errors
+    /// When it did not come whole.
+    pub(super) async fn file(&self, path: &TreePath<'_>) -> Result<SmallFile, Failure> {
+        let url = parse(&self.base.url(path))?;
+        self.persist(|| async {
+            let (response, _) = self.ask(Question::Page, url.clone()).await?;
+            let (modified, tag) = (text(&response, &LAST_MODIFIED), text(&response, &ETAG));
+            Ok(SmallFile { body: self.body(response).await?, modified, tag })
         })
         .await
     }

@@ -10,12 +10,12 @@ use rustix::process::{Resource, getrlimit};
 use super::survey;
 use crate::cause::chain;
 use crate::command::output::grouped;
-use crate::config::Config;
 use crate::config::check::{Finding, Severity};
+use crate::config::{Config, MirrorSettings};
 use crate::geo::{Locator, Source};
 use crate::http::signature::Key;
 use crate::inventory::sqlite::{Inspection, Sqlite};
-use crate::model::TreePath;
+use crate::model::{Protocol, TreePath};
 use crate::tree::{ApplicationAccess, Hidden, LookError, Root, Trees};
 
 /// Looks at everything that a configuration names.
@@ -27,6 +27,7 @@ pub(super) fn all(config: &Config, now: Timestamp) -> Vec<Finding> {
     look.database();
     look.geoip(now);
     look.sockets();
+    look.ways();
     look.open_files();
     look.findings
 }
@@ -275,6 +276,50 @@ impl Look<'_> {
         }
     }
 
+    /// Whether what scans need besides the network is there: the program for rsync, files with passwords.
+    fn ways(&mut self) {
+        let mirrors = &self.config.mirrors;
+        let by_rsync = |mirror: &&MirrorSettings| {
+            mirror.enabled && mirror.rsync.is_some() && (mirror.scan_by.is_empty() || mirror.scan_by.contains(&Protocol::Rsync))
+        };
+        let program = &self.config.scan.rsync_program;
+        if let Some(mirror) = mirrors.iter().find(by_rsync)
+            && !is_there(program)
+        {
+            let text = format!("there is no program {}, which asks {} and others over rsync", program.display(), mirror.name);
+            self.tell(
+                Severity::Warning,
+                "scan.rsync-program",
+                text,
+                "install rsync; until then, they are scanned by their next way",
+            );
+        }
+        for (index, mirror) in mirrors.iter().enumerate() {
+            let secrets =
+                [("rsync-password-file", &mirror.rsync_password_file), ("ftp-password-file", &mirror.ftp_password_file)];
+            for (key, path) in secrets.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?))) {
+                self.secret(&format!("mirror[{index}].{key}"), path);
+            }
+        }
+    }
+
+    fn secret(&mut self, key: &str, path: &Path) {
+        use std::os::unix::fs::PermissionsExt as _;
+        match std::fs::metadata(path) {
+            Err(error) => {
+                self.tell(Severity::Error, key, format!("{} can't be read: {error}", path.display()), ACCESS);
+            }
+            Ok(_) if access(path, Access::READ_OK).is_err() => {
+                self.tell(Severity::Error, key, format!("{} can't be read", path.display()), ACCESS);
+            }
+            Ok(metadata) if metadata.permissions().mode() & 0o007 != 0 => {
+                let text = format!("everybody on this machine can read the password in {}", path.display());
+                self.tell(Severity::Warning, key, text, "chmod o= it");
+            }
+            Ok(_) => {}
+        }
+    }
+
     fn open_files(&mut self) {
         let wanted = (self.config.server.max_connections as u64).saturating_add(OTHER_FILES);
         let Some(most) = getrlimit(Resource::Nofile).maximum.filter(|&most| most < wanted) else { return };
@@ -287,6 +332,15 @@ impl Look<'_> {
 
 const ACCESS: &str = "run `check` as the user that the server runs as; that user needs to get at it";
 const LEAK: &str = "files that are not public would be handed out and sent to mirrors; name the folder that mirrors copy";
+
+/// Whether a program can be found as the system finds it.
+fn is_there(program: &Path) -> bool {
+    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if program.components().count() > 1 {
+        return runs(program);
+    }
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| runs(&folder.join(program))))
+}
 
 fn is_application(folder: &Path) -> bool {
     folder.join("temp").is_dir() && folder.join("extracted").is_dir()
