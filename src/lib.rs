@@ -16,6 +16,7 @@
 //! | [`decide`] * | the one decision: what is known about a request to the kind of answer, with the reason |
 //! | [`repository`] | lists for package managers: which one a request is for, and what is in it |
 //! | [`selection`] * | which mirrors may serve a client, in which order |
+//! | [`format`](mod@format) * | what describes a file: metalinks, lists of mirrors, digests, torrents, zsync |
 //! | [`scan`], [`probe`] | asking mirrors what they have, and whether they work; `scan::listing` * reads listings |
 //! | [`index`], [`hash`] | keeping the inventory's idea of the public tree current; digests in the background |
 //! | [`inventory`] | the snapshot that requests are answered from, the store behind it, the one thread that writes both |
@@ -45,7 +46,8 @@
 //! 1. *No wrong redirect.* A mirror is used for a path only while its copy was seen to match the version that the tree
 //!    holds now. A replaced file gets a version number that was never used before ([`inventory`]), and every request
 //!    compares the file with what the snapshot says of it ([`http`]). `tests/http/changes.txt`,
-//!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`.
+//!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`,
+//!    `a_url_that_was_never_scanned_is_used_for_nobody`.
 //! 2. *Young and private stay home* ([`decide`]). `tests/http/young.txt`, `tests/http/not_public.txt`.
 //! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]). `tests/http/away.txt`,
 //!    `a_locked_database_delays_nobody_but_the_writer`, `a_mirror_that_hangs_holds_nobody_up`.
@@ -82,14 +84,17 @@
 //!
 //! # A scan
 //!
-//! 1. The schedule, or `redirector scan`, takes a mirror. [`scan`] plans: listing over HTTP, else a HEAD for each file.
+//! 1. The schedule, or `redirector scan`, takes a mirror. Where it has a stamp that stands still, that is all. Else [`scan`] tries its ways in
+//!    order: rsync, FTP, listings over HTTP, a HEAD for each file. The first that works counts; what failed is told.
 //! 2. It first asks for a name that can't exist: a server that says 200 to that can't be trusted in anything.
-//! 3. Directories that the tree has too are fetched, recognised and read by `scan::listing`, each size an interval and each
-//!    time with its doubt.
+//! 3. Over HTTP, directories that the tree has too are fetched, recognised and read by `scan::listing`, each size an interval and each
+//!    time with its doubt. What rsync (a child process) or FTP list is read line by line, and counts once a sample of it was found at the web
+//!    server: that is where clients are sent.
 //! 4. Each entry is judged against the version of its path. Doubts about versions that were never confirmed on this mirror are
 //!    settled by HEAD.
-//! 5. What would be taken away in bulk is verified by samples first. The result is one bitmap of version numbers, written
-//!    in one transaction and swapped into the snapshot.
+//! 5. What would be taken away in bulk is verified by samples first. A mirror's other base URL counts only when a sample of what
+//!    was found is there as well; until then no client is sent to it. The result is one bitmap of version numbers, written in one
+//!    transaction with the base URLs that it was seen at, and swapped into the snapshot.
 //!
 //! # A new file
 //!
@@ -107,6 +112,7 @@ pub mod config;
 pub mod daemon;
 pub mod decide;
 pub mod durable;
+pub mod format;
 pub mod geo;
 pub mod hash;
 pub mod http;

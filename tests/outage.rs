@@ -323,7 +323,9 @@ impl Work {
             protocol: Protocol::Rsync,
             outcome: Ok(Counts { found: records.len() as u64, ..Counts::default() }),
             complete: true,
+            notes: String::new(),
             holdings: Some(records.iter().map(|record| record.version.0).collect()),
+            unseen: None,
             share: None,
             gaps: None,
         };

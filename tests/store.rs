@@ -14,7 +14,7 @@ use redirector::inventory::store::{
 };
 use redirector::inventory::{
     Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, Recorded,
-    ScanRecord, Seen, Settings, Share,
+    ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
     BaseUrl, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256,
@@ -63,6 +63,7 @@ suite!(sqlite => [
     holdings_are_replaced_whole_and_never_hold_the_future,
     a_failed_scan_keeps_the_holdings,
     shares_and_gaps_stay_until_another_scan_tells_of_them,
+    what_a_scan_leaves_for_the_next_is_kept,
     the_history_of_scans_is_bounded,
     health_changes_are_written_down_once,
     holds_are_set_renewed_and_lifted,
@@ -122,7 +123,9 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
         protocol: Protocol::Http,
         outcome: Ok(counts),
         complete: true,
+        notes: String::new(),
         holdings,
+        unseen: None,
         share: None,
         gaps: None,
     }
@@ -504,6 +507,27 @@ fn shares_and_gaps_stay_until_another_scan_tells_of_them(kit: &Kit) {
     assert_eq!(store.gaps(&name("m")).expect("is read"), Some(Gaps::default()));
 }
 
+fn what_a_scan_leaves_for_the_next_is_kept(kit: &Kit) {
+    let mut store = (kit.open)();
+    assert_eq!(store.scan_memory(&name("m")).expect("is read"), ScanMemory::default());
+    let seen = SeenStamp { text: "monday".into(), began: at(5), scans: 2, newest: u32::MAX };
+    for memory in [
+        ScanMemory { turn: u32::MAX, stamp: Some(seen.clone()) },
+        ScanMemory { turn: 0, stamp: Some(SeenStamp { text: String::new(), ..seen }) },
+        ScanMemory { turn: 7, stamp: None },
+    ] {
+        let written = store.remember_scan(&name("m"), &memory).expect("is kept");
+        assert_eq!(written.sequence, None, "no snapshot shows it");
+        store.remember_scan(&name("m"), &memory).expect("may be repeated");
+        assert_eq!((kit.open)().scan_memory(&name("m")).expect("is read"), memory);
+        assert_eq!(store.scan_memory(&name("other")).expect("is read"), ScanMemory::default());
+    }
+    let noted = ScanRecord { notes: "rsync: \u{fc}ber".into(), ..scanned("m", 0, None) };
+    store.record_scan(&noted, "").expect("is kept");
+    assert_eq!(store.scans(&name("m"), 1).expect("is read")[0].notes, noted.notes);
+    assert_eq!(store.scan_memory(&name("m")).expect("is read").turn, 7);
+}
+
 fn the_history_of_scans_is_bounded(kit: &Kit) {
     let mut store = (kit.open)();
     store.record_scan(&scanned("other", 7, None), "").expect("is kept");
@@ -784,6 +808,41 @@ async fn a_reload_of_the_mirrors_keeps_what_is_known_by_name() {
 }
 
 #[tokio::test]
+async fn a_url_that_was_never_scanned_is_used_for_nobody() {
+    let urls = |http: &str, https: &str| {
+        let https = BaseUrl::parse(https, Scheme::Https).expect("a good URL");
+        vec![Arc::new(Mirror { https: Some(https), ..(*mirror("m", http)).clone() })]
+    };
+    let (http, https) = ("http://m.example/", "https://m.example/");
+    let inventory = Inventory::temporary(urls(http, https), Clock::manual(at(1000))).await.expect("opens");
+    let version = inventory.observe(vec![seen("a", look(1, 0), 1)]).await.expect("is kept")[0].version;
+    let used = || {
+        let set = inventory.snapshot().mirrors();
+        let state = &set.members[0];
+        let base = |scheme| state.base(scheme).filter(|_| state.holds(version)).map(|base| base.as_str().to_owned());
+        (base(Scheme::Http), base(Scheme::Https))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    inventory.record_scan(scanned("m", 1000, Some(bitmap([version])))).await.expect("is kept");
+    assert_eq!(used(), (text(http), text(https)));
+    inventory.set_mirrors(urls(http, "https://elsewhere.example/")).await.expect("is taken");
+    assert_eq!(used(), (text(http), None), "the new https was never seen");
+    inventory.set_mirrors(urls("http://elsewhere.example/", https)).await.expect("is taken");
+    assert_eq!(used(), (text(https), text(https)), "the new http was never seen");
+    inventory.set_mirrors(urls("http://elsewhere.example/", "https://elsewhere.example/")).await.expect("is taken");
+    assert_eq!(used(), (None, None));
+    inventory.set_mirrors(vec![mirror("m", http)]).await.expect("is taken");
+    assert_eq!(used(), (text(http), None));
+
+    inventory.set_mirrors(urls(http, https)).await.expect("is taken");
+    let unlike = ScanRecord { unseen: Some(Scheme::Https), ..scanned("m", 1001, Some(bitmap([version]))) };
+    inventory.record_scan(unlike).await.expect("is kept");
+    assert_eq!(used(), (text(http), None), "the same files, but no longer over https");
+    inventory.set_mirrors(urls(http, https)).await.expect("is taken");
+    assert_eq!(used(), (text(http), None), "that is kept");
+}
+
+#[tokio::test]
 async fn orders_need_no_files_in_memory() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let file = folder.path().join("test.sqlite");
@@ -1004,6 +1063,65 @@ async fn a_locked_database_delays_nobody_but_the_writer() {
     assert_eq!(inventory.problem(), None);
 }
 
+#[tokio::test]
+async fn requests_know_the_digest_of_every_file_that_can_be_relied_on() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    let inventory = opened(&file).await;
+    let sha256 = |inventory: &Inventory, name: &str| inventory.snapshot().file(&path(name)).expect("is known").sha256;
+    inventory.observe(vec![seen("a", look(5, 0), 1), seen("b", look(5, 0), 1)]).await.expect("is kept");
+    assert_eq!(sha256(&inventory, "a"), None);
+    inventory.record_digests(path("a"), look(5, 0), digests(1), PlanId(1)).await.expect("is kept");
+    inventory.record_digest(path("b"), look(5, 0), Sha256([2; 32])).await.expect("is kept");
+    assert_eq!((sha256(&inventory, "a"), sha256(&inventory, "b")), (Some(Sha256([1; 32])), Some(Sha256([2; 32]))));
+    inventory.observe(vec![seen("b", look(5, 9), 10)]).await.expect("is kept");
+    assert_eq!(sha256(&inventory, "b"), None, "it may be another content");
+    inventory.close().await.expect("closes");
+
+    let again = opened(&file).await;
+    assert_eq!((sha256(&again, "a"), sha256(&again, "b")), (Some(Sha256([1; 32])), None));
+    again.close().await.expect("closes");
+    let frugal = Settings { database: file, sha256_in_memory: false };
+    let frugal = Inventory::open(&frugal, Vec::new(), Clock::manual(at(1000))).await.expect("opens");
+    assert_eq!(sha256(&frugal, "a"), None);
+    frugal.record_digests(path("b"), look(5, 9), digests(3), PlanId(1)).await.expect("is kept");
+    assert_eq!(sha256(&frugal, "b"), None);
+    frugal.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn descriptions_wait_for_no_writer_and_a_lost_database_is_told() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    let inventory = opened(&file).await;
+    let version = inventory.observe(vec![seen("a", look(5, 0), 1), seen("b", look(5, 0), 1)]).await.expect("is kept");
+    let version: Vec<VersionNumber> = version.into_iter().map(|record| record.version).collect();
+    for name in ["a", "b"] {
+        inventory.record_digests(path(name), look(5, 0), digests(1), PlanId(1)).await.expect("is kept");
+    }
+    let other = rusqlite::Connection::open(&file).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("is locked");
+    let busy = tokio::spawn({
+        let inventory = inventory.clone();
+        async move { inventory.forget(vec![path("none")]).await } // keeps the owner waiting
+    });
+    let began = clock::instant();
+    let found = inventory.digests(version[0]).await.expect("is read");
+    assert_eq!(found.as_deref(), Some(&digests(1)));
+    assert!(!busy.is_finished() && began.elapsed() < Duration::from_secs(2));
+    other.execute_batch("ROLLBACK").expect("is released");
+    drop(other);
+    busy.await.expect("no panic").expect("is kept");
+
+    std::fs::rename(&file, folder.path().join("elsewhere")).expect("is moved");
+    assert!(inventory.digests(version[0]).await.expect("is in memory").is_some());
+    let error = inventory.digests(version[1]).await.expect_err("it is gone");
+    assert!(error.to_string().contains("is gone"), "{error}");
+    std::fs::rename(folder.path().join("elsewhere"), &file).expect("is put back");
+    assert_eq!(inventory.digests(version[1]).await.expect("is there again").as_deref(), Some(&digests(1)));
+    inventory.close().await.expect("closes");
+}
+
 // Scale: `SCALE_FILES=10000000 SCALE_MIRRORS=500 cargo test --release --test store -- --nocapture inventory_costs`. That takes
 // minutes and two gigabytes of disk; left out, it is small, and only shows that it works.
 
@@ -1042,6 +1160,10 @@ async fn what_a_large_inventory_costs_can_be_seen() {
     }
     println!("{}", watch.lap(&format!("{mirrors} scans")));
     inventory.close().await.expect("closes");
+    let database = rusqlite::Connection::open(&file).expect("opens");
+    database.execute_batch("UPDATE file SET sha256 = randomblob(32), described = 1").expect("is written");
+    drop(database);
+    println!("{}", watch.lap("hashing"));
     let size = std::fs::metadata(&file).expect("is there").len();
     println!("database: {} MB, {:.1} bytes a file beyond its path", size >> 20, (size - path_bytes) as f64 / count as f64);
 
@@ -1051,6 +1173,7 @@ async fn what_a_large_inventory_costs_can_be_seen() {
     println!("{}", watch.lap("opening"));
     let snapshot = Arc::clone(inventory.snapshot());
     println!("resident: {} MB, before opening {} MB; {:?}", resident() >> 20, before >> 20, snapshot.stats());
+    assert!(snapshot.file(&path(&path_of(0))).is_some_and(|file| file.sha256.is_some()));
     let wanted: Vec<TreePath<'static>> = (0..count.min(1_000_000)).map(|n| path(&path_of(n * 7919 % count))).collect();
     println!("{}", watch.lap("making paths"));
     let found = wanted.iter().filter(|path| snapshot.file(path).is_some()).count();

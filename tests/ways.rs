@@ -2,16 +2,21 @@
 //! misbehave. Whatever fails, what was known stays unless it was disproved (promise 4), and what another protocol lists counts only
 //! where the web server has it too (promise 1).
 
+mod running;
 mod scanning;
 mod servers;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use redirector::inventory::{Counts, Protocol};
 use redirector::scan::{Mode, Quiet, Report};
 use scanning::{THEN, World, names, path};
-use servers::{Folder, Odd, Server, respond};
+use servers::ftp::{DONE, Deed, Ftp};
+use servers::{Folder, Odd, Request, Server, listing, respond};
 
 /// Names that servers and programs have trouble with, sizes that round, and an old file.
 const FILES: [(&str, u64, i64); 12] = [
@@ -212,6 +217,74 @@ mod by_rsync {
     }
 
     #[tokio::test]
+    async fn a_server_is_asked_over_ipv6() {
+        let folder = folder();
+        let listener = std::net::TcpListener::bind("[::1]:0").expect("loopback has IPv6");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let (web, rsync) = (web(folder.path()), Server::rsyncd_at(address, folder.path(), ""));
+        let mut world = world(&web).await;
+        world.mirror.rsync = Some(rsync.rsync_url());
+        let report = world.scan().await;
+        assert_eq!((counts(&report).found, report.protocol), (12, Protocol::Rsync), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_cut_takes_nothing_away() {
+        let folder = Folder::new();
+        let files: Vec<_> = (0..2000).map(|n| (format!("{}/a-rather-long-name-{n}.xo", n % 7), 5, THEN)).collect();
+        let files: Vec<_> = files.iter().map(|(name, size, mtime)| (name.as_str(), *size, *mtime)).collect();
+        for (name, _, mtime) in &files {
+            folder.write(name, 5, *mtime);
+        }
+        let (web, rsync) = (web(folder.path()), Server::rsyncd(folder.path(), ""));
+        let mut world = World::new(&files, &web.url()).await;
+        world.mirror.rsync = Some(rsync.rsync_url());
+        world.scan().await;
+        let all = world.inventory.snapshot().mirrors().members[0].holdings.len();
+        assert_eq!(all, 2000);
+        for bytes in [10, 300, 5_000, 20_000] {
+            let cut = servers::Cut::start(rsync.address(), bytes);
+            world.mirror.rsync = Some(format!("rsync://{}/m/", cut.address()));
+            world.mirror.scanning.by = vec![Protocol::Rsync];
+            let report = world.scan().await;
+            assert!(!report.complete, "{report:?}");
+            assert_eq!(world.inventory.snapshot().mirrors().members[0].holdings.len(), all, "after {bytes} bytes: {report:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_program_ends_with_the_scan_and_all_that_it_started() {
+        let folder = folder();
+        let web = web(folder.path());
+        let mut world = world(&web).await;
+        world.mirror.rsync = Some("rsync://127.0.0.1/m/".to_owned());
+        let program = Program::script("sleep 1000 &\necho $$ $! >\"$0.tmp\"; mv \"$0.tmp\" \"$0.pids\"; wait").0;
+        let pids = program.path().join("rsync.pids");
+        let scan = world.scan_with(|settings| settings.rsync_program = program.path().join("rsync"));
+        tokio::select! {
+            report = scan => panic!("it ended: {report:?}"),
+            () = until(|| pids.exists()) => {}
+        }
+        let started = std::fs::read_to_string(&pids).expect("written");
+        let is_gone = |pid: &str| match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')),
+            Err(_) => true,
+        };
+        until(|| started.split_whitespace().all(is_gone)).await;
+    }
+
+    async fn until(is_so: impl Fn() -> bool) {
+        for _ in 0..1000 {
+            if is_so() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not within ten seconds");
+    }
+
+    #[tokio::test]
     async fn whatever_fails_is_told_and_the_next_way_is_used() {
         let folder = folder();
         let web = Server::nginx(folder.path(), "autoindex on;");
@@ -233,12 +306,487 @@ mod by_rsync {
                 .scan_with(|settings| {
                     settings.rsync_program = program.path().join("rsync");
                     settings.limits.entries = 500;
-                    settings.limits.duration = std::time::Duration::from_secs(2);
+                    settings.limits.duration = Duration::from_secs(2);
                 })
                 .await;
             let notes = report.notes.join("; ");
             assert!(report.outcome.is_ok() && notes.contains(why) && report.protocol == protocol, "{script}: {report:?}");
             assert_eq!(world.held().await, names(&FILES), "{script}: {report:?}");
         }
+    }
+}
+
+mod by_ftp {
+    use super::*;
+
+    /// The answer to MLSD for a directory of the files.
+    fn facts(directory: &str) -> Vec<u8> {
+        let prefix = directory.trim_matches('/').to_owned() + if directory == "/" { "" } else { "/" };
+        let mut lines = BTreeSet::new();
+        for (name, size, mtime) in FILES {
+            let Some(rest) = name.strip_prefix(&prefix) else { continue };
+            let time = jiff::Timestamp::from_second(mtime).expect("valid").strftime("%Y%m%d%H%M%S").to_string();
+            lines.insert(match rest.split_once('/') {
+                Some((sub, _)) => format!("type=dir;modify={time}; {sub}\r\n"),
+                None => format!("type=file;size={size};modify={time}; {rest}\r\n"),
+            });
+        }
+        format!("type=cdir; {directory}\r\n{}", Vec::from_iter(lines).concat()).into_bytes()
+    }
+
+    pub fn good(command: &str, directory: &str) -> Deed {
+        if command == "MLSD" { Deed::Send(facts(directory), DONE) } else { Deed::Usual }
+    }
+
+    async fn finds_what_is_there(folder: &Folder, ftp: &Server) {
+        let web = web(folder.path());
+        let mut world = world(&web).await;
+        world.mirror.ftp = Some(ftp.ftp_url());
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        let found = counts(&report);
+        assert_eq!((found.found, found.gone, found.mismatched, found.doubtful), (12, 0, 0, 0), "{report:?}");
+        assert!(report.complete && report.protocol == Protocol::Ftp && report.notes.is_empty(), "{report:?}");
+
+        folder.remove("deep");
+        folder.write("odd/a b.xo", 1000, THEN + 99);
+        folder.write("4078/new.xo", 5, THEN);
+        world.put(&[("4078/labyrinth-7.xo", 676_401, THEN + 40 * 86_400), ("4078/new.xo", 5, THEN)]).await;
+        let report = world.scan().await;
+        let found = counts(&report);
+        assert_eq!((found.found, found.gone, found.mismatched), (10, 1, 2), "{report:?}");
+        let held = world.held().await;
+        assert!(held.contains("4078/new.xo") && !held.contains("odd/a b.xo") && held.len() == 10, "{held:?}");
+    }
+
+    #[tokio::test]
+    async fn by_lists_for_people() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn by_lists_for_people_in_another_time_zone() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "use_localtime=YES");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "Debian does not let ProFTPD be installed beside vsftpd; see the server of our own below"]
+    async fn by_lists_for_programs() {
+        let folder = folder();
+        let ftp = Server::proftpd(folder.path());
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn over_a_single_connection_if_the_server_wants_no_more() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "max_per_ip=1");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn without_the_newer_word_for_passive() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "cmds_denied=EPSV");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_names_another_host_leads_nowhere_else() {
+        let folder = folder();
+        let ftp = Server::vsftpd(folder.path(), "cmds_denied=EPSV\npasv_address=127.0.0.254");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn by_lists_for_programs_of_a_server_of_our_own() {
+        let folder = folder();
+        let (web, ftp) = (web(folder.path()), Ftp::start(good));
+        let mut world = world(&web).await;
+        world.mirror.ftp = Some(ftp.url());
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert!(report.complete && report.protocol == Protocol::Ftp && report.notes.is_empty(), "{report:?}");
+        // No clock and no time zone is in doubt: nothing but the sample is asked for at the web server.
+        assert_eq!(counts(&report).doubtful, 0);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_misbehaves_takes_nothing_away() {
+        let folder = folder();
+        let (web, ftp) = (Server::nginx(folder.path(), "autoindex on;"), Ftp::start(good));
+        let mut world = world(&web).await;
+        world.mirror.ftp = Some(ftp.url());
+        world.scan().await;
+        assert_eq!(world.held().await, names(&FILES));
+        type Talk = fn(&str, &str) -> Deed;
+        let cases: [(&str, Talk, &str, Protocol); 11] = [
+            (
+                "it wants no guests",
+                |command, _| if command.starts_with("PASS") { Deed::Say("530 No guests") } else { Deed::Usual },
+                "530 No guests",
+                Protocol::Http,
+            ),
+            ("it is full", |_, _| Deed::Say("421 Too many of you"), "421 Too many of you", Protocol::Http),
+            ("it ends every conversation", |_, _| Deed::HangUp, "the connection broke", Protocol::Http),
+            ("it does not answer", |_, _| Deed::Hang, "no answer in time", Protocol::Http),
+            (
+                "its listing is empty",
+                |command, _| if command == "MLSD" { Deed::Send(Vec::new(), DONE) } else { Deed::Usual },
+                "the others stay",
+                Protocol::Ftp,
+            ),
+            (
+                "its listing is cut",
+                |command, directory| match command {
+                    "MLSD" if directory == "/odd" => Deed::Send(facts("/odd")[..40].to_vec(), "426 Broken pipe"),
+                    _ => good(command, directory),
+                },
+                "426 Broken pipe",
+                Protocol::Ftp,
+            ),
+            (
+                "a directory is forbidden",
+                |command, directory| match command {
+                    "CWD /odd" => Deed::Say("550 Permission denied"),
+                    _ => good(command, directory),
+                },
+                "1 directories show no listing",
+                Protocol::Ftp,
+            ),
+            (
+                "its listing is endless",
+                |command, _| match command {
+                    "MLSD" => Deed::Send(b"type=file;size=1; x\r\n".repeat(100_000), DONE),
+                    _ => Deed::Usual,
+                },
+                "larger than 1048576 bytes",
+                Protocol::Http,
+            ),
+            (
+                "its listing is a page",
+                |command, _| match command {
+                    "MLSD" => Deed::Send(b"<html>We have moved</html>\r\n".to_vec(), DONE),
+                    _ => Deed::Usual,
+                },
+                "lines of the listing can't be read",
+                Protocol::Http,
+            ),
+            (
+                "its names lead elsewhere",
+                |command, directory| match command {
+                    "MLSD" => {
+                        let mut lines = facts(directory);
+                        lines.extend_from_slice(
+                            b"type=dir; ..\r\ntype=dir; a/b\r\ntype=file;size=1; \x1b[2J\r\ntype=dir; /etc\r\n",
+                        );
+                        Deed::Send(lines, DONE)
+                    }
+                    _ => Deed::Usual,
+                },
+                "",
+                Protocol::Ftp,
+            ),
+            (
+                "it shows an endless loop",
+                |command, directory| match command {
+                    "MLSD" => {
+                        let mut lines = facts(directory);
+                        lines.extend_from_slice(b"type=OS.unix=slink:/; odd\r\ntype=dir; deep\r\ntype=dir; 4078\r\n");
+                        Deed::Send(lines, DONE)
+                    }
+                    _ => Deed::Usual,
+                },
+                "",
+                Protocol::Ftp,
+            ),
+        ];
+        for (what, talk, why, protocol) in cases {
+            ftp.turn_into(talk);
+            let report = world.scan_with(|settings| settings.timeout = redirector::model::Span(Duration::from_secs(2))).await;
+            let notes = report.notes.join("; ");
+            assert!(report.outcome.is_ok() && notes.contains(why) && report.protocol == protocol, "{what}: {report:?}");
+            assert_eq!(world.held().await, names(&FILES), "{what}: {report:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_encrypted_server_is_asked_if_its_certificate_is_trusted() {
+        let folder = folder();
+        let (web, ftp) = (web(folder.path()), Server::vsftpd_tls(folder.path()));
+        let site = running::Site::new("a");
+        for (name, size, mtime) in FILES {
+            site.folder.write(&format!("tree/{name}"), usize::try_from(size).expect("small"), mtime);
+        }
+        let ftp = format!("ftps://localhost:{}/", ftp.address().port());
+        site.configure("", "", &format!("[[mirror]]\nname = \"m\"\nhttp = \"{}\"\nftp = \"{ftp}\"\n", web.url()));
+        let scan = |trust: Option<&str>| {
+            let mut command = std::process::Command::new(running::PROGRAM);
+            command.arg("-c").arg(site.path()).args(["scan", "--json"]);
+            trust.iter().for_each(|file| _ = command.env("SSL_CERT_FILE", file));
+            String::from_utf8(command.output().expect("it runs").stdout).expect("JSON")
+        };
+        let told = scan(None);
+        assert!(told.contains("\"protocol\": \"head\"") && told.contains("certificate"), "{told}");
+        let told = scan(Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/authority.pem")));
+        assert!(told.contains("\"protocol\": \"ftp\"") && told.contains("\"found\": 12"), "{told}");
+        let shown = site.run(&["mirrors", "show", "m"]);
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(shown.contains("ftp") && shown.contains("head") && shown.contains("certificate"), "{shown}");
+    }
+}
+
+mod checked_at_the_web_server {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_module_that_is_laid_out_otherwise_leads_to_no_wrong_redirect() {
+        let (listed, served) = (folder(), Folder::new());
+        served.write("elsewhere/top.xo", 42, THEN);
+        served.write("top.xo", 42, 946_684_800);
+        let (web, rsync, ftp) = (web(served.path()), Server::rsyncd(listed.path(), ""), Ftp::start(by_ftp::good));
+        let mut world = world(&web).await;
+        world.mirror.rsync = Some(rsync.rsync_url());
+        world.mirror.ftp = Some(ftp.url());
+        let report = world.scan().await;
+        assert_eq!(report.protocol, Protocol::Head, "{report:?}");
+        let told = report.notes.iter().filter(|note| note.contains("what it lists is not what the web server has")).count();
+        assert_eq!(told, 2, "{report:?}");
+        assert_eq!(world.held().await, BTreeSet::from(["top.xo".to_owned()]));
+        // Where nothing else is wanted, nothing is known.
+        world.mirror.scanning.by = vec![Protocol::Ftp, Protocol::Rsync];
+        let report = world.scan().await;
+        assert!(report.outcome.is_err() && report.protocol == Protocol::Rsync, "{report:?}");
+        assert_eq!(world.held().await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_web_server_that_says_yes_to_everything_proves_nothing() {
+        let folder = folder();
+        let rsync = Server::rsyncd(folder.path(), "");
+        let web = Odd::start(|request, out| respond(request, out, "200 OK", &[], b"welcome"));
+        let mut world = World::new(&FILES, &web.url()).await;
+        world.mirror.rsync = Some(rsync.rsync_url());
+        let report = world.scan().await;
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("answers 200")), "{report:?}");
+        assert_eq!(world.held().await, BTreeSet::new());
+    }
+
+    #[tokio::test]
+    async fn the_ways_are_tried_in_the_order_of_the_configuration() {
+        let folder = folder();
+        let (web, rsync) = (Server::nginx(folder.path(), "autoindex on;"), Server::rsyncd(folder.path(), ""));
+        let mut world = world(&web).await;
+        world.mirror.rsync = Some(rsync.rsync_url());
+        for (by, protocol) in [
+            (vec![], Protocol::Rsync),
+            (vec![Protocol::Http, Protocol::Rsync], Protocol::Http),
+            (vec![Protocol::Head, Protocol::Http], Protocol::Head),
+            (vec![Protocol::Ftp, Protocol::Http], Protocol::Http),
+        ] {
+            world.mirror.scanning.by = by;
+            let report = world.scan().await;
+            assert_eq!(report.protocol, protocol, "{report:?}");
+            assert_eq!(world.held().await, names(&FILES));
+        }
+        world.mirror.scanning.by = vec![Protocol::Ftp];
+        let report = world.scan().await;
+        assert!(report.outcome.is_err_and(|reason| reason.contains("no way to scan it")));
+    }
+}
+
+/// A mirror without listings that has some files of 10 bytes, and the paths that it was asked for.
+struct Few {
+    server: Odd,
+    has: Arc<Mutex<BTreeSet<String>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+const TEN: [(&str, u64, i64); 10] = [
+    ("0", 10, THEN),
+    ("1", 10, THEN),
+    ("2", 10, THEN),
+    ("3", 10, THEN),
+    ("4", 10, THEN),
+    ("5", 10, THEN),
+    ("6", 10, THEN),
+    ("7", 10, THEN),
+    ("8", 10, THEN),
+    ("9", 10, THEN),
+];
+
+impl Few {
+    fn new() -> Self {
+        let has = Arc::new(Mutex::new(names(&TEN)));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (files, log) = (Arc::clone(&has), Arc::clone(&asked));
+        let server = Odd::start(move |request, out| {
+            let name = request.path.trim_start_matches('/').to_owned();
+            let there = files.lock().expect("no test panics with it").contains(&name);
+            if name.len() == 1 {
+                log.lock().expect("no test panics with it").push(name);
+            }
+            if there {
+                respond(request, out, "200 OK", &[], &[b'x'; 10])
+            } else {
+                respond(request, out, "404 Not Found", &[], b"")
+            }
+        });
+        Self { server, has, asked }
+    }
+
+    /// What was asked for since the last time.
+    fn asked(&self) -> BTreeSet<String> {
+        self.asked.lock().expect("no test panics with it").drain(..).collect()
+    }
+}
+
+mod file_by_file {
+    use super::*;
+
+    #[tokio::test]
+    async fn known_files_are_asked_for_in_turns_and_all_of_them_within_so_many_scans() {
+        let few = Few::new();
+        few.has.lock().expect("fine").remove("9");
+        let world = World::new(&TEN, &few.server.url()).await;
+        let scan = async || {
+            let report = world
+                .scan_with(|settings| {
+                    settings.limits.heads = 5;
+                    settings.limits.turns = 3;
+                })
+                .await;
+            assert!(report.complete && report.protocol == Protocol::Head, "{report:?}");
+            (counts(&report), few.asked())
+        };
+        let (found, asked) = scan().await;
+        assert_eq!((found.found, found.doubtful, asked.len()), (9, 0, 10));
+        let mut all = BTreeSet::new();
+        for _ in 0..3 {
+            let (found, asked) = scan().await;
+            assert_eq!((found.found, found.gone, found.doubtful), (9, 0, 0));
+            assert!(asked.contains("9") && (3..=5).contains(&asked.len()), "{asked:?}");
+            all.extend(asked);
+        }
+        assert_eq!(all, names(&TEN), "within three scans");
+        // The missing one comes.
+        few.has.lock().expect("fine").insert("9".to_owned());
+        assert_eq!(scan().await.0.found, 10);
+        // Most of them go: as soon as one is missed, all are asked for.
+        few.has.lock().expect("fine").retain(|name| name == "3" || name == "4");
+        let (found, asked) = scan().await;
+        assert_eq!((found.found, found.gone, asked.len()), (2, 8, 10));
+        assert_eq!(world.held().await, BTreeSet::from(["3".to_owned(), "4".to_owned()]));
+    }
+}
+
+mod stamped {
+    use super::*;
+
+    /// A mirror with listings, a stamp, and a count of what was asked for.
+    struct Stamped {
+        server: Odd,
+        stamp: Arc<Mutex<&'static str>>,
+        has: Arc<Mutex<Vec<(&'static str, u64, i64)>>>,
+    }
+
+    impl Stamped {
+        fn new() -> Self {
+            let (stamp, has) = (Arc::new(Mutex::new("monday")), Arc::new(Mutex::new(TEN.to_vec())));
+            let (now, files) = (Arc::clone(&stamp), Arc::clone(&has));
+            let answer = move |request: &Request, out: &mut std::net::TcpStream| {
+                let files = files.lock().expect("no test panics with it").clone();
+                let name = request.path.trim_start_matches('/');
+                match files.iter().find(|(file, ..)| *file == name) {
+                    _ if name.is_empty() => {
+                        let page = listing("/", &files);
+                        respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+                    }
+                    _ if name == "trace/main" => match *now.lock().expect("no test panics with it") {
+                        "" => respond(request, out, "404 Not Found", &[], b""),
+                        text => respond(request, out, "200 OK", &[], text.as_bytes()),
+                    },
+                    Some((_, size, _)) => {
+                        respond(request, out, "200 OK", &[], &vec![b'x'; usize::try_from(*size).expect("small")])
+                    }
+                    None => respond(request, out, "404 Not Found", &[], b""),
+                }
+            };
+            Self { server: Odd::start(answer), stamp, has }
+        }
+
+        fn set(&self, stamp: &'static str) {
+            *self.stamp.lock().expect("fine") = stamp;
+        }
+
+        async fn scan(&self, world: &World) -> (Report, usize) {
+            let before = self.server.requests();
+            let report = world.scan_with(|settings| settings.stamp = Some(path("trace/main"))).await;
+            assert!(report.outcome.is_ok(), "{report:?}");
+            (report, self.server.requests() - before)
+        }
+    }
+
+    #[tokio::test]
+    async fn while_it_stands_still_nothing_else_is_asked() {
+        let mirror = Stamped::new();
+        let world = World::new(&TEN, &mirror.server.url()).await;
+        let (report, _) = mirror.scan(&world).await;
+        assert_eq!(report.protocol, Protocol::Http, "{report:?}");
+        let (report, requests) = mirror.scan(&world).await;
+        assert_eq!((report.protocol, counts(&report).found, requests), (Protocol::Stamp, 10, 2), "{report:?}");
+        assert_eq!(world.held().await, names(&TEN));
+        let scans = world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable");
+        assert_eq!((scans[0].protocol, scans[0].complete), (Protocol::Stamp, true));
+
+        // It moves.
+        mirror.has.lock().expect("fine").pop();
+        mirror.set("tuesday");
+        let (report, _) = mirror.scan(&world).await;
+        assert_eq!((report.protocol, counts(&report).gone), (Protocol::Http, 1), "{report:?}");
+        // It lacks something now: what it lacks may be on its way, so that the stamp is believed at the second time.
+        assert_eq!(mirror.scan(&world).await.0.protocol, Protocol::Http);
+        assert_eq!(mirror.scan(&world).await.0.protocol, Protocol::Stamp);
+
+        // The tree has a new version.
+        world.put(&[("new", 5, THEN)]).await;
+        mirror.has.lock().expect("fine").push(("new", 5, THEN));
+        let (report, _) = mirror.scan(&world).await;
+        assert_eq!((report.protocol, counts(&report).found), (Protocol::Http, 10), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn one_that_a_probe_contradicts_or_that_is_gone_is_not_believed() {
+        let mirror = Stamped::new();
+        let world = World::new(&TEN, &mirror.server.url()).await;
+        mirror.scan(&world).await;
+        assert_eq!(mirror.scan(&world).await.0.protocol, Protocol::Stamp);
+        let health = redirector::model::Health::Failing;
+        let name = world.mirror.name.clone();
+        world.inventory.record_health(name, health, world.clock.now(), Some("no file".into())).await.expect("written");
+        assert_eq!(mirror.scan(&world).await.0.protocol, Protocol::Http);
+        assert_eq!(mirror.scan(&world).await.0.protocol, Protocol::Stamp, "a complete scan came after the probe");
+        mirror.set("");
+        let (report, _) = mirror.scan(&world).await;
+        assert_eq!(report.protocol, Protocol::Http, "{report:?}");
+        assert!(report.notes.iter().any(|note| note.contains("the stamp /trace/main can't be read")), "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn a_wish_for_a_scan_is_more_than_a_stamp() {
+        let mirror = Stamped::new();
+        let world = World::new(&TEN, &mirror.server.url()).await;
+        mirror.scan(&world).await;
+        let scanner = world.scanner(|settings| settings.stamp = Some(path("trace/main")));
+        let plan = scanner.plan(path("")).await.expect("readable");
+        let protocol = async || scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await.protocol;
+        assert_eq!(protocol().await, Protocol::Stamp);
+        scanner.distrust(&world.mirror.name);
+        assert_eq!(protocol().await, Protocol::Http);
+        assert_eq!(protocol().await, Protocol::Stamp);
     }
 }

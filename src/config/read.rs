@@ -10,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::section::{Reading, Section, bracketed, fields};
 use super::source::{Problem, Problems, Source};
 use super::{Config, FallbackSettings, MirrorSettings, limits, names, rules};
-use crate::{decide, geo, hash, http, inventory, probe, repository, scan, tree};
+use crate::{decide, format, geo, hash, http, inventory, probe, repository, scan, tree};
 
 /// Sections with their keys.
 type Keys = Vec<(&'static str, &'static [&'static str])>;
@@ -21,6 +21,7 @@ pub fn keys() -> Keys {
     vec![
         ("server", fields::<http::Settings>()),
         ("tree", fields::<tree::Settings>()),
+        ("describe", fields::<format::Settings>()),
         ("keep", fields::<decide::Settings>()),
         ("answers", fields::<http::AnswerSettings>()),
         ("inventory", fields::<inventory::Settings>()),
@@ -75,6 +76,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     }
     let server = section(reading, &mut root, "server", &all);
     let tree = if root.contains_key("tree") { section(reading, &mut root, "tree", &all) } else { None };
+    let describe = section(reading, &mut root, "describe", &all);
     let inventory = section(reading, &mut root, "inventory", &all);
     let hash = section(reading, &mut root, "hash", &all);
     let geoip = section(reading, &mut root, "geoip", &all);
@@ -87,6 +89,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     let repositories = list(reading, &mut root, "repository", &all);
     server.iter().for_each(|settings| limits::server(reading, settings));
     tree.iter().for_each(|settings| limits::tree(reading, settings));
+    describe.iter().for_each(|settings| limits::describe(reading, settings));
     inventory.iter().for_each(|settings| limits::inventory(reading, settings));
     hash.iter().for_each(|settings| limits::hash(reading, settings));
     scan.iter().for_each(|settings| limits::scan(reading, settings));
@@ -101,6 +104,7 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
         name: reading.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         server: server?,
         tree: tree?,
+        describe: describe?,
         inventory: inventory?,
         hash: hash?,
         geoip: geoip?,

@@ -7,22 +7,23 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::making::makings;
+use super::making::{Hashed, makings};
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
-use super::ways::{Ways, watch_fallbacks};
+use super::ways::{self, Ways, watch_fallbacks};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
-use crate::http::{Counts, Problem, Site, stamp};
+use crate::http::signature::{self, Access, Key};
+use crate::http::{Counts, Problem, Site};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::Mirror;
 use crate::probe::Prober;
 use crate::scan::{self, Clients, Scanner, Scheduler};
-use crate::tree::{self, Trees};
+use crate::tree::{self, ApplicationAccess, Trees};
 
 /// Why an instance can't start.
 #[derive(Debug, thiserror::Error)]
@@ -39,15 +40,15 @@ pub enum Error {
     /// A fault of our own.
     #[error("opening its parts failed inside; this is a bug in redirector")]
     Died,
+    /// The key of signed links.
+    #[error("links to files that are not public can't be checked")]
+    Key(#[from] signature::Error),
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
     Clients(#[from] scan::client::Error),
-    /// A rule of the configuration.
-    #[error("{0:?} is no pattern of paths")]
-    Rule(String),
-    /// The key for stamps.
-    #[error("redirects can't be stamped")]
-    Stamp(#[from] stamp::Error),
+    /// Rules by which files stay or go.
+    #[error("the rules can't be followed")]
+    Ways(#[from] ways::Error),
 }
 
 /// What an instance is made of, opened.
@@ -57,6 +58,8 @@ pub struct Parts {
     pub config: Config,
     /// Its trees.
     pub trees: Trees,
+    /// Who gets what only the application tree has.
+    pub access: Access,
     /// Where clients are.
     pub locator: Arc<Locator>,
     /// What it knows.
@@ -73,12 +76,14 @@ impl Parts {
     /// # Errors
     /// When a part can't be used at all; what only works less well is logged.
     pub async fn open(config: &Config, clock: &Clock) -> Result<Self, Error> {
+        let access = access(config)?;
         let locator = locator(config)?;
         let addresses = Addresses::default();
         addresses.look_up(config).await;
         let inventory = Inventory::open(&config.inventory, placed(config, &locator, &addresses), clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        Ok(Self { config: config.clone(), trees, locator, inventory, ways: Ways::open(config)?, clock: clock.clone() })
+        let ways = Ways::open(config)?;
+        Ok(Self { config: config.clone(), trees, access, locator, inventory, ways, clock: clock.clone() })
     }
 
     /// The mirrors, placed.
@@ -86,6 +91,18 @@ impl Parts {
     pub fn mirrors(&self) -> Vec<Arc<Mirror>> {
         self.inventory.snapshot().mirrors().members.iter().map(|state| Arc::clone(&state.mirror)).collect()
     }
+}
+
+/// Who gets what only the application tree has, with the key where there is one.
+///
+/// # Errors
+/// When the key can't be used.
+fn access(config: &Config) -> Result<Access, signature::Error> {
+    Ok(match (config.tree.application_access, &config.tree.application_key_file) {
+        (ApplicationAccess::Open, _) => Access::Open,
+        (ApplicationAccess::Signed, Some(path)) => Access::Signed(Key::read(path)?),
+        (ApplicationAccess::Deny, _) | (ApplicationAccess::Signed, None) => Access::Deny,
+    })
 }
 
 /// Opens the trees; on a thread that may wait, since a file system may not answer.
@@ -162,12 +179,12 @@ impl Instance {
     pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
-        let ways = Ways::open(config)?;
+        let (access, ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &kept.addresses);
         let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock: clock.clone() };
+        let parts = Parts { config: config.clone(), trees, access, locator, inventory, ways, clock: clock.clone() };
         Ok(Self::run(parts, clients, kept))
     }
 
@@ -175,7 +192,7 @@ impl Instance {
     /// the inventory stay. When it fails, everything stays as it was.
     pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
-        let mut ways = Ways::open(config)?;
+        let (access, mut ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &self.kept.addresses);
         let clock = self.parts.clock.clone();
@@ -195,7 +212,7 @@ impl Instance {
         }
         // From here on nothing fails.
         self.tasks.stop().await;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock };
+        let parts = Parts { config: config.clone(), trees, access, locator, inventory, ways, clock };
         if parts.mirrors() != mirrors {
             // A task of before had its list of mirrors put back just before it ended.
             set_mirrors(&parts, mirrors).await;
@@ -229,7 +246,7 @@ impl Instance {
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), config.hash.clone(), clock.clone());
         let hasher = hasher.counting(metrics.hash.clone());
-        let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders);
+        let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders.clone());
         let index = index.counting(metrics.index.clone());
         let tasks = Tasks::new(&config.name);
         let watched = Arc::new(ArcSwap::from_pointee(Watched {
@@ -239,17 +256,14 @@ impl Instance {
             locator: Arc::clone(&parts.locator),
             died: tasks.died(),
         }));
-        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge)));
+        let records = Arc::new(Hashed { inventory: inventory.clone(), orders });
+        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge, records)));
 
         tasks.spawn("index", |stop| index.run(stop));
         tasks.spawn("hash", |stop| hasher.run(stop));
         tasks.spawn("scan", |stop| scheduler.run(stop));
         tasks.spawn("probe", |stop| prober.run(stop));
-        let watched_servers = (config.clone(), Arc::clone(&parts.ways.fallbacks), (probing, clock.clone()));
-        tasks.spawn("fallback", |stop| {
-            let (config, fallbacks, asking) = watched_servers;
-            watch_fallbacks(config, fallbacks, asking, stop)
-        });
+        tasks.spawn("fallback", |stop| watch_fallbacks(parts.clone(), probing, stop));
         tasks.spawn("geoip", |stop| keep_current(parts.clone(), Arc::clone(&kept.replaced), stop));
         tasks.spawn("places", |stop| keep_placed(parts.clone(), kept.clone(), stop));
         Self { parts, site, kept, tasks, watched }

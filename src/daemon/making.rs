@@ -2,27 +2,35 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::instance::Parts;
-use crate::http::{Counts, Makings, Packages, Route, Site, Trust};
-use crate::model::TreePath;
+use crate::hash::Orders;
+use crate::http::{Counts, Makings, NoRecords, Packages, Records, Route, Silent, Site, Trust};
+use crate::inventory::Inventory;
+use crate::model::{Digests, TreePath, VersionNumber};
 use crate::repository::Repositories;
 
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
 #[must_use]
 pub fn site(parts: &Parts) -> Site {
-    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0))
+    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0, Arc::new(NoRecords)))
 }
 
-pub(super) fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>) -> Makings {
-    let Parts { config, trees, locator, inventory, ways, clock } = parts;
+pub(super) fn makings(
+    parts: &Parts,
+    counts: Arc<Counts>,
+    nudge: mpsc::Sender<TreePath<'static>>,
+    records: Arc<dyn Records>,
+) -> Makings {
+    let Parts { config, trees, access, locator, inventory, ways, clock } = parts;
     Makings {
         name: config.name.clone(),
         route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
         trust: Trust { proxies: config.server.trusted_proxies.clone(), by: config.server.forwarded_by },
         trees: trees.clone(),
-        application_access: config.tree.application_access,
+        application_access: access.clone(),
         index: config.tree.index,
         rules: ways.rules.clone(),
         fallbacks: Arc::clone(&ways.fallbacks),
@@ -35,10 +43,34 @@ pub(super) fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<Tr
             ledger: Arc::clone(&ways.ledger),
         },
         mirror_pages: config.server.mirror_pages.then(|| inventory.clone()),
+        describe: config.describe.clone(),
+        records,
         snapshot: Arc::clone(inventory.snapshot()),
         locator: Arc::clone(locator),
         counts,
         nudge,
         clock: clock.clone(),
+    }
+}
+
+/// What the hasher made of files, for who describes them.
+#[derive(Debug)]
+pub(super) struct Hashed {
+    pub(super) inventory: Inventory,
+    pub(super) orders: Orders,
+}
+
+impl Records for Hashed {
+    fn digests(&self, version: VersionNumber) -> BoxFuture<'_, Result<Option<Arc<Digests>>, Silent>> {
+        Box::pin(async move {
+            self.inventory.digests(version).await.map_err(|error| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "what describes a file can't be read");
+                Silent
+            })
+        })
+    }
+
+    fn order(&self, path: TreePath<'static>) {
+        self.orders.request(path);
     }
 }

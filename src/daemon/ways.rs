@@ -5,16 +5,26 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::instance::Error;
-use crate::clock::Clock;
+use super::instance::Parts;
 use crate::config::{Config, FallbackSettings};
 use crate::decide::{Keep, Metadata, Rules};
-use crate::http::{Fallbacks, Stamp};
+use crate::http::{Fallbacks, Stamp, stamp};
 use crate::model::Health;
 use crate::probe;
 use crate::repository::Ledger;
 use crate::scan::Clients;
 use crate::selection::Fallback;
+
+/// Why rules can't be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A pattern.
+    #[error("{0:?} is no pattern of paths")]
+    Pattern(String),
+    /// The key for stamps.
+    #[error("redirects can't be stamped")]
+    Stamp(#[from] stamp::Error),
+}
 
 /// What of a configuration says where files go, read and opened.
 #[derive(Debug, Clone)]
@@ -36,11 +46,11 @@ impl Ways {
     /// When there is no such key, or a pattern is none.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let metadata = config.repositories.iter().map(|repository| {
-            let files = repository.metadata().map_err(|(pattern, _)| Error::Rule(pattern))?;
+            let files = repository.metadata().map_err(|(pattern, _)| Error::Pattern(pattern))?;
             Ok(Metadata { root: repository.path.clone(), files })
         });
         let metadata = metadata.collect::<Result<Vec<_>, Error>>()?;
-        let keep = Keep::new(&config.keep, metadata).map_err(|(pattern, _)| Error::Rule(pattern))?;
+        let keep = Keep::new(&config.keep, metadata).map_err(|(pattern, _)| Error::Pattern(pattern))?;
         Ok(Self {
             rules: Rules { keep, ..Rules::new(config.tree.min_age, config.tree.min_size) },
             fallbacks: Arc::new(Fallbacks::new(config.fallbacks.iter().map(FallbackSettings::complete).collect())),
@@ -51,12 +61,8 @@ impl Ways {
 }
 
 /// Probes the fallback mirrors, so that one that is down is not used.
-pub(super) async fn watch_fallbacks(
-    config: Config,
-    fallbacks: Arc<Fallbacks>,
-    (clients, clock): (Clients, Clock),
-    stop: CancellationToken,
-) {
+pub(super) async fn watch_fallbacks(Parts { config, ways, clock, .. }: Parts, clients: Clients, stop: CancellationToken) {
+    let fallbacks = ways.fallbacks;
     let servers = fallbacks.list().iter().map(Fallback::as_mirror).collect();
     let tell = |index: usize, health: Health| fallbacks.set_usable(index, health.is_usable());
     probe::watch(servers, &config.probe, (&clients, &clock), tell, stop).await;

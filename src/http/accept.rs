@@ -1,7 +1,9 @@
 //! `Accept` (RFC 9110 section 12.5.1): in which form an answer that has several is wanted.
 
-use http::HeaderMap;
 use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue};
+
+use crate::format::Kind;
 
 /// A form of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,16 +52,46 @@ pub fn best(headers: &HeaderMap, forms: &[Form; 3]) -> Form {
     best.0
 }
 
-/// How much a form is liked, in thousandths, by the most specific range that takes it in.
+/// The metalink that a client would rather have than the file itself: one that it names and likes no less. `*/*` alone asks
+/// for the file.
+#[must_use]
+pub fn metalink(headers: &HeaderMap, of_file: &str) -> Option<Kind> {
+    let mentions = |line: &HeaderValue| line.as_bytes().windows(METALINK.len()).any(|part| part.eq_ignore_ascii_case(METALINK));
+    if !headers.get_all(ACCEPT).iter().any(mentions) {
+        return None;
+    }
+    let wide = of_file.split('/').next().map_or_else(String::new, |kind| format!("{kind}/*"));
+    let (_, file) = weigh(headers, of_file, &wide);
+    let liked = |kind: Kind| match weigh(headers, kind.media_type(), "") {
+        (EXACT, quality) if quality > 0 && quality >= file => quality,
+        _ => 0,
+    };
+    let (version_4, version_3) = (liked(Kind::Meta4), liked(Kind::Metalink));
+    match () {
+        () if version_4 > 0 && version_4 >= version_3 => Some(Kind::Meta4),
+        () if version_3 > 0 => Some(Kind::Metalink),
+        () => None,
+    }
+}
+
+const METALINK: &[u8] = b"metalink";
+/// How specific a range is that names one type.
+const EXACT: u32 = 3;
+
 fn quality(headers: &HeaderMap, form: Form) -> u32 {
     let (exact, wide) = form.names();
+    weigh(headers, exact, wide).1
+}
+
+/// How much a type is liked, in thousandths, by the most specific range that takes it in; and how specific that is.
+fn weigh(headers: &HeaderMap, exact: &str, wide: &str) -> (u32, u32) {
     let mut found = (0, 0);
     let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
     for range in lines.flat_map(|line| line.split(',')) {
         let mut parts = range.split(';');
         let name = parts.next().unwrap_or("").trim();
         let specific = match name {
-            _ if name.eq_ignore_ascii_case(exact) => 3,
+            _ if name.eq_ignore_ascii_case(exact) => EXACT,
             _ if name.eq_ignore_ascii_case(wide) => 2,
             "*/*" => 1,
             _ => continue,
@@ -71,7 +103,7 @@ fn quality(headers: &HeaderMap, form: Form) -> u32 {
             found = (specific, thousandths);
         }
     }
-    found.1
+    found
 }
 
 #[cfg(test)]
@@ -103,5 +135,31 @@ mod tests {
             assert_eq!(best(&headers, &plain), of_plain, "{accept}");
         }
         assert_eq!(best(&HeaderMap::new(), &page), Form::Html);
+    }
+
+    #[test]
+    fn a_metalink_is_for_who_names_it_and_likes_it_no_less_than_the_file() {
+        let file = "application/octet-stream";
+        for (accept, expected) in [
+            ("*/*", None),
+            ("application/*", None),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", None),
+            ("*/*,application/metalink4+xml,application/metalink+xml", Some(Kind::Meta4)),
+            ("*/*, application/metalink+xml, application/metalink4+xml", Some(Kind::Meta4)),
+            ("application/metalink+xml", Some(Kind::Metalink)),
+            ("Application/Metalink4+XML", Some(Kind::Meta4)),
+            ("application/metalink4+xml;q=0.5, application/metalink+xml;q=0.7, */*;q=0.6", Some(Kind::Metalink)),
+            ("application/metalink4+xml;q=0.5, */*", None),
+            ("application/metalink4+xml;q=0", None),
+            ("application/metalink4+xml;q=0, application/metalink+xml", Some(Kind::Metalink)),
+            ("application/metalink4+xml, application/octet-stream", Some(Kind::Meta4)),
+            ("application/metalink4+xml;q=0.9, application/octet-stream, */*;q=0.1", None),
+            ("application/metalink4+xmlx", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().expect("a header value"));
+            assert_eq!(metalink(&headers, file), expected, "{accept}");
+        }
+        assert_eq!(metalink(&HeaderMap::new(), file), None);
     }
 }

@@ -14,7 +14,7 @@ use super::range::{self, Wanted};
 use super::response::{Description, content_range};
 use super::threads::Threads;
 use crate::decide::Why;
-use crate::model::TreePath;
+use crate::model::{Sha256, TreePath};
 use crate::tree::OpenFile;
 
 /// Answers with a file. What is said of it (length, tag, time) is what its handle says.
@@ -22,13 +22,13 @@ use crate::tree::OpenFile;
 pub fn answer(
     opened: OpenFile,
     path: &TreePath<'_>,
-    why: Why,
+    (why, digest): (Why, Option<Sha256>),
     (method, headers): (&Method, &HeaderMap),
     (counts, threads): (&Arc<Counts>, &Threads),
     now: Timestamp,
 ) -> Response<Body> {
     let validators = Validators::of(&opened.fingerprint);
-    let description = Description { content_type: content_type(path), validators: &validators, why, now };
+    let description = Description { content_type: content_type(path), validators: &validators, why, digest, now };
     match validators.judge(headers) {
         Verdict::NotModified => return description.not_modified(),
         Verdict::Failed => return description.precondition_failed(),

@@ -42,6 +42,8 @@ pub struct MirrorCounts {
 pub enum Other {
     /// A list of a directory, or a page on mirrors.
     Index,
+    /// A description of a file.
+    Description,
     /// To the same path with a slash.
     Slash,
     /// The decision about a request, as it asked to be told.
@@ -50,6 +52,8 @@ pub enum Other {
     List,
     /// 400.
     BadRequest,
+    /// 403.
+    Forbidden,
     /// 404.
     NotFound,
     /// 405.
@@ -61,12 +65,14 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Index,
+        Self::Description,
         Self::Slash,
         Self::Trace,
         Self::List,
         Self::BadRequest,
+        Self::Forbidden,
         Self::NotFound,
         Self::NotAllowed,
         Self::Gone,
@@ -78,10 +84,12 @@ impl Other {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Index => "index",
+            Self::Description => "description",
             Self::Slash => "slash",
             Self::Trace => "trace",
             Self::List => "list",
             Self::BadRequest => "bad-request",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::NotAllowed => "not-allowed",
             Self::Gone => "gone",

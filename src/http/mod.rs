@@ -3,9 +3,10 @@
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
-//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `mirrors_page` (what those who run mirrors read),
-//! `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `describe`, `representation` and `hints` (what describes a file, and links to that), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
+//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `mirrors_page`
+//! (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
+//! kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -15,8 +16,10 @@ pub mod client;
 pub mod conditional;
 pub mod connection;
 mod deciding;
+pub mod describe;
 pub mod explain;
 pub mod fallback;
+pub mod hints;
 pub mod listener;
 mod lister;
 pub mod local;
@@ -29,9 +32,11 @@ pub mod proxy;
 pub mod range;
 pub mod ranker;
 pub mod repository;
+mod representation;
 pub mod response;
 pub mod route;
 pub mod router;
+pub mod signature;
 pub mod site;
 pub mod stamp;
 mod standing;
@@ -47,6 +52,7 @@ use crate::model::{ByteSize, Span};
 
 pub use admin::{Admin, Problem};
 pub use client::{Client, ForwardedBy, Trust};
+pub use describe::{NoRecords, Records, Silent};
 pub use explain::Explanation;
 pub use fallback::Fallbacks;
 pub use listener::{Limits, Server, Start, bind};

@@ -91,20 +91,21 @@ impl Default for Room {
 
 /// A list, and its room for as long as it is in memory.
 struct Kept {
-    text: String,
+    text: Vec<u8>,
     _room: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for Kept {
     fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.text
     }
 }
 
 impl Room {
     /// A list that takes its room until it is sent or given up; `None` where too many are under way.
     #[must_use]
-    pub fn keep(&self, text: String) -> Option<Bytes> {
+    pub fn keep(&self, text: impl Into<Vec<u8>>) -> Option<Bytes> {
+        let text = text.into();
         let pieces = u32::try_from(text.len().div_ceil(PIECE_BYTES)).ok()?;
         let permit = Arc::clone(&self.0).try_acquire_many_owned(pieces).ok()?;
         Some(Bytes::from_owner(Kept { text, _room: permit }))

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use http::HeaderMap;
 use http::header::RANGE;
+use http::{HeaderMap, Method};
 
 /// What a request's `Range` asks for, of a file of a known size.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,6 +77,19 @@ fn overlap(parts: &[Range<u64>]) -> bool {
     let mut sorted: Vec<&Range<u64>> = parts.iter().collect();
     sorted.sort_unstable_by_key(|part| part.start);
     sorted.windows(2).any(|pair| pair[0].end > pair[1].start)
+}
+
+/// How many bytes the client will fetch of a file of `size` bytes, as far as its request tells.
+#[must_use]
+pub fn wanted_bytes(method: &Method, headers: &HeaderMap, size: u64) -> u64 {
+    if method == Method::HEAD {
+        return 0;
+    }
+    match wanted(headers, size) {
+        Wanted::Whole => size,
+        Wanted::Parts(parts) => parts.iter().map(|part| part.end - part.start).sum(),
+        Wanted::Nothing => 0,
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use super::response::{ASK_AGAIN_EACH, X_REDIRECTOR};
 use super::site::{Asked, Site};
 use crate::decide::{self, Standing, Why};
 use crate::inventory::{FileEntry, MirrorState};
-use crate::model::{FileState, Fingerprint, Scheme, TreePath};
+use crate::model::{FileState, Fingerprint, TreePath};
 use crate::repository::ledger::{Ledger, Told};
 use crate::repository::metalink::{self, Source, Version};
 use crate::repository::{self, List, Repositories, list};
@@ -71,7 +71,7 @@ impl Site {
     }
 
     /// Whether mirrors may be used for a marker. That it is small, or kept here as all metadata are, says nothing of packages.
-    fn may_leave(&self, entry: &FileEntry, as_recorded: bool, now: Timestamp) -> bool {
+    pub(super) fn may_leave(&self, entry: &FileEntry, as_recorded: bool, now: Timestamp) -> bool {
         let why = decide::reason_to_stay_home(entry, as_recorded, &self.makings.rules, now.as_second());
         matches!(why, None | Some(Why::TooSmall))
     }
@@ -82,7 +82,7 @@ impl Site {
         let slash = if wanted.directory.is_root() { "" } else { "/" };
         let below = wanted.directory.encoded() + slash;
         let urls: Vec<String> = mirrors.iter().map(|source| format!("{}{below}", source.url)).collect();
-        let Some(origin) = self.own_url(asked) else { return self.error(asked, Other::BadRequest, NO_HOST) };
+        let Some(origin) = self.own(asked).map(|own| own.base()) else { return self.error(asked, Other::BadRequest, NO_HOST) };
         let origin = origin + &below;
         let text = if wanted.list == List::Apt { list::apt(&origin, &urls) } else { list::rpm(&origin, &urls) };
         self.written(text, "text/plain; charset=utf-8", "mirror-list")
@@ -95,7 +95,7 @@ impl Site {
         (entry, may_leave): (Option<FileEntry>, bool),
         now: Timestamp,
     ) -> Response<Body> {
-        let (Some(marker), Some(origin)) = (wanted.markers.first(), self.own_url(asked)) else {
+        let (Some(marker), Some(origin)) = (wanted.markers.first(), self.own(asked).map(|own| own.base())) else {
             return self.error(asked, Other::BadRequest, NO_HOST);
         };
         let (root, path, ledger) =
@@ -136,25 +136,10 @@ impl Site {
         let Some(ranked) = self.rank_by(asked, &needs, MAX_LISTED) else { return Vec::new() };
         let states = ranked.ranking.iter().filter_map(|best| ranked.mirrors.members.get(best.index));
         let source = |state: &MirrorState| {
-            let base = state.mirror.base(asked.client.scheme)?;
+            let base = state.base(asked.client.scheme)?;
             Some(Source { url: base.as_str().to_owned(), country: state.mirror.country })
         };
         states.filter_map(source).collect()
-    }
-
-    /// This instance's own URL, up to and with the slash after its prefix; `None` where neither the configuration nor the
-    /// request says what its host is.
-    fn own_url(&self, asked: Asked<'_>) -> Option<String> {
-        let prefix = self.route().prefix().encoded();
-        if let Some(url) = &self.makings.public_url {
-            return Some(format!("{}{prefix}", url.trim_end_matches('/')));
-        }
-        let authority = match asked.request.uri.authority() {
-            Some(authority) => authority.clone(),
-            None => asked.request.headers.get(HOST)?.to_str().ok()?.parse().ok()?,
-        };
-        let scheme = if asked.client.scheme == Scheme::Https { "https" } else { "http" };
-        Some(format!("{scheme}://{authority}{prefix}"))
     }
 
     fn written(&self, text: String, media_type: &'static str, why: &str) -> Response<Body> {

@@ -15,20 +15,27 @@ use super::accept::{self, Form};
 use super::body::Body;
 use super::conditional::Validators;
 use super::explain::Explanation;
+use super::hints::{self, Hints};
 use super::page;
 use super::stamp::Stamp;
 use crate::decide::Why;
 use crate::inventory::MirrorSet;
-use crate::model::{Scheme, TreePath};
+use crate::model::{Scheme, Sha256, TreePath};
 use crate::selection::{Class, Ranked};
 
 /// Where administrators read why an answer is as it is.
 pub const X_REDIRECTOR: HeaderName = HeaderName::from_static("x-redirector");
 
+/// RFC 3230, which RFC 6249 builds on.
+const DIGEST: HeaderName = HeaderName::from_static("digest");
+/// RFC 9530.
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+
 /// How long a client should wait before it asks again for something that is not there right now. Seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("30");
 /// Pages have no scripts, and nothing from elsewhere.
-const PAGE_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+pub(super) const PAGE_POLICY: (HeaderName, HeaderValue) =
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"));
 /// Who keeps the answer must ask again before each use: a hold, or a mirror that holds the file, changes it at once.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 /// As above, and nobody may keep it for others: it is made for this client.
@@ -39,14 +46,20 @@ pub(super) const ASK_AGAIN_EACH: HeaderValue = HeaderValue::from_static("private
 ///
 /// `ranking` speaks of `mirrors`, and is not empty; each of its mirrors has a URL for `scheme`.
 #[must_use]
-pub fn redirect(ranking: &[Ranked], mirrors: &MirrorSet, scheme: Scheme, path: &TreePath<'_>) -> Response<Body> {
+pub fn redirect(
+    ranking: &[Ranked],
+    mirrors: &MirrorSet,
+    scheme: Scheme,
+    path: &TreePath<'_>,
+    hints: Hints<'_>,
+) -> Response<Body> {
     // One buffer for all lines, with room for usual URLs, so that it rarely grows. The path is encoded once and then copied.
     let mut text = Vec::with_capacity(64 + ranking.len() * (path.as_bytes().len() + 128));
     let (mut reason, mut url, mut encoded) = (0..0, 0..0, 0..0);
-    let mut links: [Range<usize>; MAX_LINES] = Default::default();
-    for (ranked, (pri, link)) in ranking.iter().zip((b'1'..).zip(&mut links)) {
+    let mut links: [Range<usize>; MAX_LINES + hints::MAX_LINKS] = Default::default();
+    for (ranked, (pri, link)) in ranking.iter().zip((b'1'..).zip(&mut links[..MAX_LINES])) {
         let Some(state) = mirrors.members.get(ranked.index) else { continue };
-        let Some(base) = state.mirror.base(scheme) else { continue };
+        let Some(base) = state.base(scheme) else { continue };
         if reason.is_empty() {
             let words = ["mirror=", state.mirror.name.as_str(), "; why=", ranked.class.as_str()];
             words.iter().for_each(|word| text.extend_from_slice(word.as_bytes()));
@@ -71,6 +84,14 @@ pub fn redirect(ranking: &[Ranked], mirrors: &MirrorSet, scheme: Scheme, path: &
         }
         link.end = text.len();
     }
+    if hints.digest.is_some() && !encoded.is_empty() {
+        let mut places = links[MAX_LINES..].iter_mut();
+        hints.links_into(&mut text, encoded, |lies| places.by_ref().take(1).for_each(|place| *place = lies.clone()));
+    }
+    let digest = text.len()..{
+        hints.digest_into(&mut text);
+        text.len()
+    };
     let text = Bytes::from(text);
     let mut links = links.into_iter().filter(|link| !link.is_empty()).map(|link| ascii(text.slice(link)));
 
@@ -87,6 +108,12 @@ pub fn redirect(ranking: &[Ranked], mirrors: &MirrorSet, scheme: Scheme, path: &
     {
         let mut lines = place.insert_entry(first);
         links.for_each(|link| lines.append(link));
+    }
+    if !digest.is_empty() {
+        headers.insert(DIGEST, ascii(text.slice(digest)));
+    }
+    if hints.negotiated {
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
     }
     response
 }
@@ -136,7 +163,7 @@ pub fn trace(explanation: &Explanation) -> Response<Body> {
 }
 
 /// Names of headers of a redirect.
-const REDIRECT_HEADERS: usize = 5;
+const REDIRECT_HEADERS: usize = 7;
 /// The most mirrors that one redirect names. A digit has room for its `pri`.
 pub const MAX_LINES: usize = 5;
 
@@ -160,6 +187,8 @@ pub struct Description<'a> {
     pub validators: &'a Validators,
     /// Why it is not at a mirror.
     pub why: Why,
+    /// The digest of the whole of it.
+    pub digest: Option<Sha256>,
     /// What time it is.
     pub now: Timestamp,
 }
@@ -174,11 +203,13 @@ impl Description<'_> {
         if let Ok(etag) = HeaderValue::try_from(&self.validators.etag) {
             headers.insert(ETAG, etag);
         }
-        if let Some(seconds) = self.validators.last_modified(self.now)
-            && let Some(time) = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-            && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(time))
-        {
+        if let Some(date) = self.validators.last_modified(self.now).and_then(http_date) {
             headers.insert(LAST_MODIFIED, date);
+        }
+        if let Some(digest) = self.digest.filter(|_| status.is_success())
+            && let Ok(value) = HeaderValue::try_from(hints::repr_digest(&digest))
+        {
+            headers.insert(REPR_DIGEST, value);
         }
         response
     }
@@ -247,6 +278,13 @@ impl Description<'_> {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
+}
+
+/// Seconds since 1970 as headers have them.
+#[must_use]
+pub(super) fn http_date(seconds: u64) -> Option<HeaderValue> {
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
 }
 
 /// The value of `Content-Range` for a part.
@@ -321,7 +359,7 @@ pub fn written(status: StatusCode, text: impl Into<Bytes>, form: Form) -> Respon
     headers.insert(VARY, HeaderValue::from_static("Accept"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if form == Form::Html {
-        headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
+        headers.extend([PAGE_POLICY]);
     }
     response
 }

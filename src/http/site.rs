@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::body::Body;
 use super::client::{Client, Trust};
+use super::describe::Records;
 use super::fallback::Fallbacks;
 use super::listener::Origin;
 use super::lister::Lister;
@@ -20,21 +21,23 @@ use super::metrics::{Counts, MirrorCounts, Other};
 use super::mirrors_page::{Pages, Refusal, Wanted};
 use super::missing::Missing;
 use super::page::Room;
-use super::range::{self, Wanted as WantedPart};
+use super::range;
 use super::ranker::{Ranked, Ranker};
 use super::repository::Packages;
 use super::route::Route;
+use super::signature::{Access, Verdict};
 use super::stamp::Stamp;
 use super::threads::Threads;
 use super::wishes::{self, Wishes};
 use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{Decision, Rules, Standing, Why};
+use crate::format;
 use crate::geo::Locator;
 use crate::inventory::{FileEntry, Inventory, Snapshot};
 use crate::model::TreePath;
 use crate::selection::Class;
-use crate::tree::{ApplicationAccess, LookError, Trees};
+use crate::tree::{LookError, Trees};
 
 /// What a [`Site`] is made of.
 #[derive(Debug, Clone)]
@@ -48,7 +51,7 @@ pub struct Makings {
     /// The trees.
     pub trees: Trees,
     /// Who gets files that only the application tree has.
-    pub application_access: ApplicationAccess,
+    pub application_access: Access,
     /// Whether directories are listed.
     pub index: bool,
     /// When mirrors may be used.
@@ -65,6 +68,10 @@ pub struct Makings {
     pub packages: Packages,
     /// What keeps the history of mirrors, for the pages on them; `None`: there are no such pages.
     pub mirror_pages: Option<Inventory>,
+    /// Which descriptions of files there are.
+    pub describe: format::Settings,
+    /// Where digests are found.
+    pub records: Arc<dyn Records>,
     /// What is known of files and mirrors.
     pub snapshot: Arc<Snapshot>,
     /// Where clients are.
@@ -81,13 +88,15 @@ pub struct Makings {
 #[derive(Debug)]
 pub struct Site {
     pub(super) makings: Makings,
+    /// The prefix as links have it.
+    pub(super) own_prefix: String,
     pub(super) ranker: Ranker,
     fallback_counts: Vec<Arc<MirrorCounts>>,
     missing: Missing,
     pub(super) threads: Threads,
     /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
     listers: Threads,
-    pages: Room,
+    pub(super) pages: Room,
     mirror_pages: Option<Pages>,
 }
 
@@ -118,6 +127,7 @@ impl Site {
         let prefix = makings.route.prefix();
         let mirror_pages = makings.mirror_pages.clone().map(|inventory| Pages::new(inventory, prefix.clone()));
         Self {
+            own_prefix: prefix.encoded(),
             makings,
             ranker,
             fallback_counts,
@@ -197,6 +207,11 @@ impl Site {
         if let Some(list) = self.packages(asked, standing, now).await {
             return list;
         }
+        if let Some(wanted) = self.wants_description(asked, standing)
+            && let Some(description) = self.describe(asked, &wanted, standing, now).await
+        {
+            return description;
+        }
         let decision = self.decide(standing, asked, now);
         tracing::debug!(
             instance = self.makings.name,
@@ -217,19 +232,27 @@ impl Site {
         match decision {
             Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry, now),
             Decision::Fallback { to, size } => self.fall_back(asked, to, size, now),
-            Decision::Local(why) => self.serve(asked, why, now).await,
+            Decision::Local(Why::NotPublic) if let Some(detail) = self.objection(asked, now) => {
+                self.error(asked, Other::Forbidden, detail)
+            }
+            Decision::Local(why) => self.serve(asked, standing, why, now).await,
             Decision::Index => self.list(asked).await,
             Decision::NotFound => self.not_found(asked),
-            Decision::Gone => self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site."),
+            Decision::Gone => self.gone(asked),
             Decision::Unavailable => self.unavailable(asked),
         }
     }
 
     fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry, now: Timestamp) -> Response<Body> {
         if let (Some(best), Some(counts)) = (ranked.ranking.first(), ranked.counts_of_best()) {
-            self.makings.counts.redirected(best.class, wanted_bytes(asked.request, entry.size), counts);
+            self.makings.counts.redirected(
+                best.class,
+                range::wanted_bytes(&asked.request.method, &asked.request.headers, entry.size),
+                counts,
+            );
         }
-        let mut response = response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path);
+        let hints = self.hints(asked, entry);
+        let mut response = response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path, hints);
         if let (Some(best), true) = (ranked.ranking.first(), self.makings.answers.mirrorbrain_headers) {
             let name = ranked.mirrors.members.get(best.index).map_or("", |state| state.mirror.name.as_str());
             response::add_mirrorbrain_headers(&mut response, name, best.class);
@@ -242,7 +265,7 @@ impl Site {
         let Makings { fallbacks, counts, .. } = &self.makings;
         let Some(mut response) = fallbacks.redirect(to, asked.client, asked.path) else { return self.unavailable(asked) };
         if let Some(fallback) = self.fallback_counts.get(to) {
-            counts.fell_back(wanted_bytes(asked.request, size), fallback);
+            counts.fell_back(range::wanted_bytes(&asked.request.method, &asked.request.headers, size), fallback);
         }
         if let (Some(fallback), true) = (fallbacks.list().get(to), self.makings.answers.mirrorbrain_headers) {
             response::add_mirrorbrain_headers(&mut response, fallback.name.as_str(), Class::World);
@@ -257,7 +280,7 @@ impl Site {
         }
     }
 
-    async fn serve(&self, asked: Asked<'_>, why: Why, now: Timestamp) -> Response<Body> {
+    async fn serve(&self, asked: Asked<'_>, standing: Standing, why: Why, now: Timestamp) -> Response<Body> {
         let Makings { trees, counts, .. } = &self.makings;
         let root = if why == Why::NotPublic { trees.application.as_ref() } else { Some(&trees.public) };
         let Some(root) = root.cloned() else { return self.not_found(asked) };
@@ -266,10 +289,25 @@ impl Site {
             Ok(opened) => {
                 counts.local(why);
                 let head = (&asked.request.method, &asked.request.headers);
-                local::answer(opened, asked.path, why, head, (counts, &self.threads), now)
+                let digest = match standing {
+                    Standing::Public { entry, .. } if entry.matches(&opened.fingerprint) => entry.sha256,
+                    _ => None,
+                };
+                local::answer(opened, asked.path, (why, digest), head, (counts, &self.threads), now)
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
             Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),
+        }
+    }
+
+    /// Why a client may not have a file that only the application tree has.
+    pub(super) fn objection(&self, asked: Asked<'_>, now: Timestamp) -> Option<&'static str> {
+        let Access::Signed(key) = &self.makings.application_access else { return None };
+        let query = asked.request.uri.query().unwrap_or("");
+        match key.judge(self.route().prefix(), asked.path, query, now) {
+            Verdict::Good => None,
+            Verdict::Expired => Some("This link has expired. Please get a new one where you found it."),
+            Verdict::Unsigned => Some("This file is not public. It can be had by a signed link only."),
         }
     }
 
@@ -320,6 +358,10 @@ impl Site {
         }
     }
 
+    pub(super) fn gone(&self, asked: Asked<'_>) -> Response<Body> {
+        self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site.")
+    }
+
     pub(super) fn not_found(&self, asked: Asked<'_>) -> Response<Body> {
         self.error(asked, Other::NotFound, "There is no such file here.")
     }
@@ -332,22 +374,11 @@ impl Site {
         self.makings.counts.other(other);
         let status = match other {
             Other::BadRequest => StatusCode::BAD_REQUEST,
+            Other::Forbidden => StatusCode::FORBIDDEN,
             Other::Gone => StatusCode::GONE,
             Other::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::NOT_FOUND,
         };
         response::error(status, detail, &asked.request.headers)
-    }
-}
-
-/// How many bytes the client will fetch of a file, as far as its request tells.
-fn wanted_bytes(request: &Parts, size: u64) -> u64 {
-    if request.method == Method::HEAD {
-        return 0;
-    }
-    match range::wanted(&request.headers, size) {
-        WantedPart::Whole => size,
-        WantedPart::Parts(parts) => parts.iter().map(|part| part.end - part.start).sum(),
-        WantedPart::Nothing => 0,
     }
 }

@@ -32,8 +32,8 @@ use store::{MAX_PAGE, Page, Store, Which};
 
 pub use error::Error;
 pub use record::{
-    Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanRecord, ScanSummary, Seen,
-    Waiting,
+    Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanMemory, ScanRecord,
+    ScanSummary, Seen, SeenStamp, Waiting,
 };
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
@@ -252,6 +252,22 @@ impl Inventory {
     /// When the store fails; then what was known stays.
     pub async fn record_scan(&self, record: ScanRecord) -> Result<(), Error> {
         self.ask(move |owner| owner.record_scan(&record)).await
+    }
+
+    /// What the last scans of a mirror have left for the next; nothing where there were none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn scan_memory(&self, mirror: MirrorName) -> Result<ScanMemory, Error> {
+        self.ask(move |owner| owner.store.scan_memory(&mirror)).await
+    }
+
+    /// Keeps what a scan that began at `began` leaves for the next, unless the mirror has moved since.
+    ///
+    /// # Errors
+    /// When the store fails; then the old one stays.
+    pub async fn remember_scan(&self, mirror: MirrorName, began: Timestamp, memory: ScanMemory) -> Result<(), Error> {
+        self.ask(move |owner| owner.remember_scan(&mirror, began, &memory)).await
     }
 
     /// The newest scans of a mirror, newest first.

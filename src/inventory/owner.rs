@@ -17,11 +17,11 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::condition::Condition;
 use super::descriptions::Desk;
 use super::error::Error;
-use super::record::{HealthChange, Hold, Observation, Recorded, ScanRecord};
+use super::record::{HealthChange, Hold, Observation, Recorded, ScanMemory, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
+use crate::model::{BaseUrl, Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Scheme, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -299,18 +299,29 @@ impl Owner {
     pub(super) fn record_scan(&mut self, record: &ScanRecord) -> Result<(), Error> {
         let mirrors = self.snapshot.mirrors();
         let bases = mirrors.members.iter().find(|member| member.mirror.name == record.mirror);
-        let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror));
+        let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror, record.unseen));
         drop(mirrors);
         let outdated = ScanRecord { holdings: None, share: None, gaps: None, ..record.clone() };
-        let record = if self.valid_from.admits(record) { record } else { &outdated };
+        let record = if self.valid_from.admits(&record.mirror, record.began) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
         self.show(written, |owner, holdings| {
             if let Some(holdings) = holdings {
                 let holdings = Arc::new(holdings.clone());
-                owner.change_mirror(&record.mirror, |member| member.holdings = holdings);
+                owner.change_mirror(&record.mirror, |member| {
+                    member.holdings = holdings;
+                    member.unseen = record.unseen;
+                });
             }
         })?;
         Ok(())
+    }
+
+    pub(super) fn remember_scan(&mut self, mirror: &MirrorName, began: Timestamp, memory: &ScanMemory) -> Result<(), Error> {
+        if !self.valid_from.admits(mirror, began) {
+            return Ok(());
+        }
+        let written = self.store.remember_scan(mirror, memory);
+        self.show(written, |_, ()| {})
     }
 
     pub(super) fn record_health(
@@ -361,8 +372,8 @@ struct ValidFrom {
 }
 
 impl ValidFrom {
-    fn admits(&self, scan: &ScanRecord) -> bool {
-        [self.all.as_ref(), self.one.get(&scan.mirror)].into_iter().flatten().all(|from| scan.began >= *from)
+    fn admits(&self, mirror: &MirrorName, began: Timestamp) -> bool {
+        [self.all.as_ref(), self.one.get(mirror)].into_iter().flatten().all(|from| began >= *from)
     }
 }
 
@@ -370,7 +381,7 @@ impl MirrorState {
     /// A mirror of which nothing is known.
     #[must_use]
     pub fn unknown(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, holdings: Arc::default(), health: Health::Unknown, ranges: Ranges::Unknown }
+        Self { mirror, holdings: Arc::default(), unseen: None, health: Health::Unknown, ranges: Ranges::Unknown }
     }
 }
 
@@ -379,25 +390,30 @@ fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) -> Vec<Mirror
     for StoredMirror { name, holdings, bases, health } in stored {
         let Some(member) = members.iter_mut().find(|member| member.mirror.name == name) else { continue };
         member.health = health;
-        member.holdings = Arc::new(if is_seen_there(&member.mirror, &bases) { holdings } else { RoaringBitmap::new() });
+        (member.holdings, member.unseen) = match seen_at(&member.mirror, &bases) {
+            Some(unseen) => (Arc::new(holdings), unseen),
+            None => (Arc::default(), None),
+        };
     }
     members
 }
 
-/// The URLs to which clients are sent, joined by spaces.
-fn bases_of(mirror: &Mirror) -> String {
-    let bases: Vec<&str> = [&mirror.http, &mirror.https].into_iter().flatten().map(|base| base.as_str()).collect();
-    bases.join(" ")
+/// The URLs to which clients are sent, joined by spaces, without that of the scheme `unseen`.
+fn bases_of(mirror: &Mirror, unseen: Option<Scheme>) -> String {
+    let bases = [&mirror.http, &mirror.https].into_iter().flatten().filter(|base| unseen != Some(base.scheme()));
+    bases.map(BaseUrl::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn has_same_bases(one: &Mirror, other: &Mirror) -> bool {
     one.name == other.name && one.http == other.http && one.https == other.https
 }
 
-/// Whether holdings that were seen at `bases` say something about the mirror as it is configured now. One that has moved
-/// altogether may have other contents, and is scanned anew.
-fn is_seen_there(mirror: &Mirror, bases: &str) -> bool {
-    bases.is_empty() || bases_of(mirror).split(' ').any(|base| bases.split(' ').any(|seen| seen == base))
+/// What holdings that were seen at `bases` say about the mirror as it is configured now: the scheme of the base URL at which they
+/// were not seen, if there is one. `None` where they were seen at neither: one that has moved altogether may have other contents.
+fn seen_at(mirror: &Mirror, bases: &str) -> Option<Option<Scheme>> {
+    let is_seen = |base: &&BaseUrl| bases.split(' ').any(|seen| seen == base.as_str());
+    let (seen, unseen): (Vec<_>, Vec<_>) = [&mirror.http, &mirror.https].into_iter().flatten().partition(is_seen);
+    (!seen.is_empty()).then(|| unseen.first().map(|base| base.scheme()))
 }
 
 fn wait_until(deadline: Instant) {

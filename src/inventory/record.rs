@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::share::{Gaps, Share};
 pub use crate::model::Protocol;
-use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
+use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Scheme, Sha256, TreePath};
 
 /// A file of the public tree, as it was just seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -158,12 +158,38 @@ pub struct ScanRecord {
     pub outcome: Result<Counts, String>,
     /// Whether the whole mirror was seen.
     pub complete: bool,
+    /// What a person should know: which ways did not work, what was odd. Empty: nothing.
+    pub notes: String,
     /// The numbers of all versions that the mirror now is known to hold. `None`: what was known stays.
     pub holdings: Option<RoaringBitmap>,
+    /// The one of the mirror's two base URLs that was not seen to have them, if there is one.
+    pub unseen: Option<Scheme>,
     /// How much of the tree that is, where the whole tree was scanned.
     pub share: Option<Share>,
     /// What the mirror lacks. `None`: what was known stays.
     pub gaps: Option<Gaps>,
+}
+
+/// What one scan of a mirror leaves for the next.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ScanMemory {
+    /// How many scans asked for a part of the confirmed files: it tells whose turn it is.
+    pub turn: u32,
+    /// The mirror's stamp, if it has one.
+    pub stamp: Option<SeenStamp>,
+}
+
+/// What a mirror's stamp said before the last complete scan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SeenStamp {
+    /// Its content and age, in a form that can be compared.
+    pub text: String,
+    /// When that scan began.
+    pub began: Timestamp,
+    /// How many complete scans in a row saw it so.
+    pub scans: u32,
+    /// The largest version number that was looked for.
+    pub newest: u32,
 }
 
 /// A line in a mirror's history of scans.
@@ -180,6 +206,8 @@ pub struct ScanSummary {
     pub outcome: Result<Counts, String>,
     /// Whether the whole mirror was seen.
     pub complete: bool,
+    /// What a person should know. Empty: nothing.
+    pub notes: String,
     /// How much of the tree the mirror held then, where the whole tree was scanned.
     pub share: Option<Share>,
 }
@@ -223,6 +251,7 @@ mod tests {
             protocol: Protocol::Head,
             outcome,
             complete: false,
+            notes: String::new(),
             share: None,
         };
         let good = serde_json::to_value(scan(Ok(Counts { found: 3, ..Counts::default() }))).expect("is JSON");

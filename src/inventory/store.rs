@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
 use super::error::Error;
-use super::record::{Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanRecord, ScanSummary, Waiting};
+use super::record::{
+    Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
+};
 use super::share::Gaps;
 use super::snapshot::FileEntry;
 use crate::model::{Digests, FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath, VersionNumber};
@@ -137,6 +139,18 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails; then what was known stays.
     fn record_scan(&mut self, record: &ScanRecord, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error>;
+
+    /// What the last scans of a mirror have left for the next; nothing where there were none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn scan_memory(&mut self, mirror: &MirrorName) -> Result<ScanMemory, Error>;
+
+    /// Keeps what the last scans of a mirror leave for the next.
+    ///
+    /// # Errors
+    /// When the store fails; then the old one stays.
+    fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error>;
 
     /// The newest scans of a mirror, newest first.
     ///

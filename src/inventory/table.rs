@@ -419,7 +419,7 @@ mod tests {
             version_mtime: 1_700_000_000 + i64::from(version),
             public_since: 1_700_000_100 + i64::from(version),
             state: FileState::Settled,
-            sha256: (version % 3 > 0).then(|| Sha256([version.to_le_bytes()[0] | 1; 32])),
+            sha256: (!version.is_multiple_of(3)).then(|| Sha256([version.to_le_bytes()[0] | 1; 32])),
             fingerprint: u64::from(version).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         }
     }

@@ -114,7 +114,7 @@ impl Repository {
             _ => markers,
         };
         let names: Vec<&String> = arguments.keys().collect();
-        if directory.is_some() != !names.is_empty() {
+        if directory.is_some() == names.is_empty() {
             return Err(("directory", "`arguments` and `directory` go together".to_owned()));
         }
         let globs = |patterns: &Vec<String>| patterns.iter().map(|pattern| Glob::new(pattern)).collect();

@@ -6,21 +6,26 @@ use roaring::RoaringBitmap;
 
 use super::findings::Findings;
 use super::ground::{Ground, Sought};
+use super::head::Turn;
 use super::opening::{Opening, check_refusal, open};
 use super::round::Scanner;
 use super::session::Session;
 use super::settle::{Settlement, settle};
+use super::stamp::{Circumstances, Stamp};
+use super::twin::{Likeness, compare};
 use super::verify::verify;
-use super::{Settings, head, http, rsync};
+use super::{Settings, bucket, ftp, head, http, rsync};
 use crate::cause::chain;
-use crate::inventory::{self, Counts, Protocol};
-use crate::model::{BaseUrl, Mirror, TreePath};
+use crate::inventory::{self, Counts, Protocol, SeenStamp};
+use crate::model::{BaseUrl, Mirror, Scheme, TreePath};
 
 /// A way to ask a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way<'a> {
     /// Over rsync.
     Rsync(&'a str),
+    /// Over FTP.
+    Ftp(&'a str),
     /// By the listings below a URL, or, where it shows none and that is allowed, file by file.
     Listings(&'a BaseUrl, Unlisted),
     /// File by file.
@@ -46,10 +51,14 @@ pub(super) struct Outcome {
     pub(super) holdings: RoaringBitmap,
     /// Versions of which it has other copies.
     pub(super) stale: RoaringBitmap,
+    /// The one of its base URLs that was not seen to have that.
+    pub(super) unseen: Option<Scheme>,
     /// What a person should know.
     pub(super) notes: Vec<String>,
     /// Whether everything was seen.
     pub(super) complete: bool,
+    /// Whether some files rested until their turn comes.
+    pub(super) rested: bool,
 }
 
 /// The ways of a mirror, in order.
@@ -62,7 +71,7 @@ pub(super) fn ways(mirror: &Mirror) -> Vec<Way<'_>> {
     for way in allowed {
         match way {
             Protocol::Rsync => ways.extend(mirror.rsync.as_deref().map(Way::Rsync)),
-            Protocol::Ftp => {}
+            Protocol::Ftp => ways.extend(mirror.ftp.as_deref().map(Way::Ftp)),
             Protocol::Http => ways.extend(bases().map(|base| Way::Listings(base, unlisted))),
             // Listings end in questions for each file where there are none.
             Protocol::Head if place(Protocol::Http) < place(Protocol::Head) && place(Protocol::Http).is_some() => {}
@@ -78,6 +87,7 @@ impl Way<'_> {
     pub(super) const fn protocol(&self) -> Protocol {
         match self {
             Self::Rsync(_) => Protocol::Rsync,
+            Self::Ftp(_) => Protocol::Ftp,
             Self::Listings(..) => Protocol::Http,
             Self::Heads(_) => Protocol::Head,
         }
@@ -86,7 +96,7 @@ impl Way<'_> {
     /// How it is told to people.
     pub(super) fn shown(&self) -> String {
         match self {
-            Self::Rsync(url) => (*url).to_owned(),
+            Self::Rsync(url) | Self::Ftp(url) => (*url).to_owned(),
             Self::Listings(base, _) | Self::Heads(base) => base.to_string(),
         }
     }
@@ -100,8 +110,18 @@ pub(super) struct Attempt<'a> {
     pub(super) mirror: &'a Mirror,
     /// What for.
     pub(super) ground: &'a Ground<'a>,
+    /// Which of the known files are asked for, where all have to be asked for one by one.
+    pub(super) turn: Turn,
     /// When it has to have ended.
     pub(super) deadline: Instant,
+}
+
+/// What is known of a mirror besides its stamp.
+pub(super) struct Known<'a> {
+    /// The stamp before the last complete scan.
+    pub(super) seen: Option<&'a SeenStamp>,
+    /// What else counts.
+    pub(super) circumstances: Circumstances,
 }
 
 /// What was listed, by which way, with what a person should know.
@@ -120,6 +140,7 @@ impl Attempt<'_> {
     pub(super) async fn by(&self, way: &Way<'_>) -> Result<Outcome, String> {
         let listed = match way {
             Way::Rsync(url) => self.by_rsync(url).await?,
+            Way::Ftp(url) => self.by_ftp(url).await?,
             Way::Listings(base, unlisted) => self.by_listings(base, *unlisted).await?,
             Way::Heads(base) => {
                 let session = self.session(base);
@@ -128,6 +149,28 @@ impl Attempt<'_> {
             }
         };
         self.conclude(listed).await
+    }
+
+    /// Whether the mirror's stamp says that there is nothing to ask; and what it says, to be kept after a scan.
+    ///
+    /// # Errors
+    /// When it can't be read; the reason is for people.
+    pub(super) async fn by_stamp(&self, path: &TreePath<'_>, known: Known<'_>) -> Result<(Stamp, Option<Outcome>), String> {
+        let session = self.web().await?;
+        let stamp = Stamp::read(&session, path).await?;
+        let stands = known.seen.is_some_and(|seen| stamp.stands_still(seen, &known.circumstances));
+        let (before, versions) = (self.ground.before, self.ground.plan.versions());
+        let outcome = stands.then(|| Outcome {
+            protocol: Protocol::Stamp,
+            counts: Counts { found: before.intersection_len(versions), bytes: session.received(), ..Counts::default() },
+            holdings: before.clone(),
+            stale: RoaringBitmap::new(),
+            unseen: None,
+            notes: Vec::new(),
+            complete: true,
+            rested: false,
+        });
+        Ok((stamp, outcome))
     }
 
     fn session(&self, base: &BaseUrl) -> Session {
@@ -145,7 +188,7 @@ impl Attempt<'_> {
                 Err(reason) => reasons.push(format!("{base}: {reason}")),
             }
         }
-        Err(format!("what it lists can't be checked at the web server: {}", reasons.join("; ")))
+        Err(format!("the web server can't be asked: {}", reasons.join("; ")))
     }
 
     async fn by_rsync(&self, url: &str) -> Result<Listed, String> {
@@ -155,6 +198,15 @@ impl Attempt<'_> {
         let salt = self.salt();
         let sample = rsync::list(self.ground, &session, &source, salt, self.deadline, &mut findings).await?;
         self.checked(Protocol::Rsync, session, findings, sample).await
+    }
+
+    async fn by_ftp(&self, url: &str) -> Result<Listed, String> {
+        let source = ftp::Source::find(self.mirror, url, &self.scanner.settings).await?;
+        let session = self.web().await?;
+        let mut findings = Findings::default();
+        let now = self.scanner.clock.now();
+        let sample = ftp::list(self.ground, &session, &source, now, self.deadline, &mut findings).await?;
+        self.checked(Protocol::Ftp, session, findings, sample).await
     }
 
     /// Another sample of what is known each time.
@@ -191,6 +243,11 @@ impl Attempt<'_> {
                 let notes = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes })
             }
+            Opening::Bucket(door) => {
+                let mut findings = Findings::default();
+                bucket::list(self.ground, &session, &door, self.deadline, &mut findings).await;
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes: Vec::new() })
+            }
             Opening::Heads(why) if unlisted == Unlisted::Heads => {
                 self.by_heads(session, vec![format!("file by file: {why}")]).await
             }
@@ -202,7 +259,7 @@ impl Attempt<'_> {
         let mut findings = Findings::default();
         let scope = self.ground.plan.scope().clone();
         let inventory = &self.scanner.inventory;
-        head::list(self.ground, &session, inventory, scope, self.deadline, &mut findings).await.map_err(refused)?;
+        head::list(self.ground, &session, inventory, scope, self.turn, self.deadline, &mut findings).await.map_err(refused)?;
         Ok(Listed { protocol: Protocol::Head, session, findings, notes })
     }
 
@@ -216,14 +273,44 @@ impl Attempt<'_> {
         let settlement = settle(self.ground, &session, &self.scanner.inventory, &findings).await.map_err(refused)?;
         notes.extend(settlement.objection.clone());
         let complete = findings.troubles.is_empty() && settlement.objection.is_none();
+        let (unseen, note) = self.compare_twin(session.base(), &settlement.holdings).await.map_err(refused)?;
+        notes.extend(note);
         Ok(Outcome {
             protocol,
             counts: counts(&session, &findings, &settlement),
             stale: &findings.mismatched - &settlement.holdings,
             holdings: settlement.holdings,
+            unseen,
             notes,
             complete,
+            rested: !findings.rested.is_empty(),
         })
+    }
+
+    /// Whether the mirror's other base URL has to be left out, and why: it has not what was found at `base`, or was never seen
+    /// to have it. One that can't be asked now keeps what was known of it.
+    async fn compare_twin(
+        &self,
+        base: &BaseUrl,
+        holdings: &RoaringBitmap,
+    ) -> Result<(Option<Scheme>, Option<String>), inventory::Error> {
+        let Some(twin) = [&self.mirror.http, &self.mirror.https].into_iter().flatten().find(|other| *other != base) else {
+            return Ok((None, None));
+        };
+        let reason = match compare(self.ground, &self.session(twin), &self.scanner.inventory, holdings).await? {
+            Likeness::Same => return Ok((None, None)),
+            Likeness::Unclear(_) if self.was_seen_at(twin.scheme()) => return Ok((None, None)),
+            Likeness::Different(reason) | Likeness::Unclear(reason) => reason,
+        };
+        let note = format!("clients are not sent to {twin} before it is seen to have the same files: {reason}");
+        Ok((Some(twin.scheme()), Some(note)))
+    }
+
+    /// Whether what the mirror is known to hold was seen at its base URL of this scheme.
+    fn was_seen_at(&self, scheme: Scheme) -> bool {
+        let mirrors = self.ground.snapshot.mirrors();
+        let state = mirrors.members.iter().find(|state| state.mirror.name == self.mirror.name);
+        state.is_some_and(|state| state.unseen != Some(scheme) && !state.holdings.is_empty())
     }
 
     /// Asks for the files below directories that are not listed.
@@ -232,7 +319,7 @@ impl Attempt<'_> {
         let Some(first) = blind.first() else { return Ok(Vec::new()) };
         let note = format!("{} directories show no listing, like /{first}; their files were asked for one by one", blind.len());
         for directory in blind {
-            head::list(self.ground, session, &self.scanner.inventory, directory, self.deadline, findings).await?;
+            head::list(self.ground, session, &self.scanner.inventory, directory, self.turn, self.deadline, findings).await?;
         }
         Ok(vec![note])
     }

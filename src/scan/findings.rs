@@ -41,6 +41,14 @@ pub struct Finding {
     pub word: Word,
 }
 
+impl Finding {
+    /// Whether the mirror was seen with the version.
+    #[must_use]
+    pub const fn is_holding(&self) -> bool {
+        matches!(self.word, Word::Listing(Verdict::Holds) | Word::Server(Verdict::Holds))
+    }
+}
+
 /// Whose word it is, and what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
@@ -53,6 +61,12 @@ pub enum Word {
 }
 
 impl Findings {
+    /// Whether anything was found out about a version.
+    #[must_use]
+    pub fn tells_of(&self, version: VersionNumber) -> bool {
+        [&self.seen, &self.mismatched, &self.disproved, &self.doubtful].iter().any(|set| set.contains(version.0))
+    }
+
     /// Takes a finding in. A path that a hostile page shows twice counts as it was shown last.
     pub fn note(&mut self, finding: &Finding) {
         let number = finding.version.0;

@@ -7,15 +7,28 @@ use std::time::Instant;
 use super::answer::Answer;
 use super::findings::{Findings, Word};
 use super::ground::{Answered, Ground, Questions, Sought};
+use super::limits::Limits;
 use super::lots::Lots;
 use super::matching::Verdict;
 use super::plan::Pages;
 use super::progress::Step;
 use super::session::Session;
 use crate::inventory::{self, Inventory};
-use crate::model::TreePath;
+use crate::model::{TreePath, VersionNumber};
 
-/// Asks for every file below `within`, until all are asked for, the mirror went away, or `deadline` has come.
+/// Whose turn it is among the files that a mirror was known to hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn(pub(super) u32);
+
+impl Turn {
+    /// Whether a version is asked for this time, of a mirror that was known to hold so many.
+    fn is_of(self, version: VersionNumber, known: u64, limits: &Limits) -> bool {
+        known <= limits.heads || version.0 % limits.turns.max(1) == self.0 % limits.turns.max(1)
+    }
+}
+
+/// Asks for the files below `within`, until all are asked for, the mirror went away, or `deadline` has come: for those that the mirror
+/// was not known to hold, and for those of the others whose turn it is. If it lacks one of these, for all.
 ///
 /// # Errors
 /// When the inventory can't be read.
@@ -24,21 +37,54 @@ pub(super) async fn list(
     session: &Session,
     inventory: &Inventory,
     within: TreePath<'static>,
+    turn: Turn,
     deadline: Instant,
     findings: &mut Findings,
 ) -> Result<(), inventory::Error> {
+    let known = ground.before.intersection_len(ground.plan.versions());
+    let limits = session.limits();
+    let rests = |version: VersionNumber| ground.before.contains(version.0) && !turn.is_of(version, known, limits);
+    let done = ask_below(ground, session, inventory, within.clone(), deadline, findings, &|version| !rests(version)).await?;
+    let lacks = !(&findings.disproved & ground.before).is_empty();
+    if done.is_break() || !lacks {
+        return Ok(());
+    }
+    let rested = std::mem::take(&mut findings.rested);
+    let rest = |version: VersionNumber| rested.contains(version.0);
+    _ = ask_below(ground, session, inventory, within, deadline, findings, &rest).await?;
+    Ok(())
+}
+
+/// Asks for the `chosen` files below `within`; the others that were known rest.
+async fn ask_below(
+    ground: &Ground<'_>,
+    session: &Session,
+    inventory: &Inventory,
+    within: TreePath<'static>,
+    deadline: Instant,
+    findings: &mut Findings,
+    chosen: &(dyn Fn(VersionNumber) -> bool + Sync),
+) -> Result<ControlFlow<()>, inventory::Error> {
     let mut pages = Pages::new(within);
     while let Some(page) = pages.next(inventory).await? {
-        let files = page.into_iter().filter_map(|record| Some((record.path.clone(), ground.sought(&record.path)?))).collect();
+        let mut files = Vec::new();
+        for record in page {
+            let Some(sought) = ground.sought(&record.path) else { continue };
+            if chosen(sought.version) {
+                files.push((record.path, sought));
+            } else if ground.before.contains(sought.version.0) && !findings.tells_of(sought.version) {
+                findings.rested.insert(sought.version.0);
+            }
+        }
         if ask_in_time(ground, session, files, deadline, findings).await.is_break() {
-            return Ok(());
+            return Ok(ControlFlow::Break(()));
         }
         if session.is_given_up() {
             findings.troubles.add(|| "too many questions in a row had no answer".to_owned());
-            return Ok(());
+            return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// After a listing that was not whole: asks for the files that the mirror was known to hold and that it did not show, so that those

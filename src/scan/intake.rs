@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::entry::Kind;
 use super::findings::{Finding, Findings, Word};
 use super::ground::{Ground, Sought};
 use super::judge::{Candidate, Judge};
@@ -22,19 +23,6 @@ pub(super) struct Entry {
     pub(super) size: Option<u64>,
     /// Its time, where the listing says it.
     pub(super) time: Option<Time>,
-}
-
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link: what it is here, the public tree tells.
-    Link,
-    /// Something that nobody downloads.
-    Other,
 }
 
 /// What has to be looked into besides.

@@ -35,6 +35,11 @@ pub struct Limits {
     pub unlisted: usize,
     /// Directories without a listing whose files are asked for one by one.
     pub blind: usize,
+    /// Confirmed files of a mirror that lists nothing, so few that all of them are asked for each time: it takes seconds.
+    pub heads: u64,
+    /// In so many scans, each confirmed file of such a mirror is asked for once: with a scan an hour, in a day. A probe a minute
+    /// watches over it meanwhile.
+    pub turns: u32,
     /// Changed paths that a report names; beyond them it counts.
     pub told: usize,
     /// How far a mirror's clock may be off before its times are no evidence: more than any time zone.
@@ -58,6 +63,8 @@ impl Default for Limits {
             sample: 32,
             unlisted: 1000,
             blind: 10_000,
+            heads: 1000,
+            turns: 24,
             told: 1000,
             clock: Duration::from_secs(36 * 3600),
         }

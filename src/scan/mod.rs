@@ -1,14 +1,18 @@
 //! Scanning: asking one mirror what it has.
 //!
-//! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] opens a conversation (`session`), finds out whether the mirror's
-//! word can be relied on and how it can be listed (`opening`), lets a lister fill [`findings::Findings`] (`http` by directory listings,
-//! `head` file by file), settles what is taken away (`settle`), records it, and reports. [`schedule`] does so again and again.
+//! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] (`round`) reads its stamp, if it has one, and tries its ways in order
+//! (`attempt`): `rsync`, `ftp`, `http` by directory listings, `head` file by file. A lister fills [`findings::Findings`]; over HTTP,
+//! `opening` finds out whether the mirror's word can be relied on, and `verify` holds the other protocols' word against the web server's.
+//! `settle` decides what is taken away, `twin` compares the mirror's other base URL; the result is recorded and reported. [`schedule`] does so again and again.
 
 pub mod answer;
 mod attempt;
+mod bucket;
 pub mod changes;
 pub mod client;
+pub mod entry;
 pub mod findings;
+pub mod ftp;
 mod gaps;
 mod ground;
 mod head;
@@ -31,6 +35,8 @@ pub mod schedule;
 mod secret;
 pub mod session;
 mod settle;
+mod stamp;
+mod twin;
 mod verify;
 
 use std::path::PathBuf;

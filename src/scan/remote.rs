@@ -136,7 +136,6 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_our_own_network_is_not_asked() {
         let remote = |url: &str| Remote::parse(url).expect("a URL");
-        // Every system knows its own name for itself, which is no name that an administrator would mean.
         assert_eq!(remote("ftp://10.0.0.1/").addresses(21, Addresses::Public).await.expect("written down").len(), 1);
         let local = remote("ftp://localhost:2121/").addresses(21, Addresses::Public).await.expect("meant");
         assert!(local.iter().all(|address| address.ip().is_loopback() && address.port() == 2121), "{local:?}");

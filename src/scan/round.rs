@@ -1,22 +1,26 @@
 //! One mirror, one round: open a conversation, list, settle, record, report.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
 use super::Settings;
-use super::attempt::{Attempt, Outcome, ways};
+use super::attempt::{Attempt, Known, Outcome, ways};
 use super::changes::Changes;
 use super::client::Clients;
 use super::gaps::survey;
 use super::ground::Ground;
+use super::head::Turn;
 use super::plan::Plan;
 use super::progress::{Progress, Step};
+use super::stamp::{self, Circumstances, Stamp};
 use crate::cause::chain;
 use crate::clock::{self, Clock};
-use crate::inventory::{self, Counts, Inventory, Protocol, ScanRecord};
-use crate::model::{Mirror, MirrorName, TreePath};
+use crate::inventory::{self, Counts, HealthChange, Inventory, Protocol, ScanMemory, ScanRecord};
+use crate::model::{Health, Mirror, MirrorName, Scheme, TreePath};
 
 /// Scans mirrors, one at a time per call; cheap to clone.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub struct Scanner {
     pub(super) settings: Settings,
     pub(super) clients: Clients,
     pub(super) clock: Clock,
+    /// Mirrors whose stamps are not believed now.
+    distrusted: Arc<Mutex<HashSet<MirrorName>>>,
 }
 
 /// Whether what a scan finds is written down.
@@ -57,6 +63,18 @@ pub struct Report {
     pub changes: Option<Changes>,
 }
 
+/// One scan under way.
+struct Round<'a> {
+    plan: &'a Plan,
+    before: &'a RoaringBitmap,
+    /// What earlier scans have left.
+    memory: &'a ScanMemory,
+    /// The mirror's stamp, read before anything else.
+    stamp: Option<Stamp>,
+    /// Whether some files rested until their turn comes.
+    rested: bool,
+}
+
 /// Why no way worked.
 struct Failed {
     /// The last that was tried.
@@ -68,7 +86,7 @@ impl Scanner {
     /// A scanner for an instance's mirrors.
     #[must_use]
     pub fn new(inventory: Inventory, settings: Settings, clients: Clients, clock: Clock) -> Self {
-        Self { inventory, settings, clients, clock }
+        Self { inventory, settings, clients, clock, distrusted: Arc::default() }
     }
 
     /// How it scans.
@@ -96,7 +114,9 @@ impl Scanner {
         progress.step(&mirror.name, Step::Began { files: plan.files() });
         let (began, start) = (self.clock.now(), clock::instant());
         let before = self.holdings(&mirror.name);
-        let result = self.try_ways(mirror, plan, &before, progress).await;
+        let memory = self.memory(&mirror.name).await;
+        let mut round = Round { plan, before: &before, memory: &memory, stamp: None, rested: false };
+        let result = self.try_ways(mirror, &mut round, progress).await;
         let took = start.elapsed();
         let mut report = Report {
             mirror: mirror.name.clone(),
@@ -108,21 +128,23 @@ impl Scanner {
             took,
             changes: None,
         };
-        let mut found = None;
+        let (mut found, mut unseen) = (None, None);
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
                 report.outcome = Ok(outcome.counts);
                 report.complete = outcome.complete;
                 report.notes = outcome.notes;
-                found = Some((outcome.holdings, outcome.stale));
+                round.rested = outcome.rested;
+                found = (outcome.protocol != Protocol::Stamp).then_some((outcome.holdings, outcome.stale));
+                unseen = outcome.unseen;
             }
             Err(Failed { protocol, reason }) => {
                 report.protocol = protocol;
                 report.outcome = Err(reason);
             }
         }
-        if let Err(error) = self.finish(&mut report, mode, plan, &before, found).await {
+        if let Err(error) = self.finish(&mut report, mode, round, (found, unseen)).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         }
         progress.step(&mirror.name, Step::Ended);
@@ -140,10 +162,10 @@ impl Scanner {
         &self,
         report: &mut Report,
         mode: Mode,
-        plan: &Plan,
-        before: &RoaringBitmap,
-        found: Option<(RoaringBitmap, RoaringBitmap)>,
+        round: Round<'_>,
+        (found, unseen): (Option<(RoaringBitmap, RoaringBitmap)>, Option<Scheme>),
     ) -> Result<(), inventory::Error> {
+        let Round { plan, before, .. } = round;
         if mode == Mode::DryRun {
             if let Some((after, _)) = &found {
                 let limit = self.settings.limits.told;
@@ -163,33 +185,111 @@ impl Scanner {
             protocol: report.protocol,
             outcome: report.outcome.clone(),
             complete: report.complete,
+            notes: report.notes.join("; "),
             holdings: found.map(|(after, _)| carried_over(before, &after, self.holdings(&report.mirror))),
+            unseen,
             share,
             gaps,
         };
-        self.inventory.record_scan(record).await
+        self.inventory.record_scan(record).await?;
+        self.remember(report, round).await
+    }
+
+    /// What earlier scans have left. Without it, this one asks for more than it had to.
+    async fn memory(&self, mirror: &MirrorName) -> ScanMemory {
+        self.inventory.scan_memory(mirror.clone()).await.unwrap_or_else(|error| {
+            tracing::warn!(%mirror, error = %chain(&error), "can't read what earlier scans of a mirror have left");
+            ScanMemory::default()
+        })
+    }
+
+    /// Leaves to the next scan what it needs to know.
+    async fn remember(&self, report: &Report, round: Round<'_>) -> Result<(), inventory::Error> {
+        let is_good = report.outcome.is_ok() && report.protocol != Protocol::Stamp;
+        let mut memory = round.memory.clone();
+        if is_good && round.rested {
+            memory.turn = memory.turn.wrapping_add(1);
+        }
+        if is_good && report.complete && round.plan.scope().is_root() {
+            self.lock_distrusted().remove(&report.mirror);
+            let seen = memory.stamp.take();
+            memory.stamp = round.stamp.map(|stamp| stamp.after_scan(seen.as_ref(), report.began, round.plan));
+        }
+        if memory == *round.memory {
+            return Ok(());
+        }
+        self.inventory.remember_scan(report.mirror.clone(), report.began, memory).await
+    }
+
+    /// Takes note that something has contradicted a mirror: its stamp is not believed until the next complete scan.
+    pub fn distrust(&self, mirror: &MirrorName) {
+        self.lock_distrusted().insert(mirror.clone());
+    }
+
+    fn lock_distrusted(&self) -> MutexGuard<'_, HashSet<MirrorName>> {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What counts besides a mirror's stamp.
+    async fn circumstances(&self, mirror: &MirrorName, round: &Round<'_>) -> Result<Circumstances, inventory::Error> {
+        /// A mirror that comes and goes changes its health twice each time.
+        const CHANGES: usize = 10;
+        let now = self.clock.now();
+        let bad = |change: &HealthChange| !matches!(change.health, Health::Up | Health::Unknown);
+        let by_probe =
+            self.inventory.health_history(mirror.clone(), CHANGES).await?.into_iter().find(bad).map(|change| change.at);
+        let contradicted = if self.lock_distrusted().contains(mirror) { Some(now) } else { by_probe };
+        let versions = round.plan.versions();
+        let lacking = (versions - round.before).len();
+        Ok(Circumstances { now, contradicted, lacking, newest: versions.max().unwrap_or_default() })
+    }
+
+    /// Asks for the mirror's stamp, if it has one. What comes back says that nothing else needs to be asked.
+    async fn try_stamp(&self, attempt: &Attempt<'_>, round: &mut Round<'_>, notes: &mut Vec<String>) -> Option<Outcome> {
+        let path = stamp::path_of(attempt.mirror, self.settings.stamp.as_ref())?;
+        // A part of the tree is looked at because somebody wants to know.
+        if !round.plan.scope().is_root() {
+            return None;
+        }
+        let circumstances = match self.circumstances(&attempt.mirror.name, round).await {
+            Ok(circumstances) => circumstances,
+            Err(error) => {
+                notes.push(format!("the stamp is not asked for: {}", chain(&error)));
+                return None;
+            }
+        };
+        let known = Known { seen: round.memory.stamp.as_ref(), circumstances };
+        match attempt.by_stamp(path, known).await {
+            Ok((stamp, outcome)) => {
+                round.stamp = Some(stamp);
+                outcome
+            }
+            Err(reason) => {
+                notes.push(reason);
+                None
+            }
+        }
     }
 
     /// Tries the mirror's ways in order; the first that works counts.
-    async fn try_ways(
-        &self,
-        mirror: &Mirror,
-        plan: &Plan,
-        before: &RoaringBitmap,
-        progress: &dyn Progress,
-    ) -> Result<Outcome, Failed> {
+    async fn try_ways(&self, mirror: &Mirror, round: &mut Round<'_>, progress: &dyn Progress) -> Result<Outcome, Failed> {
+        let Round { plan, before, .. } = *round;
         if plan.files() == 0 {
             let reason = "the inventory has no file there to look for".to_owned();
             return Err(Failed { protocol: Protocol::Http, reason });
         }
         let ground = Ground { mirror: &mirror.name, plan, snapshot: self.inventory.snapshot(), before, progress };
+        let turn = Turn(round.memory.turn);
+        let attempt = |deadline| Attempt { scanner: self, mirror, ground: &ground, turn, deadline };
+        let deadline = || clock::instant() + self.settings.limits.duration;
         let mut reasons = Vec::new();
+        if let Some(outcome) = self.try_stamp(&attempt(deadline()), round, &mut reasons).await {
+            return Ok(outcome);
+        }
         let mut last = Protocol::Http;
         for way in ways(mirror) {
             last = way.protocol();
-            let deadline = clock::instant() + self.settings.limits.duration;
-            let attempt = Attempt { scanner: self, mirror, ground: &ground, deadline };
-            match attempt.by(&way).await {
+            match attempt(deadline()).by(&way).await {
                 Ok(mut outcome) => {
                     outcome.notes.splice(0..0, reasons);
                     return Ok(outcome);

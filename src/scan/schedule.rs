@@ -68,7 +68,11 @@ impl Scheduler {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(TICK) => {}
-                Some(wish) = self.wishes.recv() => self.timetable.wish(&wish, self.clock.now()),
+                Some(wish) = self.wishes.recv() => {
+                    // Whoever wishes for a scan has seen something that the mirror's own word does not tell.
+                    self.scanner.distrust(&wish);
+                    self.timetable.wish(&wish, self.clock.now());
+                }
                 Some(ended) = scans.join_next_with_id(), if !scans.is_empty() => {
                     let (id, report) = match ended {
                         Ok((id, report)) => (id, Some(report)),

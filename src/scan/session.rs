@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
@@ -52,6 +52,17 @@ pub struct Page {
     pub url: Url,
 }
 
+/// A file as it came.
+#[derive(Debug)]
+pub(super) struct SmallFile {
+    /// Its content, unpacked.
+    pub(super) body: Vec<u8>,
+    /// The `Last-Modified`.
+    pub(super) modified: Option<String>,
+    /// The `ETag`.
+    pub(super) tag: Option<String>,
+}
+
 /// A question: method and what is special about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Question {
@@ -81,6 +92,12 @@ impl Session {
             received: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
         }
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub const fn base(&self) -> &BaseUrl {
+        &self.base
     }
 
     /// The limits of this conversation.
@@ -124,11 +141,33 @@ impl Session {
     pub async fn page(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Page, Failure> {
         let mut url = parse(&self.directory_url(directory))?;
         url.set_query(query);
+        self.page_at(url).await
+    }
+
+    /// Gets any page of the mirror's server.
+    ///
+    /// # Errors
+    /// When no whole page came.
+    pub(super) async fn page_at(&self, url: Url) -> Result<Page, Failure> {
         self.persist(|| async {
             let (response, url) = self.ask(Question::Page, url.clone()).await?;
             let content_type = text(&response, &CONTENT_TYPE);
             let body = self.body(response).await?;
             Ok(Page { body, content_type, url })
+        })
+        .await
+    }
+
+    /// Gets a small file.
+    ///
+    /// # Errors
+    /// When it did not come whole.
+    pub(super) async fn file(&self, path: &TreePath<'_>) -> Result<SmallFile, Failure> {
+        let url = parse(&self.base.url(path))?;
+        self.persist(|| async {
+            let (response, _) = self.ask(Question::Page, url.clone()).await?;
+            let (modified, tag) = (text(&response, &LAST_MODIFIED), text(&response, &ETAG));
+            Ok(SmallFile { body: self.body(response).await?, modified, tag })
         })
         .await
     }

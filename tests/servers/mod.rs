@@ -2,6 +2,8 @@
 //! and one that does whatever a test tells it to, wrong things above all. They end when they are dropped.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of these")]
 
+pub mod ftp;
+
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -137,7 +139,7 @@ impl Server {
         Self::rsyncd_at(free_address(), root, more)
     }
 
-    fn rsyncd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
+    pub fn rsyncd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
         Self::start_at(address, "rsync", |home, address| {
             let user = if is_root() { "uid = root\ngid = root\n" } else { "" };
             let config = format!(
@@ -155,6 +157,63 @@ impl Server {
     /// The URL of the module of an [`Server::rsyncd`].
     pub fn rsync_url(&self) -> String {
         format!("rsync://{}/m/", self.address)
+    }
+
+    /// vsftpd, which knows LIST alone, for anybody; `more` goes into its configuration.
+    pub fn vsftpd(root: &Path, more: &str) -> Self {
+        Self::vsftpd_at(free_address(), root, more)
+    }
+
+    fn vsftpd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
+        Self::start_at(address, "vsftpd", |home, address| {
+            let config = format!(
+                "listen=YES\nlisten_address={}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\n\
+                 anonymous_enable=YES\nno_anon_password=YES\nanon_root={}\nsecure_chroot_dir={}\n{more}\n",
+                address.ip(),
+                address.port(),
+                root.display(),
+                home.display()
+            );
+            (config, Vec::new())
+        })
+    }
+
+    /// The same, encrypted, with a certificate for `localhost`, which it is.
+    pub fn vsftpd_tls(root: &Path) -> Self {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        Self::vsftpd_at(
+            address,
+            root,
+            &format!(
+                "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=NO\n\
+                 ssl_ciphers=HIGH\nrsa_cert_file={data}/cert.pem\nrsa_private_key_file={data}/key.pem\n"
+            ),
+        )
+    }
+
+    /// ProFTPD, which knows MLSD, for anybody.
+    pub fn proftpd(root: &Path) -> Self {
+        Self::start("proftpd", |home, address| {
+            let (home, root) = (home.display(), root.display());
+            let who = if is_root() { "User nobody\nGroup nogroup\nUserAlias anonymous nobody\n" } else { "" };
+            let config = format!(
+                "ServerType standalone\nDefaultAddress {}\nSocketBindTight on\nPort {}\nUseIPv6 off\nUseReverseDNS off\n\
+                 User nobody\nGroup nogroup\nRequireValidShell off\nUseFtpUsers off\nScoreboardFile {home}/score\n\
+                 PidFile {home}/pid\nDelayEngine off\nWtmpLog off\nSystemLog none\nTransferLog none\n\
+                 <Anonymous {root}>\n{who}</Anonymous>\n",
+                address.ip(),
+                address.port()
+            );
+            (config, vec!["-n".into(), "-c".into()])
+        })
+    }
+
+    /// The URL of an FTP server.
+    pub fn ftp_url(&self) -> String {
+        format!("ftp://{}/", self.address)
     }
 
     /// Any program that takes a configuration as its last argument and listens to the address.
@@ -366,4 +425,46 @@ pub fn listing(path: &str, entries: &[(&str, u64, i64)]) -> String {
     }
     page.push_str("</pre><hr></body>\r\n</html>\r\n");
     page
+}
+
+/// Stands between a client and a server, and cuts the connection after so many bytes from the server.
+pub struct Cut {
+    address: SocketAddr,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Cut {
+    pub fn start(server: SocketAddr, bytes: u64) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        let stopped = Arc::new(AtomicBool::new(false));
+        let is_stopped = Arc::clone(&stopped);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if is_stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(mut client), Ok(mut server)) = (client, TcpStream::connect(server)) else { continue };
+                let (Ok(mut asks), Ok(mut asked)) = (client.try_clone(), server.try_clone()) else { continue };
+                std::thread::spawn(move || io::copy(&mut asks, &mut asked).ok());
+                std::thread::spawn(move || {
+                    io::copy(&mut (&mut server).take(bytes), &mut client).ok();
+                    client.shutdown(std::net::Shutdown::Both).ok();
+                    server.shutdown(std::net::Shutdown::Both).ok();
+                });
+            }
+        });
+        Self { address, stopped }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        TcpStream::connect(self.address).ok();
+    }
 }

@@ -8,23 +8,28 @@ pub mod script;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use redirector::clock::Clock;
 use redirector::config::FallbackSettings;
 use redirector::decide::{self, Keep, Rules};
+use redirector::format;
 use redirector::geo::{self, Locator};
+use redirector::http::signature::{Access, Key};
 use redirector::http::{self, Counts, Fallbacks, Makings, Packages, Route, Router, Server, Site, Stamp, Start, Trust};
 use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scanning, Scheme, TreePath, VersionNumber,
+    BaseUrl, ByteSize, Digests, FileRecord, FileState, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256, TreePath,
+    VersionNumber,
 };
 use redirector::repository::{self, Ledger, Repositories};
 use redirector::selection::Fallback;
-use redirector::tree::{self, Trees};
+use redirector::tree::{self, ApplicationAccess, Trees};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -49,6 +54,8 @@ pub struct Instance {
     folder: PathBuf,
     pub settings: tree::Settings,
     pub server: http::Settings,
+    pub describe: format::Settings,
+    records: Arc<Records>,
     files: BTreeMap<TreePath<'static>, FileRecord>,
     next_version: u32,
     mirrors: Vec<MirrorState>,
@@ -184,6 +191,47 @@ impl World {
     }
 }
 
+/// What was made of files by reading them.
+#[derive(Debug, Default)]
+struct Records {
+    known: Mutex<BTreeMap<VersionNumber, Arc<Digests>>>,
+    ordered: Mutex<Vec<String>>,
+    is_silent: AtomicBool,
+}
+
+impl http::Records for Records {
+    fn digests(&self, version: VersionNumber) -> BoxFuture<'_, Result<Option<Arc<Digests>>, http::Silent>> {
+        let known = self.known.lock().expect("no test panics with it").get(&version).cloned();
+        let answer = if self.is_silent.load(Ordering::SeqCst) { Err(http::Silent) } else { Ok(known) };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn order(&self, path: TreePath<'static>) {
+        self.ordered.lock().expect("no test panics with it").push(path.to_string());
+    }
+}
+
+/// All digests of a content, in pieces of 256 KiB, without block sums.
+pub fn digests(content: &[u8]) -> Digests {
+    use sha2::Digest as _;
+    let pieces = || content.chunks(PIECE_BYTES as usize);
+    Digests {
+        size: content.len() as u64,
+        md5: md5::Md5::digest(content).into(),
+        sha1: sha1::Sha1::digest(content).into(),
+        sha256: Sha256(sha2::Sha256::digest(content).into()),
+        sha512: sha2::Sha512::digest(content).into(),
+        pieces: Pieces {
+            length: PIECE_BYTES,
+            sha1: pieces().flat_map(sha1::Sha1::digest).collect(),
+            sha256: pieces().flat_map(sha2::Sha256::digest).collect(),
+        },
+        zsync: None,
+    }
+}
+
+const PIECE_BYTES: u32 = 256 * 1024;
+
 fn network(text: &str) -> IpNet {
     text.parse().expect("a network")
 }
@@ -201,6 +249,8 @@ impl Instance {
             folder: folder.to_owned(),
             settings: toml::from_str(&settings).expect("settings"),
             server: http::Settings::default(),
+            describe: format::Settings::default(),
+            records: Arc::default(),
             files: BTreeMap::new(),
             next_version: 1,
             mirrors: Vec::new(),
@@ -278,6 +328,25 @@ impl Instance {
             state: FileState::Settled,
         };
         self.files.insert(tree_path, record);
+    }
+
+    /// Lets the inventory know all digests of a file as it is now.
+    pub fn hash(&mut self, path: &str) {
+        let content = std::fs::read(self.tree("public").join(path)).expect("a file of the public tree");
+        let record = self.files.get_mut(&tree_path(path)).expect("an indexed file");
+        let digests = digests(&content);
+        record.sha256 = Some(digests.sha256);
+        self.records.known.lock().expect("no test panics with it").insert(record.version, Arc::new(digests));
+    }
+
+    /// Lets the records of digests fall silent, as a database that can't be read.
+    pub fn silence_records(&self) {
+        self.records.is_silent.store(true, Ordering::SeqCst);
+    }
+
+    /// Which files were to be hashed soon since the last call.
+    pub fn take_ordered(&self) -> Vec<String> {
+        std::mem::take(&mut self.records.ordered.lock().expect("no test panics with it"))
     }
 
     /// Sets the state of a file in the inventory.
@@ -374,7 +443,11 @@ impl Instance {
             route: Route::new(&self.server.hosts, self.settings.prefix.clone()),
             trust: Trust { proxies: self.server.trusted_proxies.clone(), by: self.server.forwarded_by },
             trees,
-            application_access: self.settings.application_access,
+            application_access: match self.settings.application_access {
+                ApplicationAccess::Open => Access::Open,
+                ApplicationAccess::Deny => Access::Deny,
+                ApplicationAccess::Signed => Access::Signed(Key::new(b"0123456789abcdef")),
+            },
             index: self.settings.index,
             rules: Rules { keep, ..Rules::new(self.settings.min_age, self.settings.min_size) },
             fallbacks: Arc::clone(self.fallbacks.get_or_insert_with(|| Arc::new(Fallbacks::new(fallbacks)))),
@@ -383,6 +456,8 @@ impl Instance {
             public_url: self.server.public_url.clone(),
             packages: Packages { repositories: Arc::new(repositories), ledger: Arc::clone(&self.ledger) },
             mirror_pages: self.mirror_pages.clone(),
+            describe: self.describe.clone(),
+            records: Arc::clone(&self.records) as Arc<dyn http::Records>,
             snapshot: Arc::new(snapshot),
             locator: Arc::clone(locator),
             counts: Arc::clone(&self.counts),

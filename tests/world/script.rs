@@ -107,6 +107,15 @@ impl Run<'_> {
                 std::fs::create_dir_all(path.parent().expect("below a tree")).expect("a folder");
                 std::os::unix::fs::symlink(target, path).expect("a link");
             }
+            ["hashed", path] => world.instance().hash(path),
+            ["silent"] => world.instance().silence_records(),
+            ["ordered", ..] => {
+                let ordered = world.instance().take_ordered();
+                if ordered != words[1..] {
+                    self.fail(format!("ordered {ordered:?}"));
+                }
+            }
+            ["describe", ..] => describe(world, &keys),
             ["index", path, ..] => world.instance().index(path, then),
             ["forget", path] => world.instance().forget(path),
             ["delete", path] => std::fs::remove_file(world.instance().tree("public").join(path)).expect("a file"),
@@ -120,19 +129,7 @@ impl Run<'_> {
             }
             ["holds", name, paths] => world.instance().let_hold(name, paths),
             ["loses", name, paths] => world.instance().let_lose(name, paths),
-            ["fallback", ref keys @ ..] => {
-                let list = |value: &str| format!("{:?}", value.split(',').collect::<Vec<_>>());
-                let line = |word: &&str| match word.split_once('=') {
-                    Some((key, value)) if key.ends_with('s') && key != "https" => format!("{key} = {}\n", list(value)),
-                    Some((key, value)) => format!("{key} = {value:?}\n"),
-                    None => panic!("{word}: key=value"),
-                };
-                let settings: String = keys.iter().map(line).collect();
-                world.instance().add_fallback(&toml::from_str(&settings).expect("a fallback"));
-            }
-            ["keep", ..] | ["answers", ..] | ["repository", ..] => {
-                rule(world.instance(), words[0], text.as_deref().unwrap_or(""))
-            }
+            ["fallback" | "keep" | "answers" | "repository", ..] => rule(world.instance(), &words, text.as_deref()),
             ["down", name] => world.instance().set_health(name, Health::Down),
             ["up", name] => world.instance().set_health(name, Health::Up),
             ["hold", path] => world.instance().hold(path),
@@ -262,6 +259,23 @@ impl World {
     }
 }
 
+/// What descriptions say, as `key=value`.
+fn describe(world: &mut World, keys: &BTreeMap<&str, &str>) {
+    let settings = &mut world.instance().describe;
+    let list = |value: &str| value.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    for (&key, &value) in keys {
+        match key {
+            "formats" => settings.formats = serde_json::from_value(serde_json::json!(list(value))).expect("kinds"),
+            "suffixes" => settings.suffixes = value == "on",
+            "negotiate" => settings.negotiate = value == "on",
+            "links" => settings.links = value == "on",
+            "publisher" => settings.publisher = Some(value.to_owned()),
+            "trackers" => settings.trackers = list(value),
+            _ => panic!("no such setting: {key}"),
+        }
+    }
+}
+
 /// Settings of an instance, as `key=value`.
 fn configure(world: &mut World, keys: &BTreeMap<&str, &str>) {
     let instance = world.instance();
@@ -277,6 +291,7 @@ fn configure(world: &mut World, keys: &BTreeMap<&str, &str>) {
             "symlinks" => instance.settings.symlinks = serde_json::from_value(said).expect("a policy"),
             "application-access" => instance.settings.application_access = serde_json::from_value(said).expect("an access"),
             "application" => instance.settings.application = None,
+            "public-url" => instance.server.public_url = Some(value.to_owned()),
             "hosts" => instance.server.hosts = list(value),
             "forwarded-by" => instance.server.forwarded_by = serde_json::from_value(said).expect("a header"),
             "trusted-proxies" => {
@@ -289,16 +304,24 @@ fn configure(world: &mut World, keys: &BTreeMap<&str, &str>) {
     instance.open_trees();
 }
 
-/// Sections of the configuration, as it writes them: keys with `;` between.
-fn rule(instance: &mut super::Instance, section: &str, text: &str) {
-    let text = text.replace(';', "\n");
-    match section {
+/// A section of the configuration: its keys in quotes with `;` between, of a fallback mirror as words.
+fn rule(instance: &mut super::Instance, words: &[&str], text: Option<&str>) {
+    let text = text.unwrap_or("").replace(';', "\n");
+    match words[0] {
         "keep" => instance.keep = toml::from_str(&text).expect("rules"),
         "answers" => {
             instance.answers = toml::from_str(&text).expect("answers");
             instance.stamp = redirector::http::Stamp::of(&instance.answers).expect("a key");
         }
-        _ => instance.repositories.push(toml::from_str(&text).expect("a repository")),
+        "repository" => instance.repositories.push(toml::from_str(&text).expect("a repository")),
+        _ => {
+            let key = |word: &&str| match word.split_once('=').expect("key=value") {
+                (key @ ("http" | "https"), url) => format!("{key} = {url:?}\n"),
+                (key, list) => format!("{key} = {:?}\n", list.split(',').collect::<Vec<_>>()),
+            };
+            let settings: String = words[1..].iter().map(key).collect();
+            instance.add_fallback(&toml::from_str(&settings).expect("a fallback"));
+        }
     }
 }
 

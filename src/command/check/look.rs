@@ -8,12 +8,14 @@ use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 
 use super::survey;
+use crate::cause::chain;
 use crate::command::output::grouped;
-use crate::config::Config;
 use crate::config::check::{Finding, Severity};
+use crate::config::{Config, MirrorSettings};
 use crate::geo::{Locator, Source};
+use crate::http::signature::Key;
 use crate::inventory::sqlite::{Inspection, Sqlite};
-use crate::model::TreePath;
+use crate::model::{Protocol, TreePath};
 use crate::tree::{ApplicationAccess, Hidden, LookError, Root, Trees};
 
 /// Looks at everything that a configuration names.
@@ -21,9 +23,11 @@ pub(super) fn all(config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut look = Look { config, findings: Vec::new() };
     look.clock(now);
     look.trees(now);
+    look.key();
     look.database();
     look.geoip(now);
     look.sockets();
+    look.ways();
     look.open_files();
     look.findings
 }
@@ -129,9 +133,23 @@ impl Look<'_> {
             application.join(name).is_dir() && !path.is_some_and(|path| hidden.matches_directory(&path))
         };
         let open: Vec<&str> = ["temp", "extracted"].into_iter().filter(|name| shown(name)).collect();
-        if !open.is_empty() && self.config.tree.application_access == ApplicationAccess::Open {
+        if !open.is_empty() && self.config.tree.application_access != ApplicationAccess::Deny {
             let text = format!("{}/ of the application tree is not hidden", open.join("/ and "));
             self.tell(Severity::Warning, "tree.hidden", text, "write hidden = [\"temp/\", \"extracted/\", \".*\"]");
+        }
+    }
+
+    /// The key of signed links: usable, and not for everyone to read.
+    fn key(&mut self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        const KEY: &str = "tree.application-key-file";
+        let Some(path) = &self.config.tree.application_key_file else { return };
+        if let Err(error) = Key::read(path) {
+            return self.tell(Severity::Error, KEY, chain(&error), "signed links can't be checked without it");
+        }
+        if std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0) {
+            let text = format!("every user of this machine can read the key {}", path.display());
+            self.tell(Severity::Warning, KEY, text, "chmod o-r: who has the key can make links");
         }
     }
 
@@ -258,6 +276,50 @@ impl Look<'_> {
         }
     }
 
+    /// Whether what scans need besides the network is there: the program for rsync, files with passwords.
+    fn ways(&mut self) {
+        let mirrors = &self.config.mirrors;
+        let by_rsync = |mirror: &&MirrorSettings| {
+            mirror.enabled && mirror.rsync.is_some() && (mirror.scan_by.is_empty() || mirror.scan_by.contains(&Protocol::Rsync))
+        };
+        let program = &self.config.scan.rsync_program;
+        if let Some(mirror) = mirrors.iter().find(by_rsync)
+            && !is_there(program)
+        {
+            let text = format!("there is no program {}, which asks {} and others over rsync", program.display(), mirror.name);
+            self.tell(
+                Severity::Warning,
+                "scan.rsync-program",
+                text,
+                "install rsync; until then, they are scanned by their next way",
+            );
+        }
+        for (index, mirror) in mirrors.iter().enumerate() {
+            let secrets =
+                [("rsync-password-file", &mirror.rsync_password_file), ("ftp-password-file", &mirror.ftp_password_file)];
+            for (key, path) in secrets.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?))) {
+                self.secret(&format!("mirror[{index}].{key}"), path);
+            }
+        }
+    }
+
+    fn secret(&mut self, key: &str, path: &Path) {
+        use std::os::unix::fs::PermissionsExt as _;
+        match std::fs::metadata(path) {
+            Err(error) => {
+                self.tell(Severity::Error, key, format!("{} can't be read: {error}", path.display()), ACCESS);
+            }
+            Ok(_) if access(path, Access::READ_OK).is_err() => {
+                self.tell(Severity::Error, key, format!("{} can't be read", path.display()), ACCESS);
+            }
+            Ok(metadata) if metadata.permissions().mode() & 0o007 != 0 => {
+                let text = format!("everybody on this machine can read the password in {}", path.display());
+                self.tell(Severity::Warning, key, text, "chmod o= it");
+            }
+            Ok(_) => {}
+        }
+    }
+
     fn open_files(&mut self) {
         let wanted = (self.config.server.max_connections as u64).saturating_add(OTHER_FILES);
         let Some(most) = getrlimit(Resource::Nofile).maximum.filter(|&most| most < wanted) else { return };
@@ -270,6 +332,15 @@ impl Look<'_> {
 
 const ACCESS: &str = "run `check` as the user that the server runs as; that user needs to get at it";
 const LEAK: &str = "files that are not public would be handed out and sent to mirrors; name the folder that mirrors copy";
+
+/// Whether a program can be found as the system finds it.
+fn is_there(program: &Path) -> bool {
+    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if program.components().count() > 1 {
+        return runs(program);
+    }
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| runs(&folder.join(program))))
+}
 
 fn is_application(folder: &Path) -> bool {
     folder.join("temp").is_dir() && folder.join("extracted").is_dir()

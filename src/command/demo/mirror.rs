@@ -62,7 +62,7 @@ impl Mirror {
         if let Ok(opened) = self.root.open_file(path) {
             let asked = (&request.method, &request.headers);
             let mut response =
-                local::answer(opened, path, Why::NoMirror, asked, (&self.counts, &self.threads), self.clock.now());
+                local::answer(opened, path, (Why::NoMirror, None), asked, (&self.counts, &self.threads), self.clock.now());
             response.headers_mut().remove(X_REDIRECTOR);
             return response;
         }

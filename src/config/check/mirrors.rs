@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Finding, Severity};
 use crate::config::{Config, MirrorSettings, is_inside, mirror::host};
-use crate::model::{BaseUrl, Country, Only, Point, Scheme};
+use crate::model::{BaseUrl, Country, Only, Point, Protocol, Scheme};
 
 pub(super) fn alone(config: &Config, findings: &mut Vec<Finding>) {
     let nobody = match config.mirrors.len() {
@@ -19,6 +19,7 @@ pub(super) fn alone(config: &Config, findings: &mut Vec<Finding>) {
     for (index, mirror) in config.mirrors.iter().enumerate() {
         let mut one = One { config, mirror, index, findings };
         one.reach();
+        one.ways();
         one.clients();
         one.place();
     }
@@ -63,16 +64,48 @@ impl One<'_> {
                 self.tell(Severity::Hint, key, &format!("{base} is in a private network"), advice);
             }
         }
-        for (key, url) in [("rsync", &self.mirror.rsync), ("ftp", &self.mirror.ftp)] {
-            if url.is_some() {
-                let advice = "it is scanned over https or http all the same";
-                self.tell(Severity::Hint, key, &format!("`{key}` is not used yet"), advice);
-            }
-        }
         let by_https = self.config.server.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
         if self.mirror.https.is_none() && by_https && self.mirror.enabled {
             let advice = "clients that come by https are never sent to plain http, and server.public-url says that they do";
             self.tell(Severity::Warning, "http", "it has no `https`", advice);
+        }
+    }
+
+    /// Whether the ways to scan it can be gone.
+    fn ways(&mut self) {
+        let mirror = self.mirror;
+        let ways = [
+            (Protocol::Rsync, "rsync", &mirror.rsync, "rsync-password-file", &mirror.rsync_password_file),
+            (Protocol::Ftp, "ftp", &mirror.ftp, "ftp-password-file", &mirror.ftp_password_file),
+        ];
+        for (way, key, url, secret_key, secret) in ways {
+            let named = mirror.scan_by.contains(&way);
+            if named && url.is_none() {
+                self.tell(
+                    Severity::Error,
+                    "scan-by",
+                    &format!("it names {way}, and there is no `{key}`"),
+                    &format!("write `{key}`"),
+                );
+            }
+            if !mirror.scan_by.is_empty() && !named && url.is_some() {
+                let advice = "add it to `scan-by`, or leave one of the two out";
+                self.tell(Severity::Hint, key, &format!("`{key}` is not used: `scan-by` does not name it"), advice);
+            }
+            let Some(url) = url else {
+                if secret.is_some() {
+                    self.tell(Severity::Warning, secret_key, &format!("there is no `{key}` that it is for"), "remove it");
+                }
+                continue;
+            };
+            if secret.is_some() && !url.contains('@') {
+                let advice = &format!("write the user into `{key}`, as in {way}://user@host/");
+                self.tell(Severity::Warning, secret_key, &format!("it is a password, and `{key}` has no user"), advice);
+            }
+            if way == Protocol::Ftp && secret.is_some() && url.starts_with("ftp://") {
+                let advice = "anybody on the way can read it; use ftps:// where the server knows it";
+                self.tell(Severity::Hint, key, "the password is sent in the clear", advice);
+            }
         }
     }
 
@@ -184,7 +217,7 @@ fn host_and_port(base: &BaseUrl) -> (String, u16) {
 }
 
 /// Whether a mirror's URL leads to this instance (`Some(true)`), or at least to its host (`Some(false)`).
-fn ourselves(config: &Config, base: &BaseUrl) -> Option<bool> {
+pub(super) fn ourselves(config: &Config, base: &BaseUrl) -> Option<bool> {
     let (name, port) = host_and_port(base);
     let server = &config.server;
     let public =

@@ -2,6 +2,7 @@
 //! whoever calls it says where paths really lead; what only a look at the machine can tell is `redirector check`'s business.
 
 mod mirrors;
+mod rules;
 mod server;
 mod trees;
 
@@ -99,6 +100,7 @@ pub fn all(configs: &[Config], resolve: &dyn Fn(&Path) -> PathBuf) -> Vec<Findin
         server::alone(config, &mut findings);
         trees::alone(config, &mut findings);
         mirrors::alone(config, &mut findings);
+        rules::alone(config, &mut findings);
     }
     server::together(configs, &mut findings);
     trees::together(configs, resolve, &mut findings);

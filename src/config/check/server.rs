@@ -32,6 +32,17 @@ pub(super) fn alone(config: &Config, findings: &mut Vec<Finding>) {
             tell(Severity::Warning, "server.public-url", text, "links to ourselves would not be answered by this instance");
         }
     }
+    if config.describe.publisher_url.is_some() && config.describe.publisher.is_none() {
+        let text = "a page without a name is told nobody".to_owned();
+        tell(Severity::Warning, "describe.publisher-url", text, "set `publisher` beside it");
+    }
+    if config.describe.links
+        && server.public_url.is_none()
+        && server.listen.iter().any(|address| ![80, 443].contains(&address.port()))
+    {
+        let text = "links to descriptions go by each request's Host header, which some clients (wget2) send without its port";
+        tell(Severity::Hint, "server.public-url", text.to_owned(), "set it to how clients reach this server");
+    }
     if config.scan.contact.is_none() && server.public_url.is_none() && !config.mirrors.is_empty() {
         let advice =
             "set `contact` to a page or address, so that mirrors' operators know whom to ask before they block the scanner";

@@ -42,10 +42,18 @@ fn instances_side_by_side_are_fine() {
 }
 
 #[test]
-fn keys_that_are_not_used_yet_are_told() {
-    let mirror = format!("{PRODUCTION}{MIRROR}rsync = 'rsync://m.example/pub/'\nftp = 'ftp://m.example/pub/'\n");
-    assert_found(&[&mirror], "hint a mirror.rsync", "`rsync` is not used yet");
-    assert_found(&[&mirror], "hint a mirror.ftp", "`ftp` is not used yet");
+fn ways_to_scan_that_lead_nowhere_are_told() {
+    let find = |more: &str, start: &str, part: &str| assert_found(&[&format!("{PRODUCTION}{MIRROR}{more}")], start, part);
+    find("scan-by = ['rsync']", "error a mirror.scan-by", "there is no `rsync`");
+    find("rsync = 'rsync://m.example/p/'\nscan-by = ['http']", "hint a mirror.rsync", "`scan-by` does not name it");
+    find("rsync-password-file = 'x'", "warning a mirror.rsync-password-file", "there is no `rsync`");
+    let rsync = "rsync = 'rsync://m.example/p/'\nrsync-password-file = 'x'";
+    find(rsync, "warning a mirror.rsync-password-file", "`rsync` has no user");
+    find("ftp = 'ftp://me@m.example/p/'\nftp-password-file = 'x'", "hint a mirror.ftp", "in the clear");
+    let fine = format!(
+        "{PRODUCTION}{MIRROR}rsync = 'rsync://m.example/p/'\nftp = 'ftps://me@m.example/p/'\nftp-password-file = 'x'\n"
+    );
+    assert_eq!(found(&[&fine]), Vec::<String>::new());
 }
 
 #[test]
@@ -220,4 +228,13 @@ fn a_finding_says_where_it_stands_and_the_worst_comes_first() {
     assert_eq!(findings[0].position, Some(Position { line: 4, column: 15 }));
     let order: Vec<Severity> = findings.iter().map(|finding| finding.severity).collect();
     assert!(order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn fallbacks_that_are_ourselves_and_lists_without_our_name_are_found() {
+    let circle =
+        "[server]\nlisten = ['127.0.0.1:8080']\n[tree]\npublic = '/srv/a'\n[[fallback]]\nhttp = 'http://127.0.0.1:8080/'\n";
+    assert_found(&[circle], "error a fallback.http", "is this server");
+    let lists = "[tree]\npublic = '/srv/a'\n[[repository]]\npath = '/'\nkind = 'dnf'\n";
+    assert_found(&[lists], "hint a server.public-url", "name this server as each request does");
 }

@@ -67,7 +67,7 @@ fn health(word: &str) -> Result<Health, Fault> {
 }
 
 /// The row of a mirror, made where there is none.
-fn id(transaction: &Transaction<'_>, name: &MirrorName) -> Result<i64, Fault> {
+pub(super) fn id(transaction: &Transaction<'_>, name: &MirrorName) -> Result<i64, Fault> {
     let known = find(transaction, name)?;
     if let Some(id) = known {
         return Ok(id);
@@ -92,7 +92,7 @@ pub(super) fn record_scan(
     transaction
         .prepare_cached(
             "INSERT INTO scan (mirror, began_ms, ended_ms, protocol, complete, failure, found, gone, mismatched, doubtful, bytes, \
-             entries, files, held, file_bytes, held_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             entries, files, held, file_bytes, held_bytes, notes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             id,
@@ -111,10 +111,11 @@ pub(super) fn record_scan(
             record.share.map(|share| share.held.cast_signed()),
             record.share.map(|share| share.bytes.cast_signed()),
             record.share.map(|share| share.held_bytes.cast_signed()),
+            cut(&record.notes),
         ])?;
     if let Some(gaps) = &record.gaps {
-        let text =
-            serde_json::to_string(gaps).map_err(|error| Fault::Damaged(format!("gaps that can't be written: {error}")))?;
+        let text = serde_json::to_string(&(gaps.mark, gaps))
+            .map_err(|error| Fault::Damaged(format!("gaps that can't be written: {error}")))?;
         transaction.prepare_cached("UPDATE mirror SET gaps = ? WHERE id = ?")?.execute(params![text, id])?;
     }
     trim(transaction, "scan", id, MAX_SCANS)?;
@@ -164,7 +165,7 @@ pub(super) fn cut(reason: &str) -> &str {
 pub(super) fn scans(transaction: &Transaction<'_>, name: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Fault> {
     let mut statement = transaction.prepare_cached(
         "SELECT began_ms, ended_ms, protocol, complete, failure, found, gone, mismatched, doubtful, bytes, entries, \
-         files, held, file_bytes, held_bytes \
+         files, held, file_bytes, held_bytes, notes \
          FROM scan WHERE mirror = (SELECT id FROM mirror WHERE name = ?) ORDER BY id DESC LIMIT ?",
     )?;
     let mut rows = statement.query(params![name.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
@@ -197,6 +198,7 @@ fn summary(row: &Row<'_>) -> Result<ScanSummary, Fault> {
         outcome: row.get::<_, Option<String>>(4)?.map_or(Ok(counts), Err),
         complete: row.get(3)?,
         share: share(row)?,
+        notes: row.get("notes")?,
     })
 }
 
@@ -211,7 +213,8 @@ fn share(row: &Row<'_>) -> Result<Option<Share>, Fault> {
 pub(super) fn gaps(transaction: &Transaction<'_>, name: &MirrorName) -> Result<Option<Gaps>, Fault> {
     let mut statement = transaction.prepare_cached("SELECT gaps FROM mirror WHERE name = ?")?;
     let text: Option<Option<String>> = statement.query_row([name.as_str()], |row| row.get(0)).optional()?;
-    Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()))
+    let read: Option<(u64, Gaps)> = text.flatten().and_then(|text| serde_json::from_str(&text).ok());
+    Ok(read.map(|(mark, gaps)| Gaps { mark, ..gaps }))
 }
 
 /// A time of which milliseconds are kept.

@@ -6,6 +6,7 @@ mod fault;
 mod files;
 mod holds;
 mod load;
+mod memory;
 mod mirrors;
 mod open;
 
@@ -20,7 +21,9 @@ use self::descriptions::Beside;
 use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
-use super::record::{Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanRecord, ScanSummary, Waiting};
+use super::record::{
+    Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
+};
 use super::share::Gaps;
 use super::store::{
     Changes, Contents, Descriptions, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Which, Written,
@@ -232,6 +235,14 @@ impl Store for Sqlite {
 
     fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
         self.read(|transaction, _| mirrors::scans(transaction, mirror, limit))
+    }
+
+    fn scan_memory(&mut self, mirror: &MirrorName) -> Result<ScanMemory, Error> {
+        self.read(|transaction, _| memory::read(transaction, mirror))
+    }
+
+    fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error> {
+        self.write(|transaction| memory::keep(transaction, mirror, memory))
     }
 
     fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {

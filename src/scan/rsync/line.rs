@@ -6,6 +6,8 @@
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
+use super::super::entry::Kind;
+
 /// What one line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -18,19 +20,6 @@ pub struct Line {
     /// Its path below what was listed, unescaped; `.` for the directory itself. Of a link, perhaps with ` -> ` and a target: see
     /// [`Line::without_target`].
     pub name: Vec<u8>,
-}
-
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Link,
-    /// A device, a pipe, a socket.
-    Other,
 }
 
 impl Line {

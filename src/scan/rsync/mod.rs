@@ -15,9 +15,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Settings;
+use super::entry::Kind;
 use super::findings::{Extent, Findings};
 use super::ground::{Ground, Sought};
-use super::intake::{Entry, Intake, Kind, Next};
+use super::intake::{Entry, Intake, Next};
 use super::limits::Limits;
 use super::listing::Family;
 use super::matching::Time;
@@ -242,17 +243,11 @@ impl Reader<'_, '_> {
             None => whole,
         };
         let Some(path) = path else { return Go::On };
-        let kind = match line.kind {
-            line::Kind::File => Kind::File,
-            line::Kind::Directory => Kind::Directory,
-            line::Kind::Link => Kind::Link,
-            line::Kind::Other => Kind::Other,
-        };
-        if kind == Kind::Directory {
+        if line.kind == Kind::Directory {
             self.ground.step(Step::Directory);
         }
         let time = line.modified.map(|seconds| Time { seconds, precision: 1, offset: Some(0), doubt: 0 });
-        let entry = Entry { path, kind, size: Some(line.size), time };
+        let entry = Entry { path, kind: line.kind, size: Some(line.size), time };
         if let Next::Link(link) = self.intake.take(entry, self.findings)
             && link.segments().count() <= self.limits.depth
         {

@@ -1,0 +1,170 @@
+//! XML 1.0, as far as metalinks need it: elements on lines of their own, any bytes as text.
+
+use super::write::{hex, number};
+
+/// A document under construction.
+pub(super) struct Writer {
+    out: Vec<u8>,
+    open: Vec<&'static str>,
+}
+
+impl Writer {
+    /// A document with room for about so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(bytes);
+        out.extend_from_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+        Self { out, open: Vec::new() }
+    }
+
+    fn indent(&mut self) {
+        self.out.extend(std::iter::repeat_n(b' ', 2 * self.open.len()));
+    }
+
+    fn tag(&mut self, name: &'static str, attributes: &[(&str, &[u8])]) {
+        self.indent();
+        self.out.push(b'<');
+        self.out.extend_from_slice(name.as_bytes());
+        for (key, value) in attributes {
+            self.out.push(b' ');
+            self.out.extend_from_slice(key.as_bytes());
+            self.out.extend_from_slice(b"=\"");
+            escape(&mut self.out, value);
+            self.out.push(b'"');
+        }
+        self.out.push(b'>');
+    }
+
+    fn end_tag(&mut self, name: &str) {
+        self.out.extend_from_slice(b"</");
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b">\n");
+    }
+
+    /// Opens an element that has others inside.
+    pub(super) fn open(&mut self, name: &'static str, attributes: &[(&str, &[u8])]) {
+        self.tag(name, attributes);
+        self.out.push(b'\n');
+        self.open.push(name);
+    }
+
+    /// Closes the element that was opened last.
+    pub(super) fn close(&mut self) {
+        if let Some(name) = self.open.pop() {
+            self.indent();
+            self.end_tag(name);
+        }
+    }
+
+    /// An element with text, which comes in parts.
+    pub(super) fn element(&mut self, name: &'static str, attributes: &[(&str, &[u8])], text: &[&[u8]]) {
+        self.tag(name, attributes);
+        text.iter().for_each(|part| escape(&mut self.out, part));
+        self.end_tag(name);
+    }
+
+    /// An element without content.
+    pub(super) fn empty(&mut self, name: &'static str, attributes: &[(&str, &[u8])]) {
+        self.tag(name, attributes);
+        self.out.pop();
+        self.out.extend_from_slice(b"/>\n");
+    }
+
+    /// An element with bytes in hexadecimal.
+    pub(super) fn hex(&mut self, name: &'static str, attributes: &[(&str, &[u8])], bytes: &[u8]) {
+        self.tag(name, attributes);
+        hex(&mut self.out, bytes);
+        self.end_tag(name);
+    }
+
+    /// An element with a number.
+    pub(super) fn number(&mut self, name: &'static str, value: u64) {
+        self.tag(name, &[]);
+        number(&mut self.out, value);
+        self.end_tag(name);
+    }
+
+    /// The whole document.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        while !self.open.is_empty() {
+            self.close();
+        }
+        self.out
+    }
+}
+
+/// Appends any bytes as text or as an attribute's value. What is no UTF-8, and what XML can't carry in any way (section 2.2),
+/// becomes a replacement character.
+pub(super) fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+    // Nearly all is plain ASCII: it is copied as a whole.
+    if bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && !is_special(byte)) {
+        return out.extend_from_slice(bytes);
+    }
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '&' => out.extend_from_slice(b"&amp;"),
+                '<' => out.extend_from_slice(b"&lt;"),
+                '>' => out.extend_from_slice(b"&gt;"),
+                '"' => out.extend_from_slice(b"&quot;"),
+                '\'' => out.extend_from_slice(b"&apos;"),
+                '\t' | '\n' => out.push(character as u8),
+                '\0'..='\u{1f}' if character != '\r' => out.extend_from_slice("\u{fffd}".as_bytes()),
+                '\u{fffe}' | '\u{ffff}' => out.extend_from_slice("\u{fffd}".as_bytes()),
+                // As they stand, readers would change them (section 2.11), or terminals take them for orders: by number.
+                '\r' | '\u{7f}'..='\u{9f}' => {
+                    out.extend_from_slice(b"&#");
+                    number(out, u64::from(u32::from(character)));
+                    out.push(b';');
+                }
+                _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        escape(&mut out, bytes);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn whatever_a_name_has_the_document_stays_well_formed() {
+        for (bytes, expected) in [
+            (&b"plain-1.0.iso"[..], "plain-1.0.iso"),
+            (b"a & b <c> \"d\" 'e'", "a &amp; b &lt;c&gt; &quot;d&quot; &apos;e&apos;"),
+            ("\u{fc}\u{1f600}".as_bytes(), "\u{fc}\u{1f600}"),
+            (b"bad\xffutf", "bad\u{fffd}utf"),
+            (b"cut\xe2\x82", "cut\u{fffd}"),
+            (b"nul\0bell\x07tab\tline\n", "nul\u{fffd}bell\u{fffd}tab\tline\n"),
+            ("\u{85}\u{fffe}\u{ffff}".as_bytes(), "&#133;\u{fffd}\u{fffd}"),
+            (b"]]>", "]]&gt;"),
+        ] {
+            assert_eq!(escaped(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn elements_nest() {
+        let mut xml = Writer::new(0);
+        xml.open("a", &[("k", b"<v>")]);
+        xml.element("b", &[], &[b"x", b"&"]);
+        xml.empty("c", &[("d", b"1")]);
+        xml.hex("h", &[], &[0xab]);
+        xml.number("n", 12);
+        let text = String::from_utf8(xml.finish()).expect("UTF-8");
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a k=\"&lt;v&gt;\">\n  <b>x&amp;</b>\n  <c d=\"1\"/>\n  <h>ab</h>\n  <n>12</n>\n</a>\n";
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,145 @@
+//! Links to ourselves, and what a redirect tells of a file beside its mirrors.
+
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::HOST;
+use http::request::Parts;
+
+use crate::format::Kind;
+use crate::model::{Scheme, Sha256, TreePath};
+
+/// Where this site's tree is, as clients see it. Three parts that stand one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Own<'a> {
+    /// `https://`, or nothing where the next part has it.
+    scheme: &'static str,
+    /// The host with its port; the whole `public-url` without a slash at its end.
+    authority: &'a str,
+    /// The path up to the tree, with slashes at both ends.
+    prefix: &'a str,
+}
+
+impl<'a> Own<'a> {
+    /// By `server.public-url`, else by the request. `None` for a request that names no host, or none that could stand in a link.
+    #[must_use]
+    pub fn new(public_url: Option<&'a str>, request: &'a Parts, scheme: Scheme, prefix: &'a str) -> Option<Self> {
+        if let Some(url) = public_url {
+            return Some(Self { scheme: "", authority: url.trim_end_matches('/'), prefix });
+        }
+        let line = || request.headers.get(HOST).and_then(|line| line.to_str().ok());
+        let authority = request.uri.authority().map(http::uri::Authority::as_str).or_else(line)?;
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+        let scheme = match scheme {
+            Scheme::Http => "http://",
+            Scheme::Https => "https://",
+        };
+        (!authority.is_empty() && authority.bytes().all(good)).then_some(Self { scheme, authority, prefix })
+    }
+
+    /// The base URL, with its slash.
+    #[must_use]
+    pub fn base(&self) -> String {
+        [self.scheme, self.authority, self.prefix].concat()
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn host(&self) -> &'a str {
+        self.authority.split_once("://").map_or(self.authority, |(_, host)| host)
+    }
+}
+
+/// What a redirect tells of the file beside its mirrors (RFC 6249).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hints<'a> {
+    /// Its digest. Clients use no links without one, and some fail by them.
+    pub digest: Option<Sha256>,
+    /// Where its descriptions are.
+    pub own: Option<Own<'a>>,
+    /// Whether there is a metalink.
+    pub metalink: bool,
+    /// Whether there is a torrent that peers can be found for.
+    pub torrent: bool,
+    /// Whether there is a detached signature in a file beside it.
+    pub signature: bool,
+    /// Whether the answer would be another one for another `Accept`.
+    pub negotiated: bool,
+}
+
+impl Hints<'_> {
+    /// The suffixes and media types of the descriptions that are linked.
+    fn links(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let kind = |kind: Kind| (kind.word(), kind.media_type());
+        let all = [
+            (self.metalink, kind(Kind::Meta4)),
+            (self.signature, ("asc", "application/pgp-signature")),
+            (self.torrent, kind(Kind::Torrent)),
+        ];
+        let are_told = self.digest.is_some() && self.own.is_some();
+        all.into_iter().filter_map(move |(is_there, link)| (are_told && is_there).then_some(link))
+    }
+
+    /// Appends the value of each `Link` to a description, and tells where it lies in `text`. The encoded path of the file is
+    /// there already.
+    pub fn links_into(&self, text: &mut Vec<u8>, path: Range<usize>, mut lies: impl FnMut(Range<usize>)) {
+        let Some(own) = self.own else { return };
+        for (suffix, media_type) in self.links() {
+            let start = text.len();
+            let before = ["<", own.scheme, own.authority, own.prefix];
+            before.into_iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
+            text.extend_from_within(path.clone());
+            let behind = [".", suffix, ">; rel=describedby; type=\"", media_type, "\""];
+            behind.into_iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
+            lies(start..text.len());
+        }
+    }
+
+    /// Appends the value of `Digest` (RFC 3230).
+    pub fn digest_into(&self, text: &mut Vec<u8>) {
+        let Some(digest) = self.digest else { return };
+        text.extend_from_slice(b"SHA-256=");
+        let mut encoded = [0; SHA256_BASE64];
+        let length = STANDARD.encode_slice(digest.0, &mut encoded).unwrap_or(0);
+        text.extend_from_slice(&encoded[..length]);
+    }
+}
+
+/// The most links to descriptions that one redirect has.
+pub const MAX_LINKS: usize = 3;
+/// Characters of a SHA-256 in Base64.
+const SHA256_BASE64: usize = 44;
+
+/// The value of `Repr-Digest` (RFC 9530).
+#[must_use]
+pub fn repr_digest(digest: &Sha256) -> String {
+    format!("sha-256=:{}:", STANDARD.encode(digest.0))
+}
+
+/// The file in which a detached signature of a file would be.
+#[must_use]
+pub fn beside(path: &TreePath<'_>, suffix: &str) -> Option<TreePath<'static>> {
+    TreePath::parse([path.as_bytes(), suffix.as_bytes()].concat()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(public_url: Option<&str>, host: &str) -> Option<String> {
+        let request = http::Request::builder().header(HOST, host).body(()).expect("a request").into_parts().0;
+        Own::new(public_url, &request, Scheme::Http, "/activities/").map(|own| own.base())
+    }
+
+    #[test]
+    fn links_to_ourselves_are_by_the_configuration_else_by_the_request() {
+        assert_eq!(own(None, "a.example:8080"), Some("http://a.example:8080/activities/".to_owned()));
+        assert_eq!(own(Some("https://d.example/"), "a.example"), Some("https://d.example/activities/".to_owned()));
+        for host in ["", "a b", "a/b", "a\"b", "user@a", "a>b", "\u{fc}"] {
+            assert_eq!(own(None, host), None, "{host}");
+        }
+        let request = http::Request::new(()).into_parts().0;
+        assert!(Own::new(None, &request, Scheme::Https, "/").is_none(), "HTTP/1.0 without a host");
+    }
+}
