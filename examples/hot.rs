@@ -35,6 +35,7 @@ mod measured {
 
     use http::header::HeaderMap;
     use redirector::decide::{self, Decision, Request, Rules, Standing};
+    use redirector::http::hints::Hints;
     use redirector::http::{Trust, response};
     use redirector::inventory::{FileEntry, MirrorSet, Snapshot};
     use redirector::model::{ClientNetwork, RequestPath, Scheme, TreePath};
@@ -71,7 +72,7 @@ mod measured {
 
     #[inline(never)]
     pub(super) fn respond(ranking: &Ranking, mirrors: &MirrorSet, path: &TreePath<'_>) -> usize {
-        black_box(response::redirect(ranking, mirrors, Scheme::Http, black_box(path))).headers().len()
+        black_box(response::redirect(ranking, mirrors, Scheme::Http, black_box(path), Hints::default())).headers().len()
     }
 
     #[inline(never)]
@@ -127,6 +128,7 @@ fn mirrors() -> anyhow::Result<MirrorSet> {
     let members = config.mirrors(&|_| None).into_iter().map(|mirror| MirrorState {
         mirror,
         holdings: Arc::clone(&holdings),
+        unseen: None,
         health: Health::Up,
         ranges: Ranges::Unknown,
     });
