@@ -97,10 +97,16 @@ async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
             grouped(row.holds),
             share(row.holds, row.of),
             row.last_scan.map_or_else(|| "never".to_owned(), |at| ago(at, now)),
-            row.last_scan_error.as_ref().map_or_else(String::new, |error| format!("failed: {error}")),
+            row.last_scan_error.as_ref().map_or_else(String::new, |_| "failed".to_owned()),
         ]);
     }
-    print_table(&shown)
+    print_table(&shown)?;
+    for row in &rows {
+        if let Some(error) = &row.last_scan_error {
+            print(&format!("{}: the last scan failed: {error}", row.name))?;
+        }
+    }
+    Ok(())
 }
 
 async fn row(instance: &str, inventory: &Inventory, member: &MirrorState, of: u64) -> anyhow::Result<Row> {
@@ -259,6 +265,9 @@ fn bytes_held(share: &Share) -> String {
 /// The share over time, where there is more than one scan to compare.
 fn print_plot(held: &[(Timestamp, Option<f64>)], now: Timestamp) -> anyhow::Result<()> {
     let [(first, _), .., (last, _)] = held else { return Ok(()) };
+    if held.iter().all(|(_, held)| held.is_none()) {
+        return Ok(());
+    }
     let columns: Vec<Option<f64>> = held.iter().map(|(_, held)| *held).collect();
     let failed = if columns.contains(&None) { "; × failed" } else { "" };
     let span = format!("{} to {}", ago(*first, now), ago(*last, now));
@@ -279,7 +288,7 @@ fn print_scans(scans: &[Scan], now: Timestamp) -> anyhow::Result<()> {
                 let result = if scan.complete { "complete" } else { "in part" };
                 ([c.found, c.gone, c.mismatched, c.doubtful].map(grouped), result.to_owned())
             }
-            (None, error) => (["-"; 4].map(str::to_owned), format!("failed: {}", error.as_deref().unwrap_or("?"))),
+            (None, _) => (["-"; 4].map(str::to_owned), "failed".to_owned()),
         };
         let head = [ago(scan.began, now), scan.protocol.to_owned(), seconds, held];
         rows.add_row(head.into_iter().chain(numbers).chain([result]));
@@ -288,7 +297,22 @@ fn print_scans(scans: &[Scan], now: Timestamp) -> anyhow::Result<()> {
     for scan in scans.iter().filter(|scan| !scan.notes.is_empty()) {
         print(&format!("{}: {}", ago(scan.began, now), printable(&scan.notes)))?;
     }
+    print_failures(scans, now)
+}
+
+/// Why scans failed; what several in a row failed of is told once.
+fn print_failures(scans: &[Scan], now: Timestamp) -> anyhow::Result<()> {
+    let failed: Vec<(&Scan, &str)> = scans.iter().filter_map(|scan| Some((scan, scan.error.as_deref()?))).collect();
+    for alike in failed.chunk_by(|(_, one), (_, other)| one == other) {
+        let [(scan, error), earlier @ ..] = alike else { continue };
+        let times = if earlier.is_empty() { String::new() } else { format!(", and {} before", times(earlier.len())) };
+        print(&format!("failed {}{times}: {error}", ago(scan.began, now)))?;
+    }
     Ok(())
+}
+
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// How many directories a person looks through; programs get all that are known.

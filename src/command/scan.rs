@@ -154,6 +154,11 @@ fn show(all: &[(&Instance, Vec<Report>)]) -> anyhow::Result<()> {
     }
     print_table(&lines)?;
     for report in all.iter().flat_map(|(_, reports)| reports) {
+        if let Err(reason) = &report.outcome {
+            print(&format!("{} failed: {reason}", report.mirror))?;
+        }
+    }
+    for report in all.iter().flat_map(|(_, reports)| reports) {
         show_changes(report)?;
     }
     for report in all.iter().flat_map(|(_, reports)| reports) {
@@ -171,9 +176,9 @@ fn line(name: String, report: &Report) -> Vec<String> {
             cells.extend([ByteSize(counts.bytes).to_string(), seconds, report.protocol.as_str().to_owned()]);
             cells.push(if report.complete { "complete" } else { "in part" }.to_owned());
         }
-        Err(reason) => {
+        Err(_) => {
             cells.extend(["-"; 5].map(str::to_owned));
-            cells.extend([seconds, "-".to_owned(), format!("failed: {}", printable(reason))]);
+            cells.extend([seconds, "-".to_owned(), "failed".to_owned()]);
         }
     }
     cells
@@ -182,9 +187,13 @@ fn line(name: String, report: &Report) -> Vec<String> {
 /// What a dry run would change, path by path.
 fn show_changes(report: &Report) -> anyhow::Result<()> {
     let Some(changes) = &report.changes else { return Ok(()) };
-    let mut text = format!("\n{} would gain {} and lose {} files", report.mirror, changes.gained.len(), changes.lost.len());
+    let (gained, lost) = (changes.gained.len() as u64, changes.lost.len() as u64);
+    if gained + lost == 0 {
+        return print(&format!("{}: nothing would change", report.mirror));
+    }
+    let mut text = format!("{} would gain {} and lose {}", report.mirror, files(gained), files(lost));
     if changes.untold > 0 {
-        text.push_str(&format!(", and {} more", changes.untold));
+        text.push_str(&format!(", and {} more of both that are not told here", grouped(changes.untold)));
     }
     text.push('\n');
     let marked = changes.gained.iter().map(|path| ('+', path)).chain(changes.lost.iter().map(|path| ('-', path)));
@@ -192,6 +201,10 @@ fn show_changes(report: &Report) -> anyhow::Result<()> {
         text.push_str(&format!("{mark} {}\n", printable(&path.to_string())));
     }
     print(&text)
+}
+
+fn files(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "file" } else { "files" })
 }
 
 /// What came from outside, without characters that a terminal would obey.
