@@ -160,6 +160,7 @@ async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: 
         outcome: Ok(counts),
         complete: true,
         holdings: Some(holdings),
+        notes: String::new(),
         unseen: None,
         share: None,
         gaps: None,

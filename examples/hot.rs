@@ -4,20 +4,24 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use http::HeaderMap;
 use jiff::Timestamp;
 use redirector::config::Config;
+use redirector::decide::Rules;
 use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    FileRecord, FileState, Fingerprint, Health, Place, Point, Ranges, RequestPath, TreePath, VersionNumber,
+    ByteSize, FileRecord, FileState, Fingerprint, Health, Place, Point, Ranges, RequestPath, Span, TreePath, VersionNumber,
 };
 use redirector::selection::{Selector, Tiers};
 use roaring::RoaringBitmap;
 
-/// How often each function is called.
+/// How often each function of a request is called.
 const CALLS: u32 = 100;
+/// How often a page is read.
+const PAGES: u32 = 2;
 const FILES: u32 = 2000;
 const MIRRORS: usize = 60;
 /// Real cities with coordinates.
@@ -30,10 +34,11 @@ mod measured {
     use std::net::IpAddr;
 
     use http::header::HeaderMap;
-    use redirector::decide::{self, Decision, Rules, Standing};
+    use redirector::decide::{self, Decision, Request, Rules, Standing};
+    use redirector::http::hints::Hints;
     use redirector::http::{Trust, response};
     use redirector::inventory::{FileEntry, MirrorSet, Snapshot};
-    use redirector::model::{ByteSize, ClientNetwork, RequestPath, Scheme, Span, TreePath};
+    use redirector::model::{ClientNetwork, RequestPath, Scheme, TreePath};
     use redirector::scan::listing::{self, Base};
     use redirector::selection::{Ranking, Tiers};
 
@@ -53,9 +58,10 @@ mod measured {
     }
 
     #[inline(never)]
-    pub(super) fn decide(entry: FileEntry) -> Decision<()> {
-        let rules = Rules::new(Span(std::time::Duration::from_secs(1800)), ByteSize(0));
-        decide::decide(black_box(Standing::Public { entry, as_recorded: true }), rules, 1_800_000_000, |_| Some(()))
+    pub(super) fn decide(entry: FileEntry, rules: &Rules, path: &TreePath<'_>, address: IpAddr) -> Decision<(), ()> {
+        let request = Request { path, address, user_agent: Some(b"Wget/1.21.3"), media_type: |_| "application/x-iso" };
+        let standing = black_box(Standing::Public { entry, as_recorded: true });
+        decide::decide(standing, rules, &request, 1_800_000_000, (|_: &FileEntry| Some(()), || None))
     }
 
     #[inline(never)]
@@ -66,7 +72,7 @@ mod measured {
 
     #[inline(never)]
     pub(super) fn respond(ranking: &Ranking, mirrors: &MirrorSet, path: &TreePath<'_>) -> usize {
-        black_box(response::redirect(ranking, mirrors, Scheme::Http, black_box(path))).headers().len()
+        black_box(response::redirect(ranking, mirrors, Scheme::Http, black_box(path), Hints::default())).headers().len()
     }
 
     #[inline(never)]
@@ -83,6 +89,7 @@ fn main() -> anyhow::Result<()> {
     let snapshot = snapshot(&paths, &mirrors)?;
     let mirrors = snapshot.mirrors();
     let trust = redirector::http::Trust { proxies: vec!["127.0.0.0/8".parse()?], ..Default::default() };
+    let rules = Rules::new(Span(Duration::from_secs(1800)), ByteSize(0));
     let base = redirector::scan::listing::Base::parse("http://127.0.0.1/many/").context("a URL")?;
     for (number, text) in (0..CALLS).zip(paths.iter().cycle()) {
         let address = IpAddr::from((number.wrapping_mul(0x9e37_79b9) | 1).to_be_bytes());
@@ -97,9 +104,11 @@ fn main() -> anyhow::Result<()> {
         let raw = format!("/{text}");
         let path: RequestPath<'_> = measured::path(&raw);
         let entry = measured::lookup(&snapshot, path.whole());
-        measured::decide(entry);
+        measured::decide(entry, &rules, path.whole(), address);
         let ranking = measured::rank(&tiers, address, &mirrors, &entry);
         measured::respond(&ranking, &mirrors, path.whole());
+    }
+    for _ in 0..PAGES {
         measured::listing(PAGE, &base);
     }
     Ok(())
@@ -119,6 +128,7 @@ fn mirrors() -> anyhow::Result<MirrorSet> {
     let members = config.mirrors(&|_| None).into_iter().map(|mirror| MirrorState {
         mirror,
         holdings: Arc::clone(&holdings),
+        unseen: None,
         health: Health::Up,
         ranges: Ranges::Unknown,
     });
