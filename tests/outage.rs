@@ -201,6 +201,7 @@ fn mirror(name: &str) -> Arc<Mirror> {
         max_file_size: None,
         enabled: true,
         operator: None,
+        asking: redirector::model::Asking::default(),
     })
 }
 
@@ -321,6 +322,7 @@ impl Work {
             outcome: Ok(Counts { found: records.len() as u64, ..Counts::default() }),
             complete: true,
             holdings: Some(records.iter().map(|record| record.version.0).collect()),
+            before: None,
         };
         self.inventory.record_scan(record).await.expect("is kept");
     }

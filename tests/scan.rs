@@ -106,6 +106,7 @@ fn mirror(url: &str) -> Mirror {
         max_file_size: None,
         enabled: true,
         operator: None,
+        asking: redirector::model::Asking::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod condition;
 pub mod error;
+mod newcomers;
 mod owner;
 pub mod record;
 pub mod snapshot;
@@ -23,11 +24,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 use condition::Condition;
+use newcomers::Newcomers;
 use owner::{Extent, Owner, Work};
 use store::{MAX_PAGE, Page, Store, Which};
 
 pub use error::Error;
-pub use record::{Counts, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, ScanRecord, ScanSummary, Seen};
+pub use newcomers::Newcomer;
+pub use record::{Adjustment, Counts, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, ScanRecord, ScanSummary, Seen};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
 
 /// `[inventory]`.
@@ -52,6 +55,7 @@ impl Default for Settings {
 pub struct Inventory {
     snapshot: Arc<Snapshot>,
     condition: Arc<Condition>,
+    newcomers: Arc<Newcomers>,
     queue: mpsc::Sender<Work>,
     thread: Arc<OwnerThread>,
 }
@@ -124,7 +128,8 @@ impl Inventory {
         let (ready, started) = oneshot::channel();
         let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock, extent)) {
             Ok(owner) => {
-                if ready.send(Ok((Arc::clone(owner.snapshot()), Arc::clone(owner.condition())))).is_ok() {
+                let shared = (Arc::clone(owner.snapshot()), Arc::clone(owner.condition()), Arc::clone(owner.newcomers()));
+                if ready.send(Ok(shared)).is_ok() {
                     owner.run(work);
                 }
             }
@@ -132,8 +137,8 @@ impl Inventory {
         };
         let handle = std::thread::Builder::new().name("inventory".to_owned()).spawn(run).map_err(Error::Thread)?;
         let thread = Arc::new(OwnerThread { thread: handle.thread().clone(), handle: Some(handle).into() });
-        let (snapshot, condition) = started.await.map_err(|_| Error::Internal)??;
-        Ok(Self { snapshot, condition, queue, thread })
+        let (snapshot, condition, newcomers) = started.await.map_err(|_| Error::Internal)??;
+        Ok(Self { snapshot, condition, newcomers, queue, thread })
     }
 
     /// What requests are answered from.
@@ -146,6 +151,13 @@ impl Inventory {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         self.condition.problem()
+    }
+
+    /// Versions that became public a short while ago, from number `from` on in the order in which they were noticed, and the number
+    /// to ask for next. The list is bounded, and begins anew at a start.
+    #[must_use]
+    pub fn newcomers(&self, from: u64) -> (Vec<Newcomer>, u64) {
+        self.newcomers.since(from)
     }
 
     /// Takes another list of mirrors. Holdings and health stay by name, but for mirrors that moved to other URLs altogether.
@@ -260,6 +272,14 @@ impl Inventory {
     /// When the store fails; then what was known stays.
     pub async fn record_scan(&self, record: ScanRecord) -> Result<(), Error> {
         self.ask(move |owner| owner.record_scan(&record)).await
+    }
+
+    /// Adds to a mirror's holdings, and takes away from them, what single questions found out; tells whether that changed them.
+    ///
+    /// # Errors
+    /// When the store fails; then what was known stays.
+    pub async fn adjust_holdings(&self, adjustment: Adjustment) -> Result<bool, Error> {
+        self.ask(move |owner| owner.adjust_holdings(&adjustment)).await
     }
 
     /// The newest scans of a mirror, newest first.

@@ -16,9 +16,10 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::condition::Condition;
 use super::error::Error;
-use super::record::{HealthChange, Hold, Observation, ScanRecord};
+use super::newcomers::{Newcomers, Young, is_young};
+use super::record::{Adjustment, HealthChange, Hold, Observation, ScanRecord};
 use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
+use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written, shares_a_base};
 use crate::clock::{self, Clock};
 use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
@@ -48,6 +49,7 @@ pub(super) struct Owner {
     /// The snapshot missed something: everything is loaded again as soon as that works.
     behind: bool,
     condition: Arc<Condition>,
+    newcomers: Arc<Newcomers>,
     closing: bool,
 }
 
@@ -67,6 +69,7 @@ impl Owner {
             at,
             valid_from: ValidFrom::default(),
             condition: Arc::default(),
+            newcomers: Arc::default(),
             behind: false,
             closing: false,
         };
@@ -76,6 +79,10 @@ impl Owner {
 
     pub(super) fn condition(&self) -> &Arc<Condition> {
         &self.condition
+    }
+
+    pub(super) fn newcomers(&self) -> &Arc<Newcomers> {
+        &self.newcomers
     }
 
     pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
@@ -135,8 +142,7 @@ impl Owner {
     }
 
     fn apply(&mut self, update: Update) {
-        let files = update.files.iter().map(|(path, record)| (path.borrowed(), record.as_ref().map(FileEntry::from)));
-        self.snapshot.update_files(files);
+        self.put_in(update.files.iter().map(|(path, record)| (path, record.as_ref())));
         if !update.mirrors.is_empty() {
             self.learn(update.mirrors);
         }
@@ -151,9 +157,21 @@ impl Owner {
         let (mut filling, mut other) = (self.snapshot.filling(), self.snapshot.filling());
         let contents = match self.extent {
             Extent::Whole => {
-                let sinks: &mut [&mut Sink<'_>] =
-                    &mut [&mut |path, entry| filling.add(path, entry), &mut |path, entry| other.add(path, entry)];
-                self.store.load(sinks)?
+                let now = self.clock.now();
+                let (mut young, mut more) = (Young::new(now), Young::new(now));
+                let sinks: &mut [&mut Sink<'_>] = &mut [
+                    &mut |path, entry| {
+                        filling.add(path, entry);
+                        young.meet(path, entry);
+                    },
+                    &mut |path, entry| {
+                        other.add(path, entry);
+                        more.meet(path, entry);
+                    },
+                ];
+                let contents = self.store.load(sinks)?;
+                young.met.iter().chain(&more.met).for_each(|(path, entry)| self.newcomers.add(path, entry, now));
+                contents
             }
             Extent::WithoutFiles => self.store.load(&mut [])?,
         };
@@ -174,6 +192,19 @@ impl Owner {
         self.behind = false;
         self.snapshot.set_synced(self.clock.now());
         Ok(())
+    }
+
+    /// Shows files as they are now, and tells of versions that are new.
+    fn put_in<'a>(&self, files: impl Iterator<Item = (&'a TreePath<'static>, Option<&'a FileRecord>)> + Clone) {
+        let now = self.clock.now();
+        for (path, record) in files.clone() {
+            let Some(entry) = record.map(FileEntry::from) else { continue };
+            let is_known = |known: FileEntry| known.version == entry.version && known.state == entry.state;
+            if is_young(&entry, now) && !self.snapshot.file(path).is_some_and(is_known) {
+                self.newcomers.add(path, &entry, now);
+            }
+        }
+        self.snapshot.update_files(files.map(|(path, record)| (path.borrowed(), record.map(FileEntry::from))));
     }
 
     /// After a try to write: shows what was committed in the snapshot, with what others committed just before it.
@@ -234,7 +265,7 @@ impl Owner {
     pub(super) fn observe(&mut self, batch: &[Observation]) -> Result<Vec<FileRecord>, Error> {
         let written = self.store.observe(batch);
         self.show(written, |owner, records| {
-            owner.snapshot.update_files(records.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
+            owner.put_in(records.iter().map(|record| (&record.path, Some(record))));
         })
     }
 
@@ -246,7 +277,7 @@ impl Owner {
     ) -> Result<Option<FileRecord>, Error> {
         let written = self.store.record_digest(path, fingerprint, digest, self.clock.now());
         self.show(written, |owner, record| {
-            owner.snapshot.update_files(record.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
+            owner.put_in(record.iter().map(|record| (&record.path, Some(record))));
         })
     }
 
@@ -266,20 +297,40 @@ impl Owner {
     }
 
     pub(super) fn record_scan(&mut self, record: &ScanRecord) -> Result<(), Error> {
-        let mirrors = self.snapshot.mirrors();
-        let bases = mirrors.members.iter().find(|member| member.mirror.name == record.mirror);
-        let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror));
-        drop(mirrors);
+        let bases = self.bases_of(&record.mirror);
         let outdated = ScanRecord { holdings: None, ..record.clone() };
-        let record = if self.valid_from.admits(record) { record } else { &outdated };
+        let record = if self.valid_from.admits(&record.mirror, record.began) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
+        self.show_holdings(&record.mirror, written)?;
+        Ok(())
+    }
+
+    pub(super) fn adjust_holdings(&mut self, adjustment: &Adjustment) -> Result<bool, Error> {
+        if !self.valid_from.admits(&adjustment.mirror, adjustment.began) {
+            return Ok(false);
+        }
+        let bases = self.bases_of(&adjustment.mirror);
+        let written = self.store.adjust_holdings(adjustment, &bases);
+        Ok(self.show_holdings(&adjustment.mirror, written)?.is_some())
+    }
+
+    fn bases_of(&self, mirror: &MirrorName) -> String {
+        let mirrors = self.snapshot.mirrors();
+        let member = mirrors.members.iter().find(|member| member.mirror.name == *mirror);
+        member.map_or_else(String::new, |member| bases_of(&member.mirror))
+    }
+
+    fn show_holdings(
+        &mut self,
+        mirror: &MirrorName,
+        written: Result<Written<Option<RoaringBitmap>>, Error>,
+    ) -> Result<Option<RoaringBitmap>, Error> {
         self.show(written, |owner, holdings| {
             if let Some(holdings) = holdings {
                 let holdings = Arc::new(holdings.clone());
-                owner.change_mirror(&record.mirror, |member| member.holdings = holdings);
+                owner.change_mirror(mirror, |member| member.holdings = holdings);
             }
-        })?;
-        Ok(())
+        })
     }
 
     pub(super) fn record_health(
@@ -330,8 +381,8 @@ struct ValidFrom {
 }
 
 impl ValidFrom {
-    fn admits(&self, scan: &ScanRecord) -> bool {
-        [self.all.as_ref(), self.one.get(&scan.mirror)].into_iter().flatten().all(|from| scan.began >= *from)
+    fn admits(&self, mirror: &MirrorName, began: Timestamp) -> bool {
+        [self.all.as_ref(), self.one.get(mirror)].into_iter().flatten().all(|from| began >= *from)
     }
 }
 
@@ -366,7 +417,7 @@ fn has_same_bases(one: &Mirror, other: &Mirror) -> bool {
 /// Whether holdings that were seen at `bases` say something about the mirror as it is configured now. One that has moved
 /// altogether may have other contents, and is scanned anew.
 fn is_seen_there(mirror: &Mirror, bases: &str) -> bool {
-    bases.is_empty() || bases_of(mirror).split(' ').any(|base| bases.split(' ').any(|seen| seen == base))
+    shares_a_base(bases, &bases_of(mirror))
 }
 
 fn wait_until(deadline: Instant) {

@@ -151,6 +151,31 @@ pub struct ScanRecord {
     pub complete: bool,
     /// The numbers of all versions that the mirror now is known to hold. `None`: what was known stays.
     pub holdings: Option<RoaringBitmap>,
+    /// What the mirror was known to hold when the scan began: what others found out since then is neither undone nor forgotten.
+    /// `None`: the holdings take the place of all that was known.
+    pub before: Option<RoaringBitmap>,
+}
+
+/// What single questions found out about a mirror, between scans.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Adjustment {
+    /// Which mirror was asked.
+    pub mirror: MirrorName,
+    /// When the asking began.
+    pub began: Timestamp,
+    /// The numbers of versions that it was seen with.
+    pub gained: RoaringBitmap,
+    /// The numbers of versions that it has no longer.
+    pub lost: RoaringBitmap,
+}
+
+/// What a mirror holds after a scan that found `after` where it began with `before`, when `now` is what is known by then: another
+/// scan, or single questions, may have found something meanwhile.
+#[must_use]
+pub(super) fn carried_over(before: &RoaringBitmap, after: &RoaringBitmap, mut now: RoaringBitmap) -> RoaringBitmap {
+    now |= after - before;
+    now -= before - after;
+    now
 }
 
 /// A line in a mirror's history of scans.

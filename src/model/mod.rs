@@ -10,13 +10,15 @@ pub mod network;
 pub mod path;
 pub mod place;
 pub mod quantity;
+pub mod question;
 pub mod version;
 
 pub use country::{Continent, Country};
 pub use digest::Sha256;
-pub use mirror::{BaseUrl, Health, Mirror, MirrorName, Only, Ranges, Scheme};
+pub use mirror::{Asking, BaseUrl, Health, Mirror, MirrorName, Only, Ranges, Scheme};
 pub use network::ClientNetwork;
 pub use path::{Prefix, RequestPath, TreePath};
 pub use place::{Place, Point};
 pub use quantity::{ByteSize, Span};
+pub use question::Question;
 pub use version::{FileRecord, FileState, Fingerprint, VersionNumber};

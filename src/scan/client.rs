@@ -4,13 +4,16 @@
 //! used, cookies are not kept.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 
+use super::etiquette::{Etiquette, Manners};
 use super::{Settings, reach};
 use crate::cause::chain;
+use crate::model::Mirror;
 
 /// Clients for all mirrors of an instance; cheap to clone, and its clones share their connections.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct Clients {
     pub(super) pages: reqwest::Client,
     /// For questions about files: what the server says about lengths is not touched.
     pub(super) files: reqwest::Client,
+    /// What mirrors want of those who ask them.
+    pub(super) etiquette: Arc<Etiquette>,
 }
 
 /// Why there are no clients.
@@ -44,7 +49,13 @@ impl Clients {
         let builder = || configured(settings, &agent);
         let pages = build(&builder, true)?;
         let files = build(&builder, false)?;
-        Ok(Self { pages, files })
+        Ok(Self { pages, files, etiquette: Arc::new(Etiquette::new(settings.requests_per_second)) })
+    }
+
+    /// How a mirror is treated by all who ask it.
+    #[must_use]
+    pub fn manners(&self, mirror: &Mirror) -> Arc<Manners> {
+        self.etiquette.of(mirror)
     }
 }
 

@@ -7,6 +7,8 @@
 pub mod answer;
 pub mod changes;
 pub mod client;
+pub mod demand;
+pub mod etiquette;
 pub mod findings;
 mod ground;
 mod head;
@@ -27,6 +29,7 @@ mod settle;
 use serde::Deserialize;
 
 pub use changes::Changes;
+pub use demand::{Demand, Redirectable};
 pub use client::{Clients, Error as ClientError};
 pub use limits::Limits;
 pub use metrics::Metrics;
@@ -47,6 +50,8 @@ pub struct Settings {
     pub parallel: usize,
     /// How many connections one mirror is asked over at once.
     pub connections: usize,
+    /// How many questions a second one mirror is asked, whoever asks.
+    pub requests_per_second: u32,
     /// Where the mirrors' operators can ask what this is: a URL or an address, sent in the User-Agent.
     pub contact: Option<String>,
     /// How long one request to a mirror may take in all.
@@ -65,6 +70,7 @@ impl Default for Settings {
             interval: seconds(3600),
             parallel: 8,
             connections: 4,
+            requests_per_second: 100,
             contact: None,
             timeout: seconds(60),
             allow_private_addresses: false,

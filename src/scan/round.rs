@@ -159,7 +159,8 @@ impl Scanner {
             protocol: report.protocol,
             outcome: report.outcome.clone(),
             complete: report.complete,
-            holdings: holdings.map(|after| carried_over(before, &after, self.holdings(&report.mirror))),
+            holdings,
+            before: Some(before.clone()),
         };
         self.inventory.record_scan(record).await
     }
@@ -250,14 +251,6 @@ impl Scanner {
         // What there was no time for stays as it was.
         _ = head::ask_in_time(ground, session, files, deadline, findings).await;
     }
-}
-
-/// What a scan found out, carried over to what is known `now`: another scan of the mirror may have ended meanwhile, and what
-/// that found is neither undone nor forgotten.
-fn carried_over(before: &RoaringBitmap, after: &RoaringBitmap, mut now: RoaringBitmap) -> RoaringBitmap {
-    now |= after - before;
-    now -= before - after;
-    now
 }
 
 fn counts(session: &Session, findings: &Findings, settlement: &Settlement) -> Counts {

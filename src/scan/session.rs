@@ -1,9 +1,9 @@
 //! One mirror, asked politely: few connections, redirects within its own URLs, pauses where it asks for them, second tries
 //! where a failure may pass.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -11,9 +11,10 @@ use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Copy, Failure, copy, failure, http_date, retry_after, text};
 use super::client::Clients;
+use super::etiquette::Manners;
 use super::limits::Limits;
 use super::reach::Reach;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::model::{BaseUrl, Mirror, Ranges, TreePath};
 
 /// A conversation with one mirror over one of its URLs.
@@ -26,19 +27,14 @@ pub struct Session {
     clock: Clock,
     connections: usize,
     slots: Semaphore,
-    pause: Mutex<Pause>,
+    manners: Arc<Manners>,
+    /// For how long this conversation may still wait when the mirror asks for it; `None`: no longer at all.
+    patience: Mutex<Option<Duration>>,
     refuses_head: AtomicBool,
     /// Seconds by which the mirror's clock is ahead.
     skew: AtomicI64,
     received: AtomicU64,
     failures_in_a_row: AtomicU32,
-}
-
-#[derive(Debug)]
-struct Pause {
-    until: Option<Instant>,
-    patience: Duration,
-    for_good: bool,
 }
 
 /// A page as it came.
@@ -75,7 +71,8 @@ impl Session {
             clock: clock.clone(),
             connections: connections.max(1),
             slots: Semaphore::new(connections.max(1)),
-            pause: Mutex::new(Pause { until: None, patience: limits.patience, for_good: false }),
+            manners: clients.manners(mirror),
+            patience: Mutex::new(Some(limits.patience)),
             refuses_head: AtomicBool::new(false),
             skew: AtomicI64::new(0),
             received: AtomicU64::new(0),
@@ -222,10 +219,7 @@ impl Session {
         let _slot = self.slots.acquire().await.map_err(|closed| Failure::Broken(closed.to_string()))?;
         let mut url = url;
         for _ in 0..=self.limits.redirects {
-            if self.is_paused_for_good() {
-                return Err(Failure::LeftAlone);
-            }
-            self.wait_out_pause().await;
+            self.wait_for_turn().await?;
             let response = self.send(question, url.clone()).await?;
             self.note_clock(&response);
             let status = response.status();
@@ -272,29 +266,35 @@ impl Session {
         Ok(body)
     }
 
-    /// Waits while the server asked for a pause.
-    async fn wait_out_pause(&self) {
-        let until = self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner).until;
-        if let Some(until) = until {
-            tokio::time::sleep_until(until.into()).await;
+    /// Waits until the mirror may be asked: while it wants to be left alone, unless that is too long for this conversation, and for
+    /// its turn among all who ask it.
+    async fn wait_for_turn(&self) -> Result<(), Failure> {
+        while let Some(rest) = self.manners.rest() {
+            if self.is_paused_for_good() || rest.left() > self.limits.pause {
+                return Err(Failure::LeftAlone);
+            }
+            rest.over().await;
         }
+        if self.is_paused_for_good() {
+            return Err(Failure::LeftAlone);
+        }
+        self.manners.turn().await;
+        Ok(())
     }
 
-    /// Notes how long the server wants to be left alone: what it says, or, when that is too long for this scan, for good.
+    /// Takes note of how long the server wants to be left alone; when that is too long for this conversation, it is over.
     fn note_pause(&self, response: &Response) {
         let asked = text(response, &RETRY_AFTER).and_then(|value| retry_after(&value, self.clock.now())).unwrap_or_default();
-        let mut pause = self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if asked > self.limits.pause || asked > pause.patience {
-            pause.for_good = true;
-        } else {
-            pause.patience -= asked;
-            pause.until = Some(clock::instant() + asked);
+        if !asked.is_zero() {
+            self.manners.leave_alone(asked, response.status());
         }
+        let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        *patience = patience.and_then(|left| left.checked_sub(asked)).filter(|_| asked <= self.limits.pause);
     }
 
-    /// Whether the server wants to be left alone for longer than one scan can wait.
+    /// Whether the server wants to be left alone for longer than this conversation can wait.
     fn is_paused_for_good(&self) -> bool {
-        self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner).for_good
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     fn note_clock(&self, response: &Response) {

@@ -380,6 +380,7 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
         max_file_size: keys.get("max-file-size").map(|size| size.parse::<ByteSize>().expect("a size").0),
         enabled: !keys.contains_key("disabled"),
         operator: None,
+        asking: redirector::model::Asking::default(),
     }
 }
 

@@ -18,7 +18,7 @@ use self::changes::Change;
 use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
-use super::record::{HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::record::{Adjustment, HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
 use super::store::{Changes, Contents, Page, Sequence, Sink, Store, StoredMirror, Swept, Which, Written};
 use crate::model::{FileRecord, Fingerprint, MirrorName, Sha256, TreePath};
 
@@ -189,6 +189,10 @@ impl Store for Sqlite {
 
     fn record_scan(&mut self, record: &ScanRecord, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error> {
         self.write(|transaction| mirrors::record_scan(transaction, record, bases))
+    }
+
+    fn adjust_holdings(&mut self, adjustment: &Adjustment, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error> {
+        self.write(|transaction| mirrors::adjust_holdings(transaction, adjustment, bases))
     }
 
     fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
