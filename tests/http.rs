@@ -44,6 +44,7 @@ scripts! {
     directories
     errors
     forwarded
+    hints
     holds
     https
     instances

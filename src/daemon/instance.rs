@@ -15,12 +15,12 @@ use crate::config::Config;
 use crate::decide::Rules;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
-use crate::http::{Counts, Makings, Problem, Route, Site, Trust};
+use crate::http::{Counts, Hints, Makings, Problem, Route, Site, Trust};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::{Mirror, TreePath};
 use crate::probe::Prober;
-use crate::scan::{self, Clients, Scanner, Scheduler};
+use crate::scan::{self, Clients, Demand, Redirectable, Scanner, Scheduler};
 use crate::tree::{self, Trees};
 
 /// Why an instance can't start.
@@ -108,10 +108,11 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
 #[must_use]
 pub fn site(parts: &Parts) -> Site {
-    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0))
+    let hints = Arc::new(Hints::new(mpsc::channel(1).0));
+    Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, hints)))
 }
 
-fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'static>>) -> Makings {
+fn makings(parts: &Parts, counts: Arc<Counts>, (nudge, hints): (mpsc::Sender<TreePath<'static>>, Arc<Hints>)) -> Makings {
     let Parts { config, trees, locator, inventory, clock } = parts;
     Makings {
         name: config.name.clone(),
@@ -125,6 +126,7 @@ fn makings(parts: &Parts, counts: Arc<Counts>, nudge: mpsc::Sender<TreePath<'sta
         locator: Arc::clone(locator),
         counts,
         nudge,
+        hints,
         clock: clock.clone(),
     }
 }
@@ -162,6 +164,8 @@ struct Watched {
 
 /// Paths that requests found to have changed and that wait to be looked at; more are found by file events and walks.
 const NUDGES: usize = 4096;
+/// Questions of requests that wait to be taken up. They are few: the same is not told twice within seconds.
+const QUESTIONS: usize = 1024;
 /// How often GeoIP files are looked at again.
 const REFRESH: Duration = Duration::from_secs(3);
 /// How often the places of mirrors are looked up again.
@@ -226,6 +230,10 @@ impl Instance {
         let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
         let (scheduler, wishes) = Scheduler::new(scanner, clock.clone(), Arc::clone(&metrics.scan));
+        let (question, questions) = mpsc::channel(QUESTIONS);
+        let redirectable = Redirectable { min_age: config.tree.min_age.0, min_size: config.tree.min_size.0 };
+        let asking = (inventory.clone(), clients.clone(), clock.clone());
+        let demand = Demand::new(asking, redirectable, Arc::clone(&metrics.demand), wishes.clone(), questions);
         let prober = Prober::new(
             inventory.clone(),
             config.probe.clone(),
@@ -247,11 +255,13 @@ impl Instance {
             locator: Arc::clone(&parts.locator),
             died: tasks.died(),
         }));
-        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), nudge)));
+        let hints = Arc::new(Hints::new(question));
+        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), (nudge, hints))));
 
         tasks.spawn("index", |stop| index.run(stop));
         tasks.spawn("hash", |stop| hasher.run(stop));
         tasks.spawn("scan", |stop| scheduler.run(stop));
+        tasks.spawn("demand", |stop| demand.run(stop));
         tasks.spawn("probe", |stop| prober.run(stop));
         tasks.spawn("geoip", |stop| keep_current(parts.clone(), Arc::clone(&kept.replaced), stop));
         tasks.spawn("places", |stop| keep_placed(parts.clone(), kept.clone(), stop));

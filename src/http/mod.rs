@@ -3,7 +3,7 @@
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `missing` (what nobody has), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `missing` (what nobody has), `hints` (what requests say about mirrors), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -12,6 +12,7 @@ pub mod body;
 pub mod client;
 pub mod conditional;
 pub mod connection;
+pub mod hints;
 pub mod listener;
 pub mod local;
 pub mod look;
@@ -36,6 +37,7 @@ use crate::model::{ByteSize, Span};
 
 pub use admin::{Admin, Problem};
 pub use client::{Client, ForwardedBy, Trust};
+pub use hints::Hints;
 pub use listener::{Limits, Server, Start, bind};
 pub use metrics::Counts;
 pub use route::Route;

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use super::client::Client;
 use super::metrics::{Counts, MirrorCounts};
-use crate::inventory::{FileEntry, MirrorSet, Snapshot};
+use crate::inventory::{FileEntry, MirrorSet, MirrorState, Snapshot};
 use crate::model::{ClientNetwork, Mirror, Place};
 use crate::selection::{self, PlaceKey, Ranking, Selector, Tiers};
 
@@ -41,10 +41,19 @@ pub struct Ranked {
     pub ranking: Ranking,
     /// The mirrors.
     pub mirrors: Guard<Arc<MirrorSet>>,
+    /// Whether there are mirrors nearer than the best, which can't serve this request.
+    pub is_far: bool,
     prepared: Guard<Arc<Prepared>>,
 }
 
 impl Ranked {
+    /// The best mirror.
+    #[must_use]
+    pub fn best(&self) -> Option<(&selection::Ranked, &MirrorState)> {
+        let best = self.ranking.first()?;
+        Some((best, self.mirrors.members.get(best.index)?))
+    }
+
     /// What is counted of the best mirror.
     #[must_use]
     pub fn counts_of_best(&self) -> Option<&MirrorCounts> {
@@ -91,7 +100,8 @@ impl Ranker {
             })
         };
         let ranking = tiers.draw(ClientNetwork::of(client.address), usable, wanted);
-        (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, prepared })
+        let is_far = tiers.iter().next().is_some_and(|tier| ranking.first().is_some_and(|best| best.class > tier.class));
+        (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, is_far, prepared })
     }
 
     /// The mirrors, and what is prepared for just this list of them.

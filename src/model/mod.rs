@@ -5,6 +5,7 @@
 
 pub mod country;
 pub mod digest;
+pub mod digests;
 pub mod mirror;
 pub mod network;
 pub mod path;
@@ -15,6 +16,7 @@ pub mod version;
 
 pub use country::{Continent, Country};
 pub use digest::Sha256;
+pub use digests::{Digests, Pieces, Signature, SignatureKind, Zsync};
 pub use mirror::{Asking, BaseUrl, Health, Mirror, MirrorName, Only, Ranges, Scheme};
 pub use network::ClientNetwork;
 pub use path::{Prefix, RequestPath, TreePath};

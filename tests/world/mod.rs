@@ -19,7 +19,7 @@ use redirector::geo::{self, Locator};
 use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
 use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Scheme, TreePath, VersionNumber,
+    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Question, Scheme, TreePath, VersionNumber,
 };
 use redirector::tree::{self, Trees};
 use tempfile::TempDir;
@@ -56,6 +56,8 @@ pub struct Instance {
     counts: Arc<Counts>,
     nudge: mpsc::Sender<TreePath<'static>>,
     nudged: mpsc::Receiver<TreePath<'static>>,
+    hints: Arc<http::Hints>,
+    questions: mpsc::Receiver<Question>,
 }
 
 /// What large files are filled with, again and again. 23 letters, so that no two pieces of a file look the same.
@@ -184,6 +186,7 @@ impl Instance {
             folder.join("application")
         );
         let (nudge, nudged) = mpsc::channel(64);
+        let (question, questions) = mpsc::channel(64);
         Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
@@ -198,6 +201,8 @@ impl Instance {
             counts: Arc::default(),
             nudge,
             nudged,
+            hints: Arc::new(http::Hints::new(question)),
+            questions,
         }
     }
 
@@ -329,6 +334,11 @@ impl Instance {
         std::iter::from_fn(|| self.nudged.try_recv().ok()).map(|path| path.to_string()).collect()
     }
 
+    /// What mirrors would have been asked for since the last call.
+    pub fn take_questions(&mut self) -> Vec<Question> {
+        std::iter::from_fn(|| self.questions.try_recv().ok()).collect()
+    }
+
     fn site(&mut self, clock: &Clock, locator: &Arc<Locator>) -> Site {
         let trees = self.trees().clone();
         let mirrors = MirrorSet { generation: self.generation, members: self.mirrors.clone() };
@@ -345,6 +355,7 @@ impl Instance {
             locator: Arc::clone(locator),
             counts: Arc::clone(&self.counts),
             nudge: self.nudge.clone(),
+            hints: Arc::clone(&self.hints),
             clock: clock.clone(),
         })
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redirector::model::{FileState, Health, Span};
+use redirector::model::{FileState, Health, Question, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -130,6 +130,12 @@ impl Run<'_> {
                 let nudged = world.instance().take_nudged();
                 if nudged != words[1..] {
                     self.fail(format!("nudged {nudged:?}"));
+                }
+            }
+            ["asked", ..] => {
+                let asked: Vec<String> = world.instance().take_questions().iter().map(shown).collect();
+                if asked != words[1..] {
+                    self.fail(format!("asked {asked:?}"));
                 }
             }
             ["from", address] => self.from = Some(address.to_owned()),
@@ -337,5 +343,13 @@ impl Response {
     fn all(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
+    }
+}
+
+/// A question as a script writes it: the path, and `@` with the mirror where it is about one.
+fn shown(question: &Question) -> String {
+    match question {
+        Question::WhoHolds(path) => path.to_string(),
+        Question::DoesHold(path, mirror) => format!("{path}@{mirror}"),
     }
 }
