@@ -13,7 +13,8 @@ use redirector::inventory::store::{
     Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
-    Adjustment, Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, ScanRecord, Seen, Settings,
+    Adjustment, Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, ScanRecord, Seen,
+    Settings,
 };
 use redirector::model::{
     BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,

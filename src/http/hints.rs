@@ -3,9 +3,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::Method;
+use http::header::RANGE;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::ranker::Ranked;
+use super::site::Asked;
+use crate::decide::{Decision, Standing, Why};
 use crate::model::{ClientNetwork, MirrorName, Question, TreePath, VersionNumber};
 
 /// Where hints go, and what keeps them few.
@@ -36,15 +41,35 @@ impl Hints {
         Self { questions, told: table(TOLD), sent: table(SENT) }
     }
 
+    /// Takes from a request and its answer what they give away about mirrors: that no near one holds the file, or that the best one
+    /// may be broken.
+    pub(super) fn take(&self, asked: Asked<'_>, standing: &Standing, decision: &Decision<Ranked>, now: Timestamp) {
+        match (decision, standing) {
+            (Decision::Local(Why::NoMirror), Standing::Public { entry, .. }) => self.unheld(asked.path, entry.version, now),
+            (Decision::Redirect { ranking, entry }, _) => {
+                if ranking.is_far {
+                    self.unheld(asked.path, entry.version, now);
+                }
+                // Parts of a file, and HEAD, come again as a matter of course.
+                let is_whole = asked.request.method == Method::GET && !asked.request.headers.contains_key(RANGE);
+                if is_whole && let Some((best, state)) = ranking.best() {
+                    let network = ClientNetwork::of(asked.client.address);
+                    self.sent(network, (asked.path, entry.version), (best.index, &state.mirror.name), now);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// No mirror near the client holds this version.
-    pub fn unheld(&self, path: &TreePath<'_>, version: VersionNumber, now: Timestamp) {
+    fn unheld(&self, path: &TreePath<'_>, version: VersionNumber, now: Timestamp) {
         if self.is_news(u64::from(version.0), now) {
             self.questions.try_send(Question::WhoHolds(path.clone().into_owned())).ok();
         }
     }
 
     /// A client of this network is sent to a mirror, known by its index, for all of a file.
-    pub fn sent(
+    fn sent(
         &self,
         network: ClientNetwork,
         (path, version): (&TreePath<'_>, VersionNumber),

@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
 use crate::geo::{Credit, Locator};
 use crate::inventory::{FileEntry, Snapshot};
-use crate::model::{ClientNetwork, Prefix, TreePath};
+use crate::model::{Prefix, TreePath};
 use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
 
 /// What a [`Site`] is made of.
@@ -171,17 +171,10 @@ impl Site {
         if standing == Standing::Absent && !asked.is_directory {
             self.missing.tell(&self.makings.name, asked.path, now);
         }
+        self.makings.hints.take(asked, &standing, &decision, now);
         match decision {
-            Decision::Redirect { ranking, entry } => {
-                self.hint(asked, &entry, Some(&ranking), now);
-                self.redirect(asked, &ranking, &entry)
-            }
-            Decision::Local(why) => {
-                if let (Why::NoMirror, Standing::Public { entry, .. }) = (why, &standing) {
-                    self.hint(asked, entry, None, now);
-                }
-                self.serve(asked, why, now).await
-            }
+            Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry),
+            Decision::Local(why) => self.serve(asked, why, now).await,
             Decision::Index => self.list(asked).await,
             Decision::NotFound => self.not_found(asked),
             Decision::Gone => self.error(asked, Other::Gone, "This file was withdrawn by the administrators of this site."),
@@ -270,19 +263,6 @@ impl Site {
         let is_part = asked.request.method == Method::GET && asked.request.headers.contains_key(RANGE);
         let portion = if is_part { Portion::Part } else { Portion::Whole };
         self.ranker.rank((snapshot, counts), (asked.client, &place), (entry, portion), response::MAX_LINES)
-    }
-
-    /// Tells what the request gives away about mirrors: that no near one holds the file, or that the best one may be broken.
-    fn hint(&self, asked: Asked<'_>, entry: &FileEntry, ranked: Option<&Ranked>, now: Timestamp) {
-        let hints = &self.makings.hints;
-        if ranked.is_none_or(|ranked| ranked.is_far) {
-            hints.unheld(asked.path, entry.version, now);
-        }
-        let is_whole = asked.request.method == Method::GET && !asked.request.headers.contains_key(RANGE);
-        if is_whole && let Some((best, state)) = ranked.and_then(Ranked::best) {
-            let network = ClientNetwork::of(asked.client.address);
-            hints.sent(network, (asked.path, entry.version), (best.index, &state.mirror.name), now);
-        }
     }
 
     fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry) -> Response<Body> {

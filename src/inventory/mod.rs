@@ -3,6 +3,7 @@
 
 mod condition;
 pub mod error;
+mod members;
 mod newcomers;
 mod owner;
 pub mod record;
@@ -30,7 +31,9 @@ use store::{MAX_PAGE, Page, Store, Which};
 
 pub use error::Error;
 pub use newcomers::Newcomer;
-pub use record::{Adjustment, Counts, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, ScanRecord, ScanSummary, Seen};
+pub use record::{
+    Adjustment, Counts, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, ScanRecord, ScanSummary, Seen,
+};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
 
 /// `[inventory]`.

@@ -3,7 +3,6 @@
 //! It serves one request after the other and, several times a second, looks for what other processes committed. Whatever
 //! goes wrong with the database is told to who asked; the thread goes on, and requests go on with the last snapshot.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,10 +15,11 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::condition::Condition;
 use super::error::Error;
+use super::members::{ValidFrom, bases_of, has_same_bases, known};
 use super::newcomers::{Newcomers, Young, is_young};
 use super::record::{Adjustment, HealthChange, Hold, Observation, ScanRecord};
 use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written, shares_a_base};
+use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
 use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
@@ -369,55 +369,6 @@ impl Owner {
         }
         Ok(value)
     }
-}
-
-/// From when on a scan must have begun.
-#[derive(Default)]
-struct ValidFrom {
-    /// When another database took the place of the first.
-    all: Option<Timestamp>,
-    /// When a mirror moved.
-    one: HashMap<MirrorName, Timestamp>,
-}
-
-impl ValidFrom {
-    fn admits(&self, mirror: &MirrorName, began: Timestamp) -> bool {
-        [self.all.as_ref(), self.one.get(mirror)].into_iter().flatten().all(|from| began >= *from)
-    }
-}
-
-impl MirrorState {
-    /// A mirror of which nothing is known.
-    #[must_use]
-    pub fn unknown(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, holdings: Arc::default(), health: Health::Unknown, ranges: Ranges::Unknown }
-    }
-}
-
-/// Adds to mirrors what the store knows of them.
-fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) -> Vec<MirrorState> {
-    for StoredMirror { name, holdings, bases, health } in stored {
-        let Some(member) = members.iter_mut().find(|member| member.mirror.name == name) else { continue };
-        member.health = health;
-        member.holdings = Arc::new(if is_seen_there(&member.mirror, &bases) { holdings } else { RoaringBitmap::new() });
-    }
-    members
-}
-
-/// The URLs to which clients are sent, joined by spaces.
-fn bases_of(mirror: &Mirror) -> String {
-    let bases: Vec<&str> = [&mirror.http, &mirror.https].into_iter().flatten().map(|base| base.as_str()).collect();
-    bases.join(" ")
-}
-
-fn has_same_bases(one: &Mirror, other: &Mirror) -> bool {
-    one.name == other.name && one.http == other.http && one.https == other.https
-}
-
-/// Whether holdings that were seen at `bases` say something about the mirror as it is configured now. One that has moved
-/// altogether may have other contents, and is scanned anew.
-fn is_seen_there(mirror: &Mirror, bases: &str) -> bool {
-    shares_a_base(bases, &bases_of(mirror))
 }
 
 fn wait_until(deadline: Instant) {

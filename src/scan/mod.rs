@@ -29,8 +29,8 @@ mod settle;
 use serde::Deserialize;
 
 pub use changes::Changes;
-pub use demand::{Demand, Redirectable};
 pub use client::{Clients, Error as ClientError};
+pub use demand::{Demand, Redirectable};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use plan::Plan;

@@ -1,8 +1,8 @@
 //! One mirror, asked politely: few connections, redirects within its own URLs, pauses where it asks for them, second tries
 //! where a failure may pass.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RANGE, RETRY_AFTER};
@@ -66,7 +66,7 @@ impl Session {
         Self {
             clients: clients.clone(),
             base: base.clone(),
-            reach: Reach::of(mirror),
+            reach: Reach::of(mirror, clients.allow_private_addresses),
             limits: limits.clone(),
             clock: clock.clone(),
             connections: connections.max(1),
