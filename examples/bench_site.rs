@@ -126,6 +126,7 @@ async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: 
         outcome: Ok(counts),
         complete: true,
         holdings: Some(holdings),
+        before: None,
     };
     Ok(parts.inventory.record_scan(record).await?)
 }

@@ -68,6 +68,12 @@ impl Run<'_> {
         panic!("tests/http/{}.txt:{}: {what}", self.name, self.line)
     }
 
+    fn same(&self, what: &str, found: &[String], expected: &[&str]) {
+        if found != expected {
+            self.fail(format!("{what} {found:?}"));
+        }
+    }
+
     /// Makes the world as a line says.
     fn order(&mut self, line: &str) {
         let (words, text) = words(line);
@@ -128,15 +134,11 @@ impl Run<'_> {
             ["mount", which] => world.instance().mount(which),
             ["nudged", ..] => {
                 let nudged = world.instance().take_nudged();
-                if nudged != words[1..] {
-                    self.fail(format!("nudged {nudged:?}"));
-                }
+                self.same("nudged", &nudged, &words[1..]);
             }
             ["asked", ..] => {
                 let asked: Vec<String> = world.instance().take_questions().iter().map(shown).collect();
-                if asked != words[1..] {
-                    self.fail(format!("asked {asked:?}"));
-                }
+                self.same("asked", &asked, &words[1..]);
             }
             ["from", address] => self.from = Some(address.to_owned()),
             ["proxy-header"] => self.before = unescape(&text.expect("a header in quotes")),
