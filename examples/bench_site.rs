@@ -127,6 +127,8 @@ async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: 
         complete: true,
         holdings: Some(holdings),
         before: None,
+        share: None,
+        gaps: None,
     };
     Ok(parts.inventory.record_scan(record).await?)
 }

@@ -18,7 +18,7 @@ use clap::Parser;
 
 use redirector::clock::instant;
 use redirector::geo::{self, Locator};
-use redirector::model::{BaseUrl, ClientNetwork, Country, Mirror, MirrorName, Place, Point, Scheme};
+use redirector::model::{BaseUrl, ClientNetwork, Country, Mirror, MirrorName, Place, Point, Scanning, Scheme};
 use redirector::selection::{PlaceKey, Ranking, Selector, Tiers};
 
 /// Simulates the choice of mirrors for clients all over the Internet.
@@ -360,6 +360,7 @@ fn parse_mirror(line: &str) -> Result<Mirror> {
         https: Some(BaseUrl::parse(&format!("https://{name}.example/"), Scheme::Https)?),
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: Some(country.parse()?),
         continent: Some(continent.parse()?),
         point: Some(Point::new(latitude.parse()?, longitude.parse()?).context("no point on Earth")?),

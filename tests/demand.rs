@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use redirector::clock::Clock;
 use redirector::inventory::{Counts, Protocol};
 use redirector::inventory::{Inventory, Observation, ScanRecord, Seen};
-use redirector::model::{Asking, BaseUrl, Fingerprint, Mirror, MirrorName, Question, Scheme, TreePath};
+use redirector::model::{Asking, BaseUrl, Fingerprint, Mirror, MirrorName, Question, Scanning, Scheme, TreePath};
 use redirector::scan::{Clients, Demand, Nudge, Redirectable, Scanner, Scheduler, Settings, demand};
 use running::{Running, Site, until};
 use servers::{Folder, Odd, Server, respond};
@@ -82,6 +82,8 @@ impl World {
             complete: true,
             holdings: Some(names.iter().map(version).collect()),
             before: None,
+            share: None,
+            gaps: None,
         };
         self.inventory.record_scan(record).await.expect("written");
     }
@@ -122,6 +124,7 @@ fn mirror(number: usize, url: &str) -> Mirror {
         https: None,
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: None,
         continent: None,
         point: None,

@@ -6,8 +6,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use redirector::http::{Admin, Limits, Problem, Server, Settings, Start, bind};
-use redirector::model::Span;
+use redirector::inventory::{Gap, Gaps, Inventory, Protocol, ScanRecord, Share};
+use redirector::model::{Health, Mirror, MirrorName, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use world::{Content, World, until};
@@ -113,6 +115,130 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn length(answer: &[u8]) -> u64 {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
     (answer.len() - head - 4) as u64
+}
+
+/// A world with the pages on mirrors, two of which have a history.
+async fn world_with_history() -> (World, Inventory) {
+    let mut world = world(&Settings::default()).await;
+    let at = |hour: i64| {
+        "2026-11-01T00:00:00Z".parse::<Timestamp>().expect("a time") + Duration::from_secs(hour.unsigned_abs() * 3600)
+    };
+    let keys = std::collections::BTreeMap::from([("also-countries", "be"), ("max-file-size", "2GiB")]);
+    let mirror = |name: &str, operator: &str| {
+        let rsync = Some("rsync://secret.example/sugar/".to_owned());
+        Mirror { operator: Some(operator.to_owned()), rsync, ..world::mirror(name, "nl", &keys) }
+    };
+    let off = Mirror { enabled: false, ..mirror("off", "Nobody") };
+    let mirrors = vec![mirror("nluug", "NLUUG <b>"), mirror("new", "New"), off];
+    let inventory =
+        Inventory::temporary(mirrors.into_iter().map(Arc::new).collect(), world.clock.clone()).await.expect("opens");
+    let name = MirrorName::parse("nluug").expect("a name");
+    for hour in 0..5_i64 {
+        let share = Share { files: 1000, held: 990 + hour.unsigned_abs(), bytes: 5 << 20, held_bytes: 4 << 20 };
+        let gap =
+            Gap { directory: "4078/<x>".into(), whole: true, missing: 5, stale: 1, examples: vec!["4078/<x>/a&b.xo".into()] };
+        let gaps = Gaps { missing: 5, missing_bytes: 1 << 20, stale: 1, directories: vec![gap], more: 3, ..Gaps::default() };
+        let outcome = match hour {
+            3 => Err("ftp://joe:secret@ftp.example/: <timed out>".to_owned()),
+            _ => Ok(redirector::inventory::Counts { found: 990, ..Default::default() }),
+        };
+        let share = outcome.is_ok().then_some(share);
+        let record = ScanRecord {
+            mirror: name.clone(),
+            began: at(hour),
+            ended: at(hour) + Duration::from_millis(2500),
+            protocol: Protocol::Http,
+            outcome,
+            complete: true,
+            holdings: None,
+            before: None,
+            share,
+            gaps: share.map(|_| gaps),
+        };
+        inventory.record_scan(record).await.expect("kept");
+    }
+    inventory.record_health(name, Health::Down, at(5), Some("503 <sorry>".to_owned())).await.expect("kept");
+    world.instance().mirror_pages = Some(inventory.clone());
+    world.publish();
+    (world, inventory)
+}
+
+/// Asks for the root with a query; the status line, the headers and the body.
+async fn page(world: &World, query: &str, accept: &str) -> String {
+    let mut stream = connect(world).await;
+    let request =
+        format!("GET /activities/?{query} HTTP/1.1\r\nHost: a.example\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    String::from_utf8(rest(&mut stream).await).expect("UTF-8")
+}
+
+fn contains_all(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn who_runs_a_mirror_can_see_what_the_site_thinks_of_it() {
+    let (world, _inventory) = world_with_history().await;
+    let all = page(&world, "mirrors", "text/html").await;
+    let head = ["200 OK", "content-type: text/html", "content-security-policy", "x-redirector: local; why=mirrors"];
+    contains_all(&all, &head);
+    let links =
+        [r#"href="/activities/?mirror=nluug""#, r#"href="/activities/?mirror=new""#, r#"href="/activities/?mirrors&amp;json""#];
+    contains_all(&all, &links);
+    contains_all(&all, &["NLUUG &#60;b&#62;", "Netherlands", "99.40 %", ">down<", "not known yet", "<polyline", "2 mirrors"]);
+    assert!(!all.contains("?mirror=off") && !all.contains("<script"), "{all}");
+
+    let one = page(&world, "mirror=nluug", "text/html").await;
+    contains_all(&one, &["200 OK", "https://nluug.example/sugar/", "Also clients in Belgium", "Files up to 2.0 GiB"]);
+    contains_all(&one, &["99.40 % of the files (994 of 1,000)", "80.00 % of the bytes (4.0 MiB of 5.0 MiB)"]);
+    contains_all(
+        &one,
+        &["5 files missing (1.0 MiB)", "1 other copies", "/4078/&#60;x&#62;", "all of it", "a&#38;b.xo", "And 3 more"],
+    );
+    contains_all(&one, &["2026-11-01 03:00", "ftp://ftp.example/: &#60;timed out&#62;", "503 &#60;sorry&#62;", "2.5 s"]);
+    assert!(!one.contains("secret") && !one.contains("<sorry>"), "nothing private, nothing unescaped: {one}");
+
+    contains_all(&page(&world, "mirror=off", "text/html").await, &["200 OK", "Nobody: it is switched off."]);
+    contains_all(&page(&world, "mirror=new", "text/html").await, &["200 OK", "<dt>Last scan</dt><dd>never</dd>"]);
+    contains_all(&page(&world, "mirror=none", "text/html").await, &["404 Not Found", "no mirror of this name"]);
+    contains_all(&page(&world, "mirrorlist", "text/html").await, &["200 OK", "Index of /activities/"]);
+}
+
+#[tokio::test]
+async fn programs_get_the_pages_on_mirrors_as_json() {
+    let (world, _inventory) = world_with_history().await;
+    let json = async |query: &str, accept: &str| -> serde_json::Value {
+        let answer = page(&world, query, accept).await;
+        contains_all(&answer, &["200 OK", "content-type: application/json"]);
+        serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON")
+    };
+    let all = json("mirrors&json", "text/html").await;
+    assert_eq!((&all["mirrors"][0]["name"], &all["mirrors"][0]["share"]["held"]), (&"nluug".into(), &994.into()), "{all}");
+    assert_eq!((&all["mirrors"][1]["share"], all["mirrors"].as_array().map(Vec::len)), (&serde_json::Value::Null, Some(2)));
+    let one = json("mirror=nluug", "application/json").await;
+    assert_eq!(
+        (&one["health"], &one["country"], &one["scans"][1]["share"]),
+        (&"down".into(), &"nl".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(one["scans"][1]["failure"], "ftp://ftp.example/: <timed out>");
+    assert_eq!(
+        (&one["gaps"]["directories"][0]["missing"], &one["health_changes"][0]["reason"]),
+        (&5.into(), &"503 <sorry>".into())
+    );
+}
+
+#[tokio::test]
+async fn pages_on_mirrors_outlive_the_database_and_can_be_switched_off() {
+    let (mut world, inventory) = world_with_history().await;
+    contains_all(&page(&world, "mirror=nluug", "text/html").await, &["200 OK"]);
+    inventory.close().await.expect("closed");
+    contains_all(&page(&world, "mirror=nluug", "text/html").await, &["200 OK", "99.40 %"]);
+    contains_all(&page(&world, "mirrors", "text/html").await, &["503 Service Unavailable", "retry-after"]);
+    world.instance().mirror_pages = None;
+    world.publish();
+    contains_all(&page(&world, "mirrors", "text/html").await, &["200 OK", "Index of /activities/"]);
 }
 
 #[tokio::test]

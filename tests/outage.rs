@@ -21,7 +21,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use redirector::clock::Clock;
 use redirector::inventory::{Counts, Hold, Inventory, Observation, Protocol, ScanRecord, Seen, Settings};
-use redirector::model::{BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath};
+use redirector::model::{
+    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scanning, Scheme, Sha256, TreePath,
+};
 use running::{OLD, Running, Site, serve, until};
 use rustix::process::Signal;
 use servers::{Odd, listing, respond};
@@ -189,6 +191,7 @@ fn mirror(name: &str) -> Arc<Mirror> {
         https: None,
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: None,
         continent: None,
         point: None,
@@ -323,6 +326,8 @@ impl Work {
             complete: true,
             holdings: Some(records.iter().map(|record| record.version.0).collect()),
             before: None,
+            share: None,
+            gaps: None,
         };
         self.inventory.record_scan(record).await.expect("is kept");
     }

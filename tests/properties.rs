@@ -11,7 +11,9 @@ mod ranking {
     use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use proptest::sample::{Index, select};
 
-    use redirector::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scheme};
+    use redirector::model::{
+        BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scanning, Scheme,
+    };
     use redirector::selection::{Request, Selector, Tiers, refusal};
 
     /// What a client is to selection.
@@ -177,6 +179,7 @@ mod ranking {
                 https: BaseUrl::parse("https://m.example/", Scheme::Https).ok().filter(|_| https),
                 rsync: None,
                 ftp: None,
+                scanning: Scanning::default(),
                 country,
                 continent: country.and_then(Country::continent),
                 point,

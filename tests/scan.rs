@@ -1,133 +1,20 @@
 //! Scans of real servers and of servers that misbehave. The latter all show promise 4: what was known stays unless it was
 //! disproved.
 
+mod scanning;
 mod servers;
 
-use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redirector::clock::Clock;
-use redirector::inventory::{Inventory, Observation, Protocol, Seen};
-use redirector::model::{BaseUrl, Fingerprint, Mirror, MirrorName, Scheme, Span, TreePath};
-use redirector::scan::{Clients, Limits, Mode, Quiet, Report, Scanner, Settings};
+use redirector::inventory::{Protocol, Seen, Share};
+use redirector::model::{BaseUrl, MirrorName, Scheme, Span, TreePath};
+use redirector::scan::{Clients, Mode, Quiet, Report, Settings};
+use scanning::{THEN, World, mirror, names, path};
 use servers::{Folder, Odd, Request, Server, listing, respond};
-
-/// When all files of the tree were last changed, unless a test says otherwise.
-const THEN: i64 = 1_750_000_027;
-
-/// A tree as the inventory knows it, and one mirror of it.
-struct World {
-    inventory: Inventory,
-    clock: Clock,
-    mirror: Mirror,
-}
-
-impl World {
-    async fn new(files: &[(&str, u64, i64)], url: &str) -> Self {
-        let clock = Clock::system();
-        let mirror = mirror(url);
-        let inventory = Inventory::temporary(vec![Arc::new(mirror.clone())], clock.clone()).await.expect("it opens");
-        let world = Self { inventory, clock, mirror };
-        world.put(files).await;
-        world.inventory.set_indexed().await.expect("written");
-        world
-    }
-
-    /// Has files in the tree, new or changed.
-    async fn put(&self, files: &[(&str, u64, i64)]) {
-        self.see(files, Seen::First).await;
-    }
-
-    /// Has files in the tree seen on some occasion.
-    async fn see(&self, files: &[(&str, u64, i64)], kind: Seen) {
-        let observations = files.iter().map(|(name, size, mtime)| Observation {
-            path: path(name),
-            fingerprint: Fingerprint {
-                size: *size,
-                mtime_ns: mtime * 1_000_000_000,
-                ctime_ns: mtime * 1_000_000_000,
-                inode: 1,
-            },
-            at: self.clock.now(),
-            kind,
-        });
-        self.inventory.observe(observations.collect()).await.expect("written");
-    }
-
-    fn scanner(&self, change: impl FnOnce(&mut Settings)) -> Scanner {
-        let mut settings = Settings { timeout: Span(Duration::from_secs(5)), limits: quick(), ..Settings::default() };
-        change(&mut settings);
-        let clients = Clients::new(&settings, None).expect("clients");
-        Scanner::new(self.inventory.clone(), settings, clients, self.clock.clone())
-    }
-
-    async fn scan(&self) -> Report {
-        self.scan_with(|_| {}).await
-    }
-
-    async fn scan_with(&self, change: impl FnOnce(&mut Settings)) -> Report {
-        let scanner = self.scanner(change);
-        let plan = scanner.plan(TreePath::root()).await.expect("the inventory can be read");
-        scanner.scan(&self.mirror, &plan, Mode::Record, &Quiet).await
-    }
-
-    /// The paths that the mirror is known to hold.
-    async fn held(&self) -> BTreeSet<String> {
-        let files = self.inventory.files(TreePath::root(), None, 1000).await.expect("the inventory can be read");
-        let mirrors = self.inventory.snapshot().mirrors();
-        files.iter().filter(|file| mirrors.members[0].holds(file.version)).map(|file| file.path.to_string()).collect()
-    }
-}
-
-fn path(text: &str) -> TreePath<'static> {
-    TreePath::parse(text.as_bytes().to_vec()).expect("valid")
-}
-
-fn mirror(url: &str) -> Mirror {
-    Mirror {
-        name: MirrorName::parse("m").expect("valid"),
-        http: Some(BaseUrl::parse(url, Scheme::Http).expect("valid")),
-        https: None,
-        rsync: None,
-        ftp: None,
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: redirector::model::Asking::default(),
-    }
-}
-
-/// Limits with which a test does not wait.
-fn quick() -> Limits {
-    Limits {
-        page_bytes: 1 << 20,
-        duration: Duration::from_secs(20),
-        retries: 1,
-        back_off: Duration::from_millis(1),
-        pause: Duration::from_secs(2),
-        patience: Duration::from_secs(2),
-        failures_in_a_row: 5,
-        sample: 4,
-        ..Limits::default()
-    }
-}
-
-fn names(files: &[(&str, u64, i64)]) -> BTreeSet<String> {
-    files.iter().map(|(name, ..)| (*name).to_owned()).collect()
-}
 
 mod real {
     use super::*;
@@ -330,6 +217,41 @@ mod real {
         let report = scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
         assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.gone)), Ok((0, 3)), "{report:?}");
         assert_eq!(world.held().await.len(), 11, "what is in 4259 is not looked at");
+    }
+
+    #[tokio::test]
+    async fn what_a_mirror_lacks_is_written_down_by_directory() {
+        let folder = folder();
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        let world = World::new(&FILES, &server.url()).await;
+        folder.remove("4078");
+        folder.write("4259/colors!-16.xo", 5, THEN);
+        for _ in 0..2 {
+            let report = world.scan().await;
+            let bytes: u64 = FILES.iter().map(|(_, size, _)| size).sum();
+            let share = Share { files: 14, held: 10, bytes, held_bytes: bytes - 676_401 - 1_000_000 - 1023 };
+            let scans = world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable");
+            assert_eq!(scans[0].share, Some(share), "{report:?}");
+            let gaps = world.inventory.gaps(world.mirror.name.clone()).await.expect("readable").expect("written");
+            let told: Vec<_> =
+                gaps.directories.iter().map(|gap| (gap.directory.as_str(), gap.whole, gap.missing, gap.stale)).collect();
+            assert_eq!(told, [("4078", true, 3, 0), ("4259", false, 0, 1)]);
+            assert_eq!(gaps.directories[1].examples, ["4259/colors!-16.xo"]);
+        }
+        // A scan of a part says nothing about the whole.
+        let scanner = world.scanner(|_| {});
+        let plan = scanner.plan(path("4259")).await.expect("readable");
+        scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
+        assert_eq!(world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable")[0].share, None);
+        let gaps = world.inventory.gaps(world.mirror.name.clone()).await.expect("readable").expect("written");
+        assert_eq!((gaps.missing, gaps.stale), (3, 1));
+        // The files are put there, and nothing is lacking any more.
+        for (name, size, mtime) in FILES {
+            folder.write(name, usize::try_from(size).expect("small"), mtime);
+        }
+        world.scan().await;
+        let gaps = world.inventory.gaps(world.mirror.name.clone()).await.expect("readable").expect("written");
+        assert_eq!((gaps.missing, gaps.stale, gaps.directories.len()), (0, 0, 0));
     }
 
     #[tokio::test]

@@ -13,11 +13,11 @@ use redirector::inventory::store::{
     Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
-    Adjustment, Counts, Error, FileEntry, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, ScanRecord, Seen,
-    Settings,
+    Adjustment, Counts, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol,
+    ScanRecord, Seen, Settings, Share,
 };
 use redirector::model::{
-    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath, VersionNumber,
+    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scanning, Scheme, Sha256, TreePath, VersionNumber,
 };
 use roaring::RoaringBitmap;
 
@@ -58,6 +58,7 @@ suite!(sqlite => [
     a_failed_scan_keeps_the_holdings,
     what_was_found_during_a_scan_outlives_it,
     single_holdings_come_and_go,
+    shares_and_gaps_stay_until_another_scan_tells_of_them,
     the_history_of_scans_is_bounded,
     health_changes_are_written_down_once,
     holds_are_set_renewed_and_lifted,
@@ -119,6 +120,8 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
         complete: true,
         holdings,
         before: None,
+        share: None,
+        gaps: None,
     }
 }
 
@@ -365,6 +368,24 @@ fn single_holdings_come_and_go(kit: &Kit) {
     assert_eq!(written.value, Some(bitmap([a])), "what was seen at other URLs does not count");
 }
 
+fn shares_and_gaps_stay_until_another_scan_tells_of_them(kit: &Kit) {
+    let mut store = (kit.open)();
+    assert_eq!(store.gaps(&name("m")).expect("is read"), None);
+    let share = Share { files: 3, held: 1, bytes: u64::MAX >> 1, held_bytes: 7 };
+    let gap = Gap { directory: "dir/\u{fc}".into(), whole: true, missing: 2, stale: 1, examples: vec!["dir/a\"b".into()] };
+    let gaps =
+        Gaps { mark: u64::MAX, missing: 2, missing_bytes: 1 << 60, stale: 1, stale_bytes: 5, directories: vec![gap], more: 9 };
+    let told = ScanRecord { share: Some(share), gaps: Some(gaps.clone()), ..scanned("m", 0, None) };
+    store.record_scan(&told, "").expect("is kept");
+    store.record_scan(&scanned("m", 10, None), "").expect("is kept");
+    let shares: Vec<_> = store.scans(&name("m"), 10).expect("is read").iter().map(|scan| scan.share).collect();
+    assert_eq!(shares, [None, Some(share)]);
+    assert_eq!(store.gaps(&name("m")).expect("is read"), Some(gaps));
+    let none = ScanRecord { gaps: Some(Gaps::default()), ..scanned("m", 20, None) };
+    store.record_scan(&none, "").expect("is kept");
+    assert_eq!(store.gaps(&name("m")).expect("is read"), Some(Gaps::default()));
+}
+
 fn the_history_of_scans_is_bounded(kit: &Kit) {
     let mut store = (kit.open)();
     store.record_scan(&scanned("other", 7, None), "").expect("is kept");
@@ -527,6 +548,7 @@ fn mirror(text: &str, base: &str) -> Arc<Mirror> {
         https: None,
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: None,
         continent: None,
         point: None,

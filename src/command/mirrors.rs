@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
-use crate::inventory::{Counts, HealthChange, Inventory, MirrorState, ScanSummary};
+use crate::inventory::{Counts, HealthChange, Inventory, MirrorState, ScanSummary, Share};
 use crate::model::{Mirror, MirrorName};
 
 /// See what is known of mirrors.
@@ -141,6 +141,7 @@ struct Scan {
     ended: Timestamp,
     protocol: &'static str,
     complete: bool,
+    share: Option<Share>,
     #[serde(flatten)]
     counts: Option<Counts>,
     error: Option<String>,
@@ -148,12 +149,12 @@ struct Scan {
 
 impl From<ScanSummary> for Scan {
     fn from(scan: ScanSummary) -> Self {
-        let ScanSummary { began, ended, protocol, outcome, complete } = scan;
+        let ScanSummary { began, ended, protocol, outcome, complete, share } = scan;
         let (counts, error) = match outcome {
             Ok(counts) => (Some(counts), None),
             Err(reason) => (None, Some(reason)),
         };
-        Self { began, ended, protocol: protocol.as_str(), complete, counts, error }
+        Self { began, ended, protocol: protocol.as_str(), complete, share, counts, error }
     }
 }
 

@@ -6,6 +6,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub(crate) use crate::model::people::{ago, grouped};
+
 /// An empty table with these headings, without lines around cells.
 pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = bare();
@@ -91,32 +93,6 @@ pub(crate) fn time(at: Timestamp) -> String {
     at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
-/// How long ago something was, in one unit: `3 days ago`.
-pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
-    let seconds = now.as_second().saturating_sub(at.as_second());
-    let (count, unit) = match seconds.abs() {
-        0..60 => (seconds.abs(), "second"),
-        60..3600 => (seconds.abs() / 60, "minute"),
-        3600..86_400 => (seconds.abs() / 3600, "hour"),
-        other => (other / 86_400, "day"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    if seconds < 0 { format!("in {count} {unit}{plural}") } else { format!("{count} {unit}{plural} ago") }
-}
-
-/// A number with separators: `676,401`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,16 +113,5 @@ mod tests {
         let lines: Vec<String> = fitted(narrow.set_width(24)).lines().collect();
         assert!(lines[1].starts_with("rochester  16,193  left out:"), "{lines:#?}");
         assert!(lines.len() < 6, "{lines:#?}");
-    }
-
-    #[test]
-    fn numbers_and_ages_read_well() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        let now = Timestamp::from_second(1_000_000).expect("valid");
-        let at = |seconds: i64| Timestamp::from_second(1_000_000 - seconds).expect("valid");
-        assert_eq!(
-            [1, 59, 3600, 200_000, -120].map(|s| ago(at(s), now)),
-            ["1 second ago", "59 seconds ago", "1 hour ago", "2 days ago", "in 2 minutes"]
-        );
     }
 }

@@ -1,12 +1,16 @@
 //! `[[mirror]]`: one mirror as the file has it, and what it becomes once GeoIP has filled what was left out.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::model::{Asking, BaseUrl, ByteSize, Continent, Country, Mirror, MirrorName, Only, Place, Point, Scheme};
+use crate::model::{
+    Asking, BaseUrl, ByteSize, Continent, Country, Mirror, MirrorName, Only, Place, Point, Protocol, Scanning, Scheme,
+    TreePath, way,
+};
 
 /// `[[mirror]]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -27,6 +31,18 @@ pub struct MirrorSettings {
     /// Where it is scanned over FTP.
     #[serde(default, deserialize_with = "ftp")]
     pub ftp: Option<String>,
+    /// The ways to scan it, in this order; left out: all that it has, the cheapest first.
+    #[serde(default, deserialize_with = "ways")]
+    pub scan_by: Vec<Protocol>,
+    /// The password of the user in `rsync`.
+    #[serde(default)]
+    pub rsync_password_file: Option<PathBuf>,
+    /// The password of the user in `ftp`.
+    #[serde(default)]
+    pub ftp_password_file: Option<PathBuf>,
+    /// A file below its URL that changes whenever the mirror does.
+    #[serde(default, deserialize_with = "way::path_below")]
+    pub stamp: Option<TreePath<'static>>,
     /// Its country; left out: GeoIP's word.
     #[serde(default)]
     pub country: Option<Country>,
@@ -97,6 +113,15 @@ impl MirrorSettings {
         self.https.as_ref().or(self.http.as_ref())
     }
 
+    fn scanning(&self) -> Scanning {
+        Scanning {
+            by: self.scan_by.clone(),
+            rsync_password_file: self.rsync_password_file.clone(),
+            ftp_password_file: self.ftp_password_file.clone(),
+            stamp: self.stamp.clone(),
+        }
+    }
+
     /// The mirror, completed. `located` is what GeoIP says about the host.
     ///
     /// GeoIP fills only what the file leaves out, and coordinates only where it agrees with the file on the country: where
@@ -113,6 +138,7 @@ impl MirrorSettings {
             https: self.https.clone(),
             rsync: self.rsync.clone(),
             ftp: self.ftp.clone(),
+            scanning: self.scanning(),
             country,
             continent: self.continent.or_else(|| place.continent.filter(|_| agrees)),
             point: written.or_else(|| place.point.filter(|_| agrees)),
@@ -162,6 +188,15 @@ fn ftp<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
     parsed(d, |text| scannable(text, &["ftp://", "ftps://"])).map(Some)
 }
 
+/// Ways to scan, each once: a second try by the same way in the same scan brings nothing.
+fn ways<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Protocol>, D::Error> {
+    let ways = Vec::<Protocol>::deserialize(d)?;
+    match ways.iter().enumerate().find(|(at, way)| ways[..*at].contains(way)) {
+        Some((_, twice)) => Err(de::Error::custom(format!("\"{twice}\" stands there twice"))),
+        None => Ok(ways),
+    }
+}
+
 /// A URL that only the scanner uses. It goes to a program or a socket, so it is as strict as a base URL.
 fn scannable(text: &str, schemes: &[&str]) -> Result<String, String> {
     let wrong = |why: &str| Err(format!("{text:?}: {why}"));
@@ -169,9 +204,12 @@ fn scannable(text: &str, schemes: &[&str]) -> Result<String, String> {
         return wrong(&format!("it does not start with {}", schemes.join(" or ")));
     };
     let authority = rest.split('/').next().unwrap_or("");
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     match () {
-        () if authority.is_empty() || authority.starts_with('-') => wrong("it has no host name"),
-        () if authority.contains('@') => wrong("it has a user name; secrets do not belong into this file"),
+        () if host.is_empty() || host.starts_with('-') => wrong("it has no host name"),
+        () if user.contains(':') => wrong("it has a password; secrets do not belong into this file, but into one of their own"),
+        () if user.starts_with('-') || user.is_empty() && authority.contains('@') => wrong("it has no user name before the @"),
+        () if text.contains(['?', '#']) => wrong("it has a query or a fragment"),
         () if !text.bytes().all(|b| b.is_ascii_graphic()) => wrong("it has characters that must be percent-encoded"),
         () if !text.ends_with('/') => wrong("it does not end with a slash"),
         () => Ok(text.to_owned()),
@@ -237,7 +275,10 @@ mod tests {
             ("a.example::module/", Some("rsync://")),
             ("rsync:///module/", Some("no host")),
             ("rsync://-oProxy/module/", Some("no host")),
-            ("rsync://u@a.example/module/", Some("user name")),
+            ("rsync://u@a.example/module/", None),
+            ("rsync://u:secret@a.example/module/", Some("password")),
+            ("rsync://@a.example/module/", Some("user name")),
+            ("rsync://a.example/module/?a/", Some("query")),
             ("rsync://a.example/a b/", Some("percent-encoded")),
         ] {
             match (scannable(text, &["rsync://"]), why) {

@@ -133,6 +133,9 @@ impl Config {
         self.tree.application.iter_mut().for_each(rebase);
         self.tree.link_roots.iter_mut().for_each(rebase);
         rebase(&mut self.inventory.database);
+        let secrets =
+            self.mirrors.iter_mut().flat_map(|mirror| [&mut mirror.rsync_password_file, &mut mirror.ftp_password_file]);
+        secrets.flatten().for_each(rebase);
         [&mut self.geoip.location, &mut self.geoip.location_ipv6, &mut self.geoip.asn].into_iter().flatten().for_each(rebase);
     }
 }

@@ -122,6 +122,7 @@ fn makings(parts: &Parts, counts: Arc<Counts>, (nudge, hints): (mpsc::Sender<Tre
         application_access: config.tree.application_access,
         index: config.tree.index,
         rules: Rules::new(config.tree.min_age, config.tree.min_size),
+        mirror_pages: config.server.mirror_pages.then(|| inventory.clone()),
         snapshot: Arc::clone(inventory.snapshot()),
         locator: Arc::clone(locator),
         counts,

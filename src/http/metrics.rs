@@ -39,7 +39,7 @@ pub struct MirrorCounts {
 /// Answers that are neither a redirect to a mirror nor a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Other {
-    /// A list of a directory.
+    /// A list of a directory, or a page on mirrors.
     Index,
     /// To the same path with a slash.
     Slash,

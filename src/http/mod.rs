@@ -3,7 +3,7 @@
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `missing` (what nobody has), `hints` (what requests say about mirrors), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `missing` (what nobody has), `hints` (what requests say about mirrors), `mirrors_page` (what those who run mirrors read), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -17,6 +17,7 @@ pub mod listener;
 pub mod local;
 pub mod look;
 pub mod metrics;
+pub mod mirrors_page;
 pub mod missing;
 pub mod page;
 pub mod proxy;
@@ -63,6 +64,8 @@ pub struct Settings {
     /// Which of their headers are read: `auto` (`X-Forwarded-For` and `X-Forwarded-Proto` where there is one of them, else
     /// `Forwarded`), `x-forwarded-for`, `forwarded`.
     pub forwarded_by: ForwardedBy,
+    /// Whether there are pages on mirrors, for those who run them: `?mirrors` and `?mirror=NAME` on the root.
+    pub mirror_pages: bool,
     /// How many connections are served at once at each address; more wait. Instances that share an address share these, and
     /// the limits and timeouts of the first of them count.
     pub max_connections: usize,
@@ -89,6 +92,7 @@ impl Default for Settings {
             hosts: Vec::new(),
             trusted_proxies: vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")],
             forwarded_by: ForwardedBy::Auto,
+            mirror_pages: true,
             max_connections: 20_000,
             header_timeout: seconds(10),
             idle_timeout: seconds(60),

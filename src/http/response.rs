@@ -235,6 +235,14 @@ pub fn index(list: String, form: Form, room: &page::Room) -> Option<Response<Bod
     Some(response)
 }
 
+/// 200 with a page on mirrors. All who ask share it.
+#[must_use]
+pub fn mirrors(page: Bytes, form: Form) -> Response<Body> {
+    let mut response = written(StatusCode::OK, page, form);
+    response.headers_mut().insert(X_REDIRECTOR, HeaderValue::from_static("local; why=mirrors"));
+    response
+}
+
 /// An error, in the form that the client likes best: plain text for programs that don't care.
 #[must_use]
 pub fn error(status: StatusCode, detail: &str, headers: &HeaderMap) -> Response<Body> {

@@ -18,9 +18,10 @@ use super::hints::Hints;
 use super::listener::Origin;
 use super::look::{Seen, see};
 use super::metrics::{Counts, Other};
+use super::mirrors_page::{Pages, Refusal, Wanted};
 use super::missing::Missing;
 use super::page::{Index, Room, Row};
-use super::range::{self, Wanted};
+use super::range::{self, Wanted as WantedPart};
 use super::ranker::{Portion, Ranked, Ranker};
 use super::route::Route;
 use super::threads::Threads;
@@ -28,7 +29,7 @@ use super::{local, response};
 use crate::clock::Clock;
 use crate::decide::{self, Decision, Rules, Standing, Why};
 use crate::geo::{Credit, Locator};
-use crate::inventory::{FileEntry, Snapshot};
+use crate::inventory::{FileEntry, Inventory, Snapshot};
 use crate::model::{Prefix, TreePath};
 use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
 
@@ -49,6 +50,8 @@ pub struct Makings {
     pub index: bool,
     /// When mirrors may be used.
     pub rules: Rules,
+    /// What keeps the history of mirrors, for the pages on them; `None`: there are no such pages.
+    pub mirror_pages: Option<Inventory>,
     /// What is known of files and mirrors.
     pub snapshot: Arc<Snapshot>,
     /// Where clients are.
@@ -73,6 +76,7 @@ pub struct Site {
     /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
     listers: Threads,
     pages: Room,
+    mirror_pages: Option<Pages>,
 }
 
 /// A request, as far as it is understood.
@@ -98,6 +102,8 @@ impl Site {
     #[must_use]
     pub fn new(makings: Makings) -> Self {
         let ranker = Ranker::new(&makings.snapshot, &makings.counts);
+        let prefix = makings.route.prefix();
+        let mirror_pages = makings.mirror_pages.clone().map(|inventory| Pages::new(inventory, prefix.clone()));
         Self {
             makings,
             ranker,
@@ -105,6 +111,7 @@ impl Site {
             threads: Threads::default(),
             listers: Threads::new(MAX_LISTERS),
             pages: Room::default(),
+            mirror_pages,
         }
     }
 
@@ -159,6 +166,12 @@ impl Site {
     /// Answers a request for a path of this instance.
     pub async fn answer(&self, asked: Asked<'_>) -> Response<Body> {
         let now = self.makings.clock.now();
+        if asked.path.is_root()
+            && let (Some(pages), Some(query)) = (&self.mirror_pages, asked.request.uri.query())
+            && let Some(wanted) = Wanted::parse(query)
+        {
+            return self.tell_of_mirrors(asked, pages, &wanted, now).await;
+        }
         let standing = self.standing(asked).await;
         let decision = decide::decide(standing, self.makings.rules, now.as_second(), |entry| self.rank(asked, entry));
         tracing::debug!(
@@ -318,6 +331,23 @@ impl Site {
         }
     }
 
+    /// A page on mirrors.
+    async fn tell_of_mirrors(&self, asked: Asked<'_>, pages: &Pages, wanted: &Wanted, now: Timestamp) -> Response<Body> {
+        let form = response::index_form(&asked.request.headers);
+        match pages.page(wanted, form, now, self.makings.locator.credit()).await {
+            Ok((text, form)) => {
+                self.makings.counts.other(Other::Index);
+                response::mirrors(text, form)
+            }
+            Err(Refusal::NoSuchMirror) => self.error(asked, Other::NotFound, "There is no mirror of this name."),
+            Err(Refusal::Unavailable) => self.error(
+                asked,
+                Other::Unavailable,
+                "The history of the mirrors can't be read right now. Please try again in a moment.",
+            ),
+        }
+    }
+
     fn not_found(&self, asked: Asked<'_>) -> Response<Body> {
         self.error(asked, Other::NotFound, "There is no such file here.")
     }
@@ -388,8 +418,8 @@ fn wanted_bytes(request: &Parts, size: u64) -> u64 {
         return 0;
     }
     match range::wanted(&request.headers, size) {
-        Wanted::Whole => size,
-        Wanted::Parts(parts) => parts.iter().map(|part| part.end - part.start).sum(),
-        Wanted::Nothing => 0,
+        WantedPart::Whole => size,
+        WantedPart::Parts(parts) => parts.iter().map(|part| part.end - part.start).sum(),
+        WantedPart::Nothing => 0,
     }
 }

@@ -7,6 +7,7 @@ mod members;
 mod newcomers;
 mod owner;
 pub mod record;
+pub mod share;
 pub mod snapshot;
 pub mod sqlite;
 pub mod store;
@@ -34,6 +35,7 @@ pub use newcomers::Newcomer;
 pub use record::{
     Adjustment, Counts, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, ScanRecord, ScanSummary, Seen,
 };
+pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
 
 /// `[inventory]`.
@@ -291,6 +293,14 @@ impl Inventory {
     /// When the store fails.
     pub async fn scans(&self, mirror: MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
         self.ask(move |owner| owner.store.scans(&mirror, limit)).await
+    }
+
+    /// What a mirror lacks, as far as a scan of the whole tree has written it down.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn gaps(&self, mirror: MirrorName) -> Result<Option<Gaps>, Error> {
+        self.ask(move |owner| owner.store.gaps(&mirror)).await
     }
 
     /// Keeps a mirror's health, and a line in its history if it changed.

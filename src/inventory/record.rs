@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use serde::{Serialize, Serializer};
 
+use super::share::{Gaps, Share};
+pub use crate::model::Protocol;
 use crate::model::{Fingerprint, Health, MirrorName, TreePath};
 
 /// A file of the public tree, as it was just seen.
@@ -84,39 +86,6 @@ impl fmt::Display for HoldAction {
     }
 }
 
-/// How a mirror was scanned.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// By its listings over HTTP.
-    Http,
-    /// By rsync.
-    Rsync,
-    /// By FTP.
-    Ftp,
-    /// File by file, by HEAD requests.
-    Head,
-}
-
-impl Protocol {
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Rsync => "rsync",
-            Self::Ftp => "ftp",
-            Self::Head => "head",
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// What a scan found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
 pub struct Counts {
@@ -154,6 +123,10 @@ pub struct ScanRecord {
     /// What the mirror was known to hold when the scan began: what others found out since then is neither undone nor forgotten.
     /// `None`: the holdings take the place of all that was known.
     pub before: Option<RoaringBitmap>,
+    /// How much of the tree that is, where the whole tree was scanned.
+    pub share: Option<Share>,
+    /// What the mirror lacks. `None`: what was known stays.
+    pub gaps: Option<Gaps>,
 }
 
 /// What single questions found out about a mirror, between scans.
@@ -192,6 +165,8 @@ pub struct ScanSummary {
     pub outcome: Result<Counts, String>,
     /// Whether the whole mirror was seen.
     pub complete: bool,
+    /// How much of the tree the mirror held then, where the whole tree was scanned.
+    pub share: Option<Share>,
 }
 
 /// A line in a mirror's history of health.
@@ -233,6 +208,7 @@ mod tests {
             protocol: Protocol::Head,
             outcome,
             complete: false,
+            share: None,
         };
         let good = serde_json::to_value(scan(Ok(Counts { found: 3, ..Counts::default() }))).expect("is JSON");
         assert_eq!((&good["found"], &good["protocol"], good.get("failure")), (&3.into(), &"head".into(), None));

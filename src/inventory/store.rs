@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::error::Error;
 use super::record::{Adjustment, HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::share::Gaps;
 use super::snapshot::FileEntry;
 use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
 
@@ -106,6 +107,12 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails.
     fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error>;
+
+    /// What a mirror lacks, as far as a scan has written it down.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error>;
 
     /// Keeps a mirror's health, and a line in its history if it changed.
     ///

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::country::{Continent, Country};
 use super::path::TreePath;
 use super::place::Point;
+use super::way::Scanning;
 
 /// The name of a mirror: 1 to 64 letters, digits, `-`, `_` and `.`. It stands in headers, metrics, logs and the store.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,6 +184,8 @@ pub struct Mirror {
     pub rsync: Option<String>,
     /// Where it can be scanned over FTP.
     pub ftp: Option<String>,
+    /// How it is scanned.
+    pub scanning: Scanning,
     /// Its country.
     pub country: Option<Country>,
     /// Its continent.

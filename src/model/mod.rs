@@ -9,10 +9,12 @@ pub mod digests;
 pub mod mirror;
 pub mod network;
 pub mod path;
+pub mod people;
 pub mod place;
 pub mod quantity;
 pub mod question;
 pub mod version;
+pub mod way;
 
 pub use country::{Continent, Country};
 pub use digest::Sha256;
@@ -24,3 +26,4 @@ pub use place::{Place, Point};
 pub use quantity::{ByteSize, Span};
 pub use question::Question;
 pub use version::{FileRecord, FileState, Fingerprint, VersionNumber};
+pub use way::{Protocol, Scanning};

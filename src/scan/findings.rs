@@ -14,6 +14,8 @@ use crate::model::{TreePath, VersionNumber};
 pub struct Findings {
     /// Versions that the mirror holds.
     pub seen: RoaringBitmap,
+    /// Versions that the mirror was known to hold and that are not asked for this time: their turn comes.
+    pub rested: RoaringBitmap,
     /// Versions of which a listing shows another copy.
     pub mismatched: RoaringBitmap,
     /// Versions whose file the server itself, asked for it, has not or has otherwise.

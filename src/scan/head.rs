@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::answer::Answer;
 use super::findings::{Findings, Word};
 use super::ground::{Answered, Ground, Questions, Sought};
+use super::lots::Lots;
 use super::matching::Verdict;
 use super::plan::Pages;
 use super::progress::Step;
@@ -38,6 +39,42 @@ pub(super) async fn list(
         }
     }
     Ok(())
+}
+
+/// After a listing that was not whole: asks for the files that the mirror was known to hold and that it did not show, so that those
+/// can go which are gone. Up to a limit, others each time; the rest stays as it was. What comes back is for people.
+///
+/// # Errors
+/// When the inventory can't be read.
+pub(super) async fn ask_unseen(
+    ground: &Ground<'_>,
+    session: &Session,
+    inventory: &Inventory,
+    salt: u64,
+    deadline: Instant,
+    findings: &mut Findings,
+) -> Result<Option<String>, inventory::Error> {
+    let known = ground.before & ground.plan.versions();
+    let shown = &findings.seen | &findings.mismatched | &findings.disproved | &findings.doubtful;
+    let unseen = known - shown;
+    if unseen.is_empty() {
+        return Ok(None);
+    }
+    let mut lots = Lots::new(session.limits().unlisted, salt);
+    let mut pages = Pages::new(ground.plan.scope().clone());
+    while let Some(page) = pages.next(inventory).await? {
+        for record in page.iter().filter(|record| unseen.contains(record.version.0)) {
+            ground.sought(&record.path).into_iter().for_each(|sought| lots.put(&record.path, sought));
+        }
+    }
+    let files = lots.drawn();
+    let note = format!(
+        "the listing is not whole: of {} known files that it does not show, {} were asked for",
+        unseen.len(),
+        files.len()
+    );
+    _ = ask_in_time(ground, session, files, deadline, findings).await;
+    Ok(Some(note))
 }
 
 /// Asks for some files, until `deadline` has come.

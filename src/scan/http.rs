@@ -4,16 +4,16 @@
 //! A directory that can't be read, or whose page was cut, is unknown: it proves nothing about what is below it.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::answer::{Answer, Failure};
+use super::answer::Failure;
 use super::findings::{Extent, Finding, Findings, Word};
-use super::ground::{Answered, Ground, Questions, Sought};
+use super::ground::Ground;
+use super::judge::{Candidate, Judge};
 use super::listing::{self, Entry, Family, Kind, Listing, Zone};
-use super::matching::{Listed, Time, Verdict, ZoneLearner, judge_listed};
+use super::matching::{Listed, Time, Verdict};
 use super::progress::Step;
 use super::session::{Page, Session};
 use crate::model::TreePath;
@@ -26,7 +26,7 @@ pub(super) async fn list(
     deadline: Instant,
     findings: &mut Findings,
 ) {
-    let crawl = Crawl { ground, session, query, zone: Mutex::default() };
+    let crawl = Crawl { ground, session, query, judge: Judge::new(session) };
     let mut queue = VecDeque::from([ground.plan.scope().clone()]);
     findings.coverage.set(ground.plan.scope(), Extent::Unknown);
     let mut visits = FuturesUnordered::new();
@@ -55,7 +55,7 @@ struct Crawl<'a> {
     ground: &'a Ground<'a>,
     session: &'a Session,
     query: Option<&'a str>,
-    zone: Mutex<ZoneLearner>,
+    judge: Judge<'a>,
 }
 
 /// One directory, read.
@@ -95,13 +95,6 @@ impl Unread {
             Self::Failure(_) | Self::Died => false,
         }
     }
-}
-
-/// A file in a listing: what is looked for there, and what the listing says.
-struct Candidate {
-    path: TreePath<'static>,
-    sought: Sought,
-    listed: Listed,
 }
 
 impl<'a> Crawl<'a> {
@@ -170,52 +163,8 @@ impl<'a> Crawl<'a> {
         // A page of unknown make that shows nothing of ours may be any page with links.
         let is_strange = listing.family == Family::Generic && candidates.is_empty() && below.is_empty();
         let extent = if listing.complete && !is_strange { Extent::Complete(listing.family) } else { Extent::Unknown };
-        findings.extend(self.judge(candidates).await);
+        findings.extend(self.judge.judge(candidates).await);
         Ok(Seen { findings, below, entries, extent })
-    }
-
-    /// Judges the files of one listing: by the listing, and where that leaves doubt, by asking.
-    async fn judge(&self, candidates: Vec<Candidate>) -> Vec<Finding> {
-        let mut findings = Vec::with_capacity(candidates.len());
-        let mut doubts = VecDeque::new();
-        for candidate in candidates {
-            match judge_listed(&candidate.sought.wanted, &candidate.listed) {
-                Verdict::Doubtful => doubts.push_back(candidate),
-                verdict => findings.push(candidate.sought.finding(Word::Listing(verdict))),
-            }
-        }
-        // In small batches: what the first ones teach about the mirror's time zone spares questions about the rest.
-        while !doubts.is_empty() {
-            let mut batch = Vec::new();
-            while batch.len() < self.session.connections() {
-                let Some(doubt) = doubts.pop_front() else { break };
-                match judge_listed(&doubt.sought.wanted, &self.with_zone(doubt.listed)) {
-                    Verdict::Doubtful => batch.push(doubt),
-                    verdict => findings.push(doubt.sought.finding(Word::Listing(verdict))),
-                }
-            }
-            findings.extend(self.ask(batch).await);
-        }
-        findings
-    }
-
-    async fn ask(&self, batch: Vec<Candidate>) -> Vec<Finding> {
-        let mut times = std::collections::HashMap::new();
-        let mut files = Vec::with_capacity(batch.len());
-        for doubt in batch {
-            times.insert(doubt.sought.version, doubt.listed.time);
-            files.push((doubt.path, doubt.sought));
-        }
-        let answers = Questions::new(self.session, files).all().await;
-        for Answered { finding, answer, .. } in &answers {
-            let Answer::Copy(copy) = answer else { continue };
-            if let (Some(Some(listed)), Some(exact)) = (times.get(&finding.version), copy.modified)
-                && listed.offset.is_none()
-            {
-                self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner).learn(listed, exact.as_second());
-            }
-        }
-        answers.into_iter().map(|answered| answered.finding).collect()
     }
 
     /// What an entry says, as evidence. Times of a mirror whose clock is far off are none.
@@ -227,12 +176,7 @@ impl<'a> Crawl<'a> {
             offset: (time.zone == Zone::Known).then_some(0),
             doubt: 0,
         });
-        self.with_zone(Listed { size, time })
-    }
-
-    fn with_zone(&self, listed: Listed) -> Listed {
-        let zone = *self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Listed { time: listed.time.map(|time| zone.applied_to(time)), ..listed }
+        self.judge.with_zone(Listed { size, time })
     }
 }
 

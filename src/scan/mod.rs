@@ -5,26 +5,37 @@
 //! `head` file by file), settles what is taken away (`settle`), records it, and reports. [`schedule`] does so again and again.
 
 pub mod answer;
+mod attempt;
 pub mod changes;
 pub mod client;
 pub mod demand;
 pub mod etiquette;
 pub mod findings;
+mod gaps;
 mod ground;
 mod head;
 mod http;
+mod intake;
+mod judge;
 pub mod limits;
 pub mod listing;
+mod lots;
 pub mod matching;
 pub mod metrics;
 mod opening;
 pub mod plan;
 pub mod progress;
 pub mod reach;
+mod remote;
 pub mod round;
+pub mod rsync;
 pub mod schedule;
+mod secret;
 pub mod session;
 mod settle;
+mod verify;
+
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -38,7 +49,7 @@ pub use progress::{Progress, Quiet, Step};
 pub use round::{Mode, Report, Scanner};
 pub use schedule::{Nudge, Scheduler};
 
-use crate::model::Span;
+use crate::model::{Span, TreePath, way};
 
 /// `[scan]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,6 +67,11 @@ pub struct Settings {
     pub contact: Option<String>,
     /// How long one request to a mirror may take in all.
     pub timeout: Span,
+    /// A file below each mirror's URL that changes whenever the mirror does, where the mirror itself names none.
+    #[serde(deserialize_with = "way::path_below")]
+    pub stamp: Option<TreePath<'static>>,
+    /// The program that asks over rsync.
+    pub rsync_program: PathBuf,
     /// Whether mirrors may be at private, loopback or link-local addresses (for tests and the demo).
     pub allow_private_addresses: bool,
     /// What one scan may cost; not in the configuration.
@@ -72,6 +88,8 @@ impl Default for Settings {
             connections: 4,
             requests_per_second: 100,
             contact: None,
+            stamp: None,
+            rsync_program: PathBuf::from("rsync"),
             timeout: seconds(60),
             allow_private_addresses: false,
             limits: Limits::default(),

@@ -18,6 +18,7 @@ pub struct Plan {
     /// Hashes: a collision costs one request for a directory that has nothing of ours.
     directories: HashSet<u64>,
     versions: RoaringBitmap,
+    bytes: u64,
     unlisted: Vec<TreePath<'static>>,
 }
 
@@ -36,6 +37,7 @@ impl Plan {
         while let Some(page) = pages.next(inventory).await? {
             for record in &page {
                 plan.add(&record.path, record.version, unlisted_limit);
+                plan.bytes = plan.bytes.saturating_add(record.fingerprint.size);
             }
         }
         Ok(plan)
@@ -47,6 +49,7 @@ impl Plan {
             hasher: RandomState::new(),
             directories: HashSet::new(),
             versions: RoaringBitmap::new(),
+            bytes: 0,
             unlisted: Vec::new(),
         }
     }
@@ -75,6 +78,12 @@ impl Plan {
     #[must_use]
     pub fn files(&self) -> u64 {
         self.versions.len()
+    }
+
+    /// Their bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The numbers of their versions.

@@ -1,32 +1,30 @@
 //! One mirror, one round: open a conversation, list, settle, record, report.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
+use super::Settings;
+use super::attempt::{Attempt, Outcome, ways};
 use super::changes::Changes;
 use super::client::Clients;
-use super::findings::Findings;
-use super::ground::{Ground, Sought};
-use super::opening::{Opening, open};
+use super::gaps::survey;
+use super::ground::Ground;
 use super::plan::Plan;
 use super::progress::{Progress, Step};
-use super::session::Session;
-use super::settle::{Settlement, settle};
-use super::{Settings, head, http};
 use crate::cause::chain;
 use crate::clock::{self, Clock};
 use crate::inventory::{self, Counts, Inventory, Protocol, ScanRecord};
-use crate::model::{BaseUrl, Mirror, MirrorName, TreePath};
+use crate::model::{Mirror, MirrorName, TreePath};
 
 /// Scans mirrors, one at a time per call; cheap to clone.
 #[derive(Clone)]
 pub struct Scanner {
-    inventory: Inventory,
-    settings: Settings,
-    clients: Clients,
-    clock: Clock,
+    pub(super) inventory: Inventory,
+    pub(super) settings: Settings,
+    pub(super) clients: Clients,
+    pub(super) clock: Clock,
 }
 
 /// Whether what a scan finds is written down.
@@ -59,13 +57,11 @@ pub struct Report {
     pub changes: Option<Changes>,
 }
 
-/// What one way of asking came to.
-struct Outcome {
+/// Why no way worked.
+struct Failed {
+    /// The last that was tried.
     protocol: Protocol,
-    counts: Counts,
-    holdings: RoaringBitmap,
-    notes: Vec<String>,
-    complete: bool,
+    reason: String,
 }
 
 impl Scanner {
@@ -112,18 +108,21 @@ impl Scanner {
             took,
             changes: None,
         };
-        let mut holdings = None;
+        let mut found = None;
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
                 report.outcome = Ok(outcome.counts);
                 report.complete = outcome.complete;
                 report.notes = outcome.notes;
-                holdings = Some(outcome.holdings);
+                found = Some((outcome.holdings, outcome.stale));
             }
-            Err(reason) => report.outcome = Err(reason),
+            Err(Failed { protocol, reason }) => {
+                report.protocol = protocol;
+                report.outcome = Err(reason);
+            }
         }
-        if let Err(error) = self.finish(&mut report, mode, plan, &before, holdings).await {
+        if let Err(error) = self.finish(&mut report, mode, plan, &before, found).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         }
         progress.step(&mirror.name, Step::Ended);
@@ -143,15 +142,20 @@ impl Scanner {
         mode: Mode,
         plan: &Plan,
         before: &RoaringBitmap,
-        holdings: Option<RoaringBitmap>,
+        found: Option<(RoaringBitmap, RoaringBitmap)>,
     ) -> Result<(), inventory::Error> {
         if mode == Mode::DryRun {
-            if let Some(after) = &holdings {
+            if let Some((after, _)) = &found {
                 let limit = self.settings.limits.told;
                 report.changes = Some(Changes::between(before, after, plan.scope(), &self.inventory, limit).await?);
             }
             return Ok(());
         }
+        let survey = match &found {
+            Some((after, stale)) => survey(&report.mirror, plan, (after, stale), &self.inventory).await?,
+            None => None,
+        };
+        let (share, gaps) = survey.map_or((None, None), |survey| (Some(survey.share), survey.gaps));
         let record = ScanRecord {
             mirror: report.mirror.clone(),
             began: report.began,
@@ -159,107 +163,42 @@ impl Scanner {
             protocol: report.protocol,
             outcome: report.outcome.clone(),
             complete: report.complete,
-            holdings,
+            holdings: found.map(|(after, _)| after),
             before: Some(before.clone()),
+            share,
+            gaps,
         };
         self.inventory.record_scan(record).await
     }
 
-    /// Tries the mirror's URLs in order; the first that works counts.
+    /// Tries the mirror's ways in order; the first that works counts.
     async fn try_ways(
         &self,
         mirror: &Mirror,
         plan: &Plan,
         before: &RoaringBitmap,
         progress: &dyn Progress,
-    ) -> Result<Outcome, String> {
+    ) -> Result<Outcome, Failed> {
         if plan.files() == 0 {
-            return Err("the inventory has no file there to look for".to_owned());
+            let reason = "the inventory has no file there to look for".to_owned();
+            return Err(Failed { protocol: Protocol::Http, reason });
         }
         let ground = Ground { mirror: &mirror.name, plan, snapshot: self.inventory.snapshot(), before, progress };
         let mut reasons = Vec::new();
-        for base in [&mirror.https, &mirror.http].into_iter().flatten() {
-            match self.try_way(mirror, base, &ground).await {
+        let mut last = Protocol::Http;
+        for way in ways(mirror) {
+            last = way.protocol();
+            let deadline = clock::instant() + self.settings.limits.duration;
+            let attempt = Attempt { scanner: self, mirror, ground: &ground, deadline };
+            match attempt.by(&way).await {
                 Ok(mut outcome) => {
                     outcome.notes.splice(0..0, reasons);
                     return Ok(outcome);
                 }
-                Err(reason) => reasons.push(format!("{base}: {reason}")),
+                Err(reason) => reasons.push(format!("{}: {reason}", way.shown())),
             }
         }
-        Err(if reasons.is_empty() { "it has no URL to scan".to_owned() } else { reasons.join("; ") })
-    }
-
-    async fn try_way(&self, mirror: &Mirror, base: &BaseUrl, ground: &Ground<'_>) -> Result<Outcome, String> {
-        let Settings { limits, connections, .. } = &self.settings;
-        let deadline = clock::instant() + limits.duration;
-        let session = Session::new(&self.clients, mirror, base, *connections, limits, &self.clock);
-        let mut findings = Findings::default();
-        let refused = |error: inventory::Error| format!("the inventory can't be read: {}", chain(&error));
-        let (protocol, mut notes) = match open(ground, &session).await? {
-            Opening::Listing(query) => {
-                http::list(ground, &session, query, deadline, &mut findings).await;
-                self.ask_unlisted(ground, &session, deadline, &mut findings).await;
-                let notes = self.ask_blind(ground, &session, deadline, &mut findings).await.map_err(refused)?;
-                (Protocol::Http, notes)
-            }
-            Opening::Heads(why) => {
-                let scope = ground.plan.scope().clone();
-                head::list(ground, &session, &self.inventory, scope, deadline, &mut findings).await.map_err(refused)?;
-                (Protocol::Head, vec![format!("file by file: {why}")])
-            }
-        };
-        notes.extend(findings.troubles.told());
-        if findings.entries == 0 && !findings.troubles.is_empty() || session.is_given_up() && findings.seen.is_empty() {
-            return Err(notes.join("; "));
-        }
-        let settlement = settle(ground, &session, &self.inventory, &findings).await.map_err(refused)?;
-        notes.extend(settlement.objection.clone());
-        let complete = findings.troubles.is_empty() && settlement.objection.is_none();
-        Ok(Outcome {
-            protocol,
-            counts: counts(&session, &findings, &settlement),
-            holdings: settlement.holdings,
-            notes,
-            complete,
-        })
-    }
-
-    /// Asks for the files below directories that are not listed.
-    async fn ask_blind(
-        &self,
-        ground: &Ground<'_>,
-        session: &Session,
-        deadline: Instant,
-        findings: &mut Findings,
-    ) -> Result<Vec<String>, inventory::Error> {
-        let blind = std::mem::take(&mut findings.blind);
-        let Some(first) = blind.first() else { return Ok(Vec::new()) };
-        let note = format!("{} directories show no listing, like /{first}; their files were asked for one by one", blind.len());
-        for directory in blind {
-            head::list(ground, session, &self.inventory, directory, deadline, findings).await?;
-        }
-        Ok(vec![note])
-    }
-
-    /// Asks for the files that listings tend to leave out, if they were not listed after all.
-    async fn ask_unlisted(&self, ground: &Ground<'_>, session: &Session, deadline: Instant, findings: &mut Findings) {
-        let sought = |path: &TreePath<'static>| Some((path.clone(), ground.sought(path)?));
-        let listed = &findings.seen | &findings.mismatched;
-        let unseen = |(_, sought): &(TreePath<'_>, Sought)| !listed.contains(sought.version.0);
-        let files: Vec<_> = ground.plan.unlisted().iter().filter_map(sought).filter(unseen).collect();
-        // What there was no time for stays as it was.
-        _ = head::ask_in_time(ground, session, files, deadline, findings).await;
-    }
-}
-
-fn counts(session: &Session, findings: &Findings, settlement: &Settlement) -> Counts {
-    Counts {
-        found: findings.seen.len(),
-        gone: (&settlement.lost - &findings.mismatched).len(),
-        mismatched: findings.mismatched.len(),
-        doubtful: (&findings.doubtful - &settlement.holdings).len() + settlement.kept,
-        bytes: session.received(),
-        entries: findings.entries,
+        let reason = if reasons.is_empty() { "there is no way to scan it".to_owned() } else { reasons.join("; ") };
+        Err(Failed { protocol: last, reason })
     }
 }

@@ -98,6 +98,11 @@ impl Session {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Counts bytes that came another way.
+    pub(super) fn note_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Whether the mirror's clock is so far off that its times are no evidence.
     #[must_use]
     pub fn is_clock_off(&self) -> bool {

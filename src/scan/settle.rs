@@ -3,19 +3,16 @@
 //! What a listing leaves out is only a suspicion. Before anything is taken away, a sample of it is asked for file by file: one file
 //! that is there after all, or a server that now says yes to everything, and all the rest stays.
 
-use std::collections::BinaryHeap;
-use std::hash::{Hash, Hasher};
-
 use roaring::RoaringBitmap;
 
 use super::findings::Findings;
-use super::ground::{Ground, Questions, Sought};
+use super::ground::{Ground, Questions};
+use super::lots::Lots;
 use super::opening::{check_refusal, is_disproof};
 use super::plan::Pages;
 use super::progress::Step;
 use super::session::Session;
 use crate::inventory::{self, Inventory};
-use crate::model::TreePath;
 
 /// What a scan comes to.
 #[derive(Debug, Default)]
@@ -46,7 +43,7 @@ pub(super) async fn settle(
         // Numbers of versions that the tree no longer has; those that came after the plan was made are larger.
         settlement.holdings -= &(ground.before - plan.versions()) - &newer(plan.versions());
     }
-    let unseen = &(ground.before & plan.versions()) - &findings.seen;
+    let unseen = &(ground.before & plan.versions()) - &(&findings.seen | &findings.rested);
     if unseen.is_empty() {
         return Ok(settlement);
     }
@@ -94,7 +91,7 @@ impl Suspects {
         findings: &Findings,
         unseen: &RoaringBitmap,
     ) -> Result<Self, inventory::Error> {
-        let sample = Lots::new(session.limits().sample);
+        let sample = Lots::new(session.limits().sample, 0);
         let mut found = Self { lost: RoaringBitmap::new(), certain: RoaringBitmap::new(), sample };
         let mut pages = Pages::new(ground.plan.scope().clone());
         while let Some(page) = pages.next(inventory).await? {
@@ -111,7 +108,7 @@ impl Suspects {
                         continue;
                     };
                     found.lost.insert(number);
-                    found.sample.put(record.path, sought);
+                    found.sample.put(&record.path, sought);
                 }
             }
         }
@@ -143,59 +140,5 @@ impl Suspects {
             "{suspected} files are not listed or look different, but of {asked} that were asked for only {decided} are; the others stay"
         );
         Ruling::Only(gone, objection)
-    }
-}
-
-/// A sample drawn by lot, the lots being hashes of the paths: the same for the same files, and nothing that a mirror could foresee
-/// by the order of its listing.
-struct Lots {
-    wanted: usize,
-    heap: BinaryHeap<Lot>,
-}
-
-struct Lot {
-    number: u64,
-    path: TreePath<'static>,
-    sought: Sought,
-}
-
-impl PartialEq for Lot {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Lot {}
-
-impl PartialOrd for Lot {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Lot {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.number.cmp(&other.number)
-    }
-}
-
-impl Lots {
-    const fn new(wanted: usize) -> Self {
-        Self { wanted, heap: BinaryHeap::new() }
-    }
-
-    /// Keeps the lowest lots.
-    fn put(&mut self, path: TreePath<'static>, sought: Sought) {
-        let mut hasher = siphasher::sip::SipHasher13::new();
-        path.as_bytes().hash(&mut hasher);
-        sought.version.hash(&mut hasher);
-        self.heap.push(Lot { number: hasher.finish(), path, sought });
-        if self.heap.len() > self.wanted {
-            self.heap.pop();
-        }
-    }
-
-    fn drawn(&self) -> Vec<(TreePath<'static>, Sought)> {
-        self.heap.iter().map(|lot| (lot.path.clone(), lot.sought)).collect()
     }
 }

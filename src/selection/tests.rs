@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use crate::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scheme};
+use crate::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scanning, Scheme};
 
 use super::{Class, PlaceKey, Ranking, Refusal, Request, Selector, Tiers, refusal};
 
@@ -21,6 +21,7 @@ fn mirror(line: &str) -> Mirror {
         https: url("https").ok(),
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: None,
         continent: None,
         point: None,

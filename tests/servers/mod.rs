@@ -132,11 +132,44 @@ impl Server {
         })
     }
 
+    /// rsyncd with a module `m`; `more` goes into it.
+    pub fn rsyncd(root: &Path, more: &str) -> Self {
+        Self::rsyncd_at(free_address(), root, more)
+    }
+
+    fn rsyncd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
+        Self::start_at(address, "rsync", |home, address| {
+            let user = if is_root() { "uid = root\ngid = root\n" } else { "" };
+            let config = format!(
+                "address = {}\nport = {}\nuse chroot = no\nlog file = {home}/error.log\nlock file = {home}/lock\n{user}\
+                 motd file = {home}/server.conf\n[m]\npath = {}\n{more}\n",
+                address.ip(),
+                address.port(),
+                root.display(),
+                home = home.display()
+            );
+            (config, vec!["--daemon".into(), "--no-detach".into(), "--config".into()])
+        })
+    }
+
+    /// The URL of the module of an [`Server::rsyncd`].
+    pub fn rsync_url(&self) -> String {
+        format!("rsync://{}/m/", self.address)
+    }
+
     /// Any program that takes a configuration as its last argument and listens to the address.
     pub fn start(program: &str, configure: impl Fn(&Path, SocketAddr) -> (String, Vec<String>)) -> Self {
+        Self::start_at(free_address(), program, configure)
+    }
+
+    /// The same, at an address that was free a moment ago.
+    fn start_at(
+        mut address: SocketAddr,
+        program: &str,
+        configure: impl Fn(&Path, SocketAddr) -> (String, Vec<String>),
+    ) -> Self {
         // Another process may take the port between choosing and using it: then another one is tried.
         for _ in 0..5 {
-            let address = free_address();
             let home = Folder::new();
             let (config, arguments) = configure(home.path(), address);
             home.write_bytes("server.conf", config.as_bytes(), 1_700_000_000);
@@ -156,6 +189,7 @@ impl Server {
                 return server;
             }
             eprintln!("{program} did not start: {}", server.complaints());
+            address = free_address();
         }
         panic!("{program} does not start");
     }

@@ -17,9 +17,9 @@ use redirector::clock::Clock;
 use redirector::decide::Rules;
 use redirector::geo::{self, Locator};
 use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
-use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
+use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Question, Scheme, TreePath, VersionNumber,
+    BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Question, Scanning, Scheme, TreePath, VersionNumber,
 };
 use redirector::tree::{self, Trees};
 use tempfile::TempDir;
@@ -53,6 +53,8 @@ pub struct Instance {
     generation: u64,
     holds: Vec<TreePath<'static>>,
     trees: Option<Trees>,
+    /// What keeps the history of mirrors, for the pages on them.
+    pub mirror_pages: Option<Inventory>,
     counts: Arc<Counts>,
     nudge: mpsc::Sender<TreePath<'static>>,
     nudged: mpsc::Receiver<TreePath<'static>>,
@@ -199,6 +201,7 @@ impl Instance {
             holds: Vec::new(),
             trees: None,
             counts: Arc::default(),
+            mirror_pages: None,
             nudge,
             nudged,
             hints: Arc::new(http::Hints::new(question)),
@@ -351,6 +354,7 @@ impl Instance {
             application_access: self.settings.application_access,
             index: self.settings.index,
             rules: Rules::new(self.settings.min_age, self.settings.min_size),
+            mirror_pages: self.mirror_pages.clone(),
             snapshot: Arc::new(snapshot),
             locator: Arc::clone(locator),
             counts: Arc::clone(&self.counts),
@@ -379,6 +383,7 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
         https: url("https", Scheme::Https),
         rsync: None,
         ftp: None,
+        scanning: Scanning::default(),
         country: country.parse().ok(),
         continent: country.parse::<redirector::model::Country>().ok().and_then(redirector::model::Country::continent),
         point: None,

@@ -8,6 +8,7 @@ use super::changes::Change;
 use super::fault::Fault;
 use super::files::next_version;
 use crate::inventory::record::{Adjustment, Counts, HealthChange, Protocol, ScanRecord, ScanSummary, carried_over};
+use crate::inventory::share::{Gaps, Share};
 use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror, shares_a_base};
 use crate::model::{Health, MirrorName};
 
@@ -91,7 +92,7 @@ pub(super) fn record_scan(
     transaction
         .prepare_cached(
             "INSERT INTO scan (mirror, began_ms, ended_ms, protocol, complete, failure, found, gone, mismatched, doubtful, bytes, \
-             entries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             entries, files, held, file_bytes, held_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             id,
@@ -106,7 +107,16 @@ pub(super) fn record_scan(
             counts.doubtful.cast_signed(),
             counts.bytes.cast_signed(),
             counts.entries.cast_signed(),
+            record.share.map(|share| share.files.cast_signed()),
+            record.share.map(|share| share.held.cast_signed()),
+            record.share.map(|share| share.bytes.cast_signed()),
+            record.share.map(|share| share.held_bytes.cast_signed()),
         ])?;
+    if let Some(gaps) = &record.gaps {
+        let text =
+            serde_json::to_string(gaps).map_err(|error| Fault::Damaged(format!("gaps that can't be written: {error}")))?;
+        transaction.prepare_cached("UPDATE mirror SET gaps = ? WHERE id = ?")?.execute(params![text, id])?;
+    }
     trim(transaction, "scan", id, MAX_SCANS)?;
     let Some(found) = &record.holdings else { return Ok((None, None)) };
     let holdings = match &record.before {
@@ -177,7 +187,8 @@ pub(super) fn cut(reason: &str) -> &str {
 
 pub(super) fn scans(transaction: &Transaction<'_>, name: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Fault> {
     let mut statement = transaction.prepare_cached(
-        "SELECT began_ms, ended_ms, protocol, complete, failure, found, gone, mismatched, doubtful, bytes, entries \
+        "SELECT began_ms, ended_ms, protocol, complete, failure, found, gone, mismatched, doubtful, bytes, entries, \
+         files, held, file_bytes, held_bytes \
          FROM scan WHERE mirror = (SELECT id FROM mirror WHERE name = ?) ORDER BY id DESC LIMIT ?",
     )?;
     let mut rows = statement.query(params![name.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
@@ -199,7 +210,7 @@ fn summary(row: &Row<'_>) -> Result<ScanSummary, Fault> {
         entries: count(10)?,
     };
     let word: String = row.get(2)?;
-    let protocol = [Protocol::Http, Protocol::Rsync, Protocol::Ftp, Protocol::Head]
+    let protocol = Protocol::ALL
         .into_iter()
         .find(|protocol| protocol.as_str() == word)
         .ok_or_else(|| Fault::Damaged(format!("the protocol {word:?} of a scan")))?;
@@ -209,7 +220,22 @@ fn summary(row: &Row<'_>) -> Result<ScanSummary, Fault> {
         protocol,
         outcome: row.get::<_, Option<String>>(4)?.map_or(Ok(counts), Err),
         complete: row.get(3)?,
+        share: share(row)?,
     })
+}
+
+fn share(row: &Row<'_>) -> Result<Option<Share>, Fault> {
+    let count = |column: usize| row.get::<_, Option<i64>>(column).map(|count| count.map(i64::cast_unsigned));
+    let (files, held, bytes, held_bytes) = (count(11)?, count(12)?, count(13)?, count(14)?);
+    let whole = files.zip(held).zip(bytes.zip(held_bytes));
+    Ok(whole.map(|((files, held), (bytes, held_bytes))| Share { files, held, bytes, held_bytes }))
+}
+
+/// What a mirror lacks. Text that can't be read was written by another program, and is worth nothing.
+pub(super) fn gaps(transaction: &Transaction<'_>, name: &MirrorName) -> Result<Option<Gaps>, Fault> {
+    let mut statement = transaction.prepare_cached("SELECT gaps FROM mirror WHERE name = ?")?;
+    let text: Option<Option<String>> = statement.query_row([name.as_str()], |row| row.get(0)).optional()?;
+    Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// A time of which milliseconds are kept.

@@ -19,6 +19,7 @@ use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
 use super::record::{Adjustment, HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::share::Gaps;
 use super::store::{Changes, Contents, Page, Sequence, Sink, Store, StoredMirror, Swept, Which, Written};
 use crate::model::{FileRecord, Fingerprint, MirrorName, Sha256, TreePath};
 
@@ -197,6 +198,10 @@ impl Store for Sqlite {
 
     fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {
         self.read(|transaction, _| mirrors::scans(transaction, mirror, limit))
+    }
+
+    fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {
+        self.read(|transaction, _| mirrors::gaps(transaction, mirror))
     }
 
     fn record_health(&mut self, mirror: &MirrorName, change: &HealthChange) -> Result<Written<()>, Error> {

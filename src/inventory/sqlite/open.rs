@@ -145,7 +145,8 @@ fn schema(connection: &Connection) -> Result<i64, Fault> {
 }
 
 /// What brings a database from one schema to the next: the first makes schema 1 from nothing. Never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("../schema/0001-initial.sqlite.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../schema/0001-initial.sqlite.sql"), include_str!("../schema/0005-shares.sqlite.sql")];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
     match usize::try_from(found) {

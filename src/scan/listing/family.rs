@@ -56,6 +56,10 @@ pub enum Family {
     ServeIndex,
     /// S3's ListObjectsV2, or the older ListObjects.
     S3,
+    /// No page at all: what rsync lists.
+    Rsync,
+    /// No page at all: what an FTP server lists.
+    Ftp,
     /// Not known: names only, and only because the page says that it is a listing.
     Generic,
 }
@@ -75,7 +79,7 @@ impl Family {
             upper.starts_with(b"HEADER") || upper.starts_with(b"README") || matches!(name, b"RCS" | b"CVS")
         };
         match self {
-            Self::CaddyJson | Self::S3 => false,
+            Self::CaddyJson | Self::S3 | Self::Rsync => false,
             Self::Apache | Self::Lighttpd | Self::Generic => hidden || left_behind() || shown_elsewhere(),
             _ => hidden,
         }
@@ -110,6 +114,8 @@ impl Family {
             Self::Serve => "serve",
             Self::ServeIndex => "serve-index",
             Self::S3 => "S3",
+            Self::Rsync => "rsync",
+            Self::Ftp => "FTP",
             Self::Generic => "unknown",
         }
     }

@@ -1,0 +1,85 @@
+//! How much of the tree a mirror holds, and what it lacks, directory by directory: what a scan of the whole tree leaves behind for
+//! people.
+
+use serde::{Deserialize, Serialize};
+
+/// How much of the tree a mirror held at the end of a scan.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
+pub struct Share {
+    /// The files that the tree had.
+    pub files: u64,
+    /// Those of them that the mirror held.
+    pub held: u64,
+    /// The bytes of all files.
+    pub bytes: u64,
+    /// The bytes of those that the mirror held.
+    pub held_bytes: u64,
+}
+
+impl Share {
+    /// The part of the files, from 0 to 1.
+    #[must_use]
+    pub fn of_files(&self) -> f64 {
+        part(self.held, self.files)
+    }
+
+    /// The part of the bytes, from 0 to 1.
+    #[must_use]
+    pub fn of_bytes(&self) -> f64 {
+        part(self.held_bytes, self.bytes)
+    }
+}
+
+/// Of nothing, everything is there.
+fn part(some: u64, all: u64) -> f64 {
+    if all == 0 { 1.0 } else { some.min(all) as f64 / all as f64 }
+}
+
+/// What a mirror lacks.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gaps {
+    /// Tells this from other gaps: the same for the same versions.
+    pub mark: u64,
+    /// Files that were not seen there.
+    pub missing: u64,
+    /// Their bytes.
+    pub missing_bytes: u64,
+    /// Files of which another copy is there: of another size, or older.
+    pub stale: u64,
+    /// Their bytes, as they should be.
+    pub stale_bytes: u64,
+    /// Where they are: the directories that lack the most, most first.
+    pub directories: Vec<Gap>,
+    /// How many more directories lack something.
+    pub more: u64,
+}
+
+/// What a mirror lacks in one directory.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gap {
+    /// The directory, as people read it; empty: the root.
+    pub directory: String,
+    /// Whether nothing at all of it is there, and the counts are of all that is below it.
+    pub whole: bool,
+    /// Files that were not seen there.
+    pub missing: u64,
+    /// Files of which another copy is there.
+    pub stale: u64,
+    /// Some of them, as people read them.
+    pub examples: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_nothing_all_is_held() {
+        for (held, files, part) in [(0, 0, 1.0), (0, 3, 0.0), (1, 2, 0.5), (4, 3, 1.0)] {
+            let share = Share { files, held, ..Share::default() };
+            assert_eq!(share.of_files(), part, "{held} of {files}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One way to ask a mirror, tried: list, check, settle. Which ways there are and in which order, the mirror's configuration says.
+
+use std::time::Instant;
+
+use roaring::RoaringBitmap;
+
+use super::findings::Findings;
+use super::ground::{Ground, Sought};
+use super::opening::{Opening, check_refusal, open};
+use super::round::Scanner;
+use super::session::Session;
+use super::settle::{Settlement, settle};
+use super::verify::verify;
+use super::{Settings, head, http, rsync};
+use crate::cause::chain;
+use crate::inventory::{self, Counts, Protocol};
+use crate::model::{BaseUrl, Mirror, TreePath};
+
+/// A way to ask a mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way<'a> {
+    /// Over rsync.
+    Rsync(&'a str),
+    /// By the listings below a URL, or, where it shows none and that is allowed, file by file.
+    Listings(&'a BaseUrl, Unlisted),
+    /// File by file.
+    Heads(&'a BaseUrl),
+}
+
+/// What to do where a server shows no listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unlisted {
+    /// Ask for file by file.
+    Heads,
+    /// Nothing: the configuration wants listings.
+    Fail,
+}
+
+/// What one way of asking came to.
+pub(super) struct Outcome {
+    /// Which way it was in the end.
+    pub(super) protocol: Protocol,
+    /// What was found.
+    pub(super) counts: Counts,
+    /// What the mirror holds now.
+    pub(super) holdings: RoaringBitmap,
+    /// Versions of which it has other copies.
+    pub(super) stale: RoaringBitmap,
+    /// What a person should know.
+    pub(super) notes: Vec<String>,
+    /// Whether everything was seen.
+    pub(super) complete: bool,
+}
+
+/// The ways of a mirror, in order.
+pub(super) fn ways(mirror: &Mirror) -> Vec<Way<'_>> {
+    let bases = || [&mirror.https, &mirror.http].into_iter().flatten();
+    let allowed = mirror.scanning.ways();
+    let unlisted = if allowed.contains(&Protocol::Head) { Unlisted::Heads } else { Unlisted::Fail };
+    let place = |wanted| allowed.iter().position(|way| *way == wanted);
+    let mut ways = Vec::new();
+    for way in allowed {
+        match way {
+            Protocol::Rsync => ways.extend(mirror.rsync.as_deref().map(Way::Rsync)),
+            Protocol::Ftp => {}
+            Protocol::Http => ways.extend(bases().map(|base| Way::Listings(base, unlisted))),
+            // Listings end in questions for each file where there are none.
+            Protocol::Head if place(Protocol::Http) < place(Protocol::Head) && place(Protocol::Http).is_some() => {}
+            Protocol::Head => ways.extend(bases().map(Way::Heads)),
+            Protocol::Stamp => {}
+        }
+    }
+    ways
+}
+
+impl Way<'_> {
+    /// What it is called.
+    pub(super) const fn protocol(&self) -> Protocol {
+        match self {
+            Self::Rsync(_) => Protocol::Rsync,
+            Self::Listings(..) => Protocol::Http,
+            Self::Heads(_) => Protocol::Head,
+        }
+    }
+
+    /// How it is told to people.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Rsync(url) => (*url).to_owned(),
+            Self::Listings(base, _) | Self::Heads(base) => base.to_string(),
+        }
+    }
+}
+
+/// What a try needs to know.
+pub(super) struct Attempt<'a> {
+    /// Who asks.
+    pub(super) scanner: &'a Scanner,
+    /// Who is asked.
+    pub(super) mirror: &'a Mirror,
+    /// What for.
+    pub(super) ground: &'a Ground<'a>,
+    /// When it has to have ended.
+    pub(super) deadline: Instant,
+}
+
+/// What was listed, by which way, with what a person should know.
+struct Listed {
+    protocol: Protocol,
+    session: Session,
+    findings: Findings,
+    notes: Vec<String>,
+}
+
+impl Attempt<'_> {
+    /// Tries one way.
+    ///
+    /// # Errors
+    /// When nothing can be said by it; the reason is for people.
+    pub(super) async fn by(&self, way: &Way<'_>) -> Result<Outcome, String> {
+        let listed = match way {
+            Way::Rsync(url) => self.by_rsync(url).await?,
+            Way::Listings(base, unlisted) => self.by_listings(base, *unlisted).await?,
+            Way::Heads(base) => {
+                let session = self.session(base);
+                check_refusal(&session).await?;
+                self.by_heads(session, Vec::new()).await?
+            }
+        };
+        self.conclude(listed).await
+    }
+
+    fn session(&self, base: &BaseUrl) -> Session {
+        let Scanner { clients, clock, settings: Settings { connections, limits, .. }, .. } = self.scanner;
+        Session::new(clients, self.mirror, base, *connections, limits, clock)
+    }
+
+    /// The web server that clients are sent to, which has the last word: over the first of its URLs that works.
+    async fn web(&self) -> Result<Session, String> {
+        let mut reasons = Vec::new();
+        for base in [&self.mirror.https, &self.mirror.http].into_iter().flatten() {
+            let session = self.session(base);
+            match check_refusal(&session).await {
+                Ok(()) => return Ok(session),
+                Err(reason) => reasons.push(format!("{base}: {reason}")),
+            }
+        }
+        Err(format!("what it lists can't be checked at the web server: {}", reasons.join("; ")))
+    }
+
+    async fn by_rsync(&self, url: &str) -> Result<Listed, String> {
+        let source = rsync::Source::find(self.mirror, url, &self.scanner.settings).await?;
+        let session = self.web().await?;
+        let mut findings = Findings::default();
+        let salt = self.salt();
+        let sample = rsync::list(self.ground, &session, &source, salt, self.deadline, &mut findings).await?;
+        self.checked(Protocol::Rsync, session, findings, sample).await
+    }
+
+    /// Another sample of what is known each time.
+    fn salt(&self) -> u64 {
+        self.scanner.clock.now().as_second().cast_unsigned()
+    }
+
+    /// What another protocol than the clients' listed, once a sample of it was found at the web server.
+    async fn checked(
+        &self,
+        protocol: Protocol,
+        session: Session,
+        mut findings: Findings,
+        sample: Vec<(TreePath<'static>, Sought)>,
+    ) -> Result<Listed, String> {
+        verify(self.ground, &session, sample).await?;
+        let mut notes = Vec::new();
+        if !findings.troubles.is_empty() {
+            let inventory = &self.scanner.inventory;
+            let asked = head::ask_unseen(self.ground, &session, inventory, self.salt(), self.deadline, &mut findings);
+            notes.extend(asked.await.map_err(refused)?);
+        }
+        notes.extend(self.ask_blind(&session, &mut findings).await.map_err(refused)?);
+        Ok(Listed { protocol, session, findings, notes })
+    }
+
+    async fn by_listings(&self, base: &BaseUrl, unlisted: Unlisted) -> Result<Listed, String> {
+        let session = self.session(base);
+        match open(self.ground, &session).await? {
+            Opening::Listing(query) => {
+                let mut findings = Findings::default();
+                http::list(self.ground, &session, query, self.deadline, &mut findings).await;
+                self.ask_unlisted(&session, &mut findings).await;
+                let notes = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes })
+            }
+            Opening::Heads(why) if unlisted == Unlisted::Heads => {
+                self.by_heads(session, vec![format!("file by file: {why}")]).await
+            }
+            Opening::Heads(why) => Err(why),
+        }
+    }
+
+    async fn by_heads(&self, session: Session, notes: Vec<String>) -> Result<Listed, String> {
+        let mut findings = Findings::default();
+        let scope = self.ground.plan.scope().clone();
+        let inventory = &self.scanner.inventory;
+        head::list(self.ground, &session, inventory, scope, self.deadline, &mut findings).await.map_err(refused)?;
+        Ok(Listed { protocol: Protocol::Head, session, findings, notes })
+    }
+
+    /// What is to be made of what was listed.
+    async fn conclude(&self, listed: Listed) -> Result<Outcome, String> {
+        let Listed { protocol, session, findings, mut notes } = listed;
+        notes.extend(findings.troubles.told());
+        if findings.entries == 0 && !findings.troubles.is_empty() || session.is_given_up() && findings.seen.is_empty() {
+            return Err(notes.join("; "));
+        }
+        let settlement = settle(self.ground, &session, &self.scanner.inventory, &findings).await.map_err(refused)?;
+        notes.extend(settlement.objection.clone());
+        let complete = findings.troubles.is_empty() && settlement.objection.is_none();
+        Ok(Outcome {
+            protocol,
+            counts: counts(&session, &findings, &settlement),
+            stale: &findings.mismatched - &settlement.holdings,
+            holdings: settlement.holdings,
+            notes,
+            complete,
+        })
+    }
+
+    /// Asks for the files below directories that are not listed.
+    async fn ask_blind(&self, session: &Session, findings: &mut Findings) -> Result<Vec<String>, inventory::Error> {
+        let blind = std::mem::take(&mut findings.blind);
+        let Some(first) = blind.first() else { return Ok(Vec::new()) };
+        let note = format!("{} directories show no listing, like /{first}; their files were asked for one by one", blind.len());
+        for directory in blind {
+            head::list(self.ground, session, &self.scanner.inventory, directory, self.deadline, findings).await?;
+        }
+        Ok(vec![note])
+    }
+
+    /// Asks for the files that listings tend to leave out, if they were not listed after all.
+    async fn ask_unlisted(&self, session: &Session, findings: &mut Findings) {
+        let sought = |path: &TreePath<'static>| Some((path.clone(), self.ground.sought(path)?));
+        let listed = &findings.seen | &findings.mismatched;
+        let unseen = |(_, sought): &(TreePath<'_>, Sought)| !listed.contains(sought.version.0);
+        let files: Vec<_> = self.ground.plan.unlisted().iter().filter_map(sought).filter(unseen).collect();
+        // What there was no time for stays as it was.
+        _ = head::ask_in_time(self.ground, session, files, self.deadline, findings).await;
+    }
+}
+
+fn refused(error: inventory::Error) -> String {
+    format!("the inventory can't be read: {}", chain(&error))
+}
+
+fn counts(session: &Session, findings: &Findings, settlement: &Settlement) -> Counts {
+    Counts {
+        found: (&findings.seen | &findings.rested).len(),
+        gone: (&settlement.lost - &findings.mismatched).len(),
+        mismatched: findings.mismatched.len(),
+        doubtful: (&findings.doubtful - &settlement.holdings).len() + settlement.kept,
+        bytes: session.received(),
+        entries: findings.entries,
+    }
+}

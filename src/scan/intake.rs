@@ -1,0 +1,146 @@
+//! Taking in what a mirror lists that is no web server, entry by entry: what is certain is noted at once, what is doubtful waits
+//! until the listing has ended, and some of what counts as held is drawn for a check at the web server.
+
+use std::time::Instant;
+
+use super::findings::{Finding, Findings, Word};
+use super::ground::{Ground, Sought};
+use super::judge::{Candidate, Judge};
+use super::lots::Lots;
+use super::matching::{Listed, Time, Verdict, judge_listed};
+use super::session::Session;
+use crate::model::TreePath;
+
+/// An entry of a listing.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Where it is in the tree.
+    pub(super) path: TreePath<'static>,
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Its size, where the listing says it.
+    pub(super) size: Option<u64>,
+    /// Its time, where the listing says it.
+    pub(super) time: Option<Time>,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link: what it is here, the public tree tells.
+    Link,
+    /// Something that nobody downloads.
+    Other,
+}
+
+/// What has to be looked into besides.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing.
+    Nothing,
+    /// A directory that has files of ours.
+    Directory(TreePath<'static>),
+    /// A link that is a directory in the public tree.
+    Link(TreePath<'static>),
+}
+
+/// The most files whose doubts wait for a question: they are kept in memory, and as many questions take an hour.
+const MAX_DOUBTS: usize = 100_000;
+
+/// Takes in the entries of one mirror.
+pub(super) struct Intake<'a> {
+    ground: &'a Ground<'a>,
+    session: &'a Session,
+    doubts: Vec<Candidate>,
+    /// Some of what was not known before.
+    fresh: Lots,
+    /// Some of what was.
+    known: Lots,
+}
+
+impl<'a> Intake<'a> {
+    /// Begins. Another `salt` draws other samples of what was known before.
+    pub(super) fn new(ground: &'a Ground<'a>, session: &'a Session, salt: u64) -> Self {
+        /// One in so many of the sample goes to what an earlier scan has found: it was checked then.
+        const KNOWN: usize = 4;
+        let sample = session.limits().sample;
+        let known = Lots::new(sample.div_ceil(KNOWN), salt);
+        Self { ground, session, doubts: Vec::new(), fresh: Lots::new(sample, 0), known }
+    }
+
+    /// Takes in one entry.
+    pub(super) fn take(&mut self, entry: Entry, findings: &mut Findings) -> Next {
+        let Some(sought) = self.ground.sought(&entry.path) else {
+            return match entry.kind {
+                Kind::Directory if self.ground.plan.has_directory(&entry.path) => Next::Directory(entry.path),
+                Kind::Link if self.ground.plan.has_directory(&entry.path) => Next::Link(entry.path),
+                _ => {
+                    self.ground.unsettled(&entry.path).iter().for_each(|finding| findings.note(finding));
+                    Next::Nothing
+                }
+            };
+        };
+        match entry.kind {
+            Kind::Directory | Kind::Other => findings.note(&sought.finding(Word::Listing(Verdict::Mismatched))),
+            // Its size and time are the link's own.
+            Kind::Link => self.doubt(Candidate { path: entry.path, sought, listed: Listed::default() }, findings),
+            Kind::File => self.take_file(&entry, sought, findings),
+        }
+        Next::Nothing
+    }
+
+    fn take_file(&mut self, entry: &Entry, sought: Sought, findings: &mut Findings) {
+        let time = entry.time.filter(|_| !self.session.is_clock_off());
+        let listed = Listed { size: entry.size.map(|size| (size, size)), time };
+        match judge_listed(&sought.wanted, &listed) {
+            Verdict::Doubtful => self.doubt(Candidate { path: entry.path.clone(), sought, listed }, findings),
+            verdict => self.note(&entry.path, sought, sought.finding(Word::Listing(verdict)), findings),
+        }
+    }
+
+    fn doubt(&mut self, candidate: Candidate, findings: &mut Findings) {
+        if self.doubts.len() < MAX_DOUBTS {
+            self.doubts.push(candidate);
+        } else {
+            findings.note(&candidate.sought.finding(Word::Listing(Verdict::Doubtful)));
+            findings.troubles.add(|| format!("more than {MAX_DOUBTS} files are doubtful; the others were not asked for"));
+        }
+    }
+
+    fn note(&mut self, path: &TreePath<'_>, sought: Sought, finding: Finding, findings: &mut Findings) {
+        findings.note(&finding);
+        if finding.word == Word::Listing(Verdict::Holds) {
+            let lots = if self.ground.before.contains(sought.version.0) { &mut self.known } else { &mut self.fresh };
+            lots.put(path, sought);
+        }
+    }
+
+    /// Asks for what was left open, until `deadline` has come. What comes back are the samples to check.
+    pub(super) async fn finish(mut self, deadline: Instant, findings: &mut Findings) -> Vec<(TreePath<'static>, Sought)> {
+        /// What is asked for at a time: between two of them it is looked whether there is still time.
+        const BATCH: usize = 256;
+        let judge = Judge::new(self.session);
+        while !self.doubts.is_empty() {
+            let batch: Vec<_> = self.doubts.drain(self.doubts.len().saturating_sub(BATCH)..).collect();
+            let sought: Vec<_> = batch.iter().map(|candidate| (candidate.path.clone(), candidate.sought)).collect();
+            let Ok(judged) = tokio::time::timeout_at(deadline.into(), judge.judge(batch)).await else {
+                findings.troubles.add(|| "the scan took too long".to_owned());
+                let left = sought.into_iter().chain(self.doubts.drain(..).map(|left| (left.path, left.sought)));
+                left.for_each(|(_, sought)| findings.note(&sought.finding(Word::Listing(Verdict::Doubtful))));
+                break;
+            };
+            for finding in judged {
+                let asked = sought.iter().find(|(_, sought)| sought.version == finding.version);
+                let Some((path, sought)) = asked else { continue };
+                self.note(path, *sought, finding, findings);
+            }
+        }
+        let mut samples = self.fresh.drawn();
+        samples.extend(self.known.drawn());
+        samples
+    }
+}

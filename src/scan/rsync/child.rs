@@ -1,0 +1,243 @@
+//! The `rsync` program as a child: started without a shell, in a clean environment and a process group of its own, read line by line
+//! within limits, and ended with everything that it started when nobody waits for it any more.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+
+use super::super::secret::Secret;
+
+/// What is asked.
+pub(super) struct Order<'a> {
+    /// The program.
+    pub(super) program: &'a Path,
+    /// The URL, with an address that was checked.
+    pub(super) url: OsString,
+    /// The password, if one is needed.
+    pub(super) password: Option<&'a Secret>,
+    /// How long the server may be silent.
+    pub(super) silence: Duration,
+    /// When it has to have ended.
+    pub(super) deadline: Instant,
+    /// How many bytes it may say.
+    pub(super) bytes: u64,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Why.
+    pub(super) how: How,
+    /// What it said about that, for people: bounded, and without control characters.
+    pub(super) complaint: String,
+    /// The bytes that it printed.
+    pub(super) bytes: u64,
+}
+
+/// Why it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// By itself, with a code (rsync(1), "EXIT VALUES"), or by a signal.
+    Exit(Option<i32>),
+    /// It was ended: it took too long.
+    TooLong,
+    /// It was ended: it said too much.
+    TooMuch,
+    /// It was ended: a line was longer than any entry.
+    LongLine,
+    /// It was ended by who reads the lines.
+    Enough,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Go {
+    /// Go on.
+    On,
+    /// That is enough.
+    Enough,
+}
+
+/// The longest line that is read: a path of 4,096 bytes, each escaped by five, and what stands before it.
+const MAX_LINE_BYTES: usize = 24 * 1024;
+/// How much of its complaints is kept: a few lines for people.
+const MAX_COMPLAINT_BYTES: usize = 1500;
+/// Memory that the program may take, in bytes: ten million entries take about one GiB.
+const MAX_MEMORY: u64 = 4 << 30;
+/// How long connecting may take: as for HTTP, a few round trips with loss.
+const CONNECT_SECONDS: u32 = 15;
+/// Bytes that are read at once.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+/// Runs it, and gives each line to `take`.
+///
+/// # Errors
+/// When it can't be started, or its output can't be read.
+pub(super) async fn run(order: &Order<'_>, take: &mut (dyn FnMut(&[u8]) -> Go + Send)) -> std::io::Result<Ended> {
+    let mut child = Guard(command(order).spawn()?);
+    child.limit_memory();
+    let (Some(stdout), Some(stderr)) = (child.0.stdout.take(), child.0.stderr.take()) else {
+        return Err(std::io::Error::other("it has no output"));
+    };
+    let mut complaint = Vec::new();
+    let mut lines = Lines { bytes: 0, most: order.bytes, take };
+    let both = async {
+        let (how, complained) = tokio::join!(lines.read(stdout), keep(stderr, &mut complaint, order.bytes));
+        complained?;
+        how
+    };
+    let how = match tokio::time::timeout_at(order.deadline.into(), both).await {
+        Err(_) => How::TooLong,
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok(Some(how))) => how,
+        // It has closed its output: the rest is a matter of moments.
+        Ok(Ok(None)) => match tokio::time::timeout_at(order.deadline.into(), child.0.wait()).await {
+            Ok(status) => How::Exit(ExitStatus::code(&status?)),
+            Err(_) => How::TooLong,
+        },
+    };
+    Ok(Ended { how, complaint: legible(&complaint), bytes: lines.bytes })
+}
+
+fn command(order: &Order<'_>) -> Command {
+    let mut command = Command::new(order.program);
+    command
+        .args(["--list-only", "--recursive", "--8-bit-output", "--no-motd"])
+        .arg(format!("--contimeout={CONNECT_SECONDS}"))
+        .arg(format!("--timeout={}", order.silence.as_secs().max(1)))
+        // Whatever comes now is no option.
+        .arg("--")
+        .arg(&order.url)
+        .env_clear()
+        // Times in UTC, numbers and messages as everywhere.
+        .envs([("TZ", "UTC0"), ("LC_ALL", "C")])
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    // Without one, it must not ask on a terminal: a wrong one is refused by the server.
+    let password = order.password.map_or(OsStr::new(""), |password| OsStr::new(password.reveal()));
+    command.env("RSYNC_PASSWORD", password);
+    command
+}
+
+/// The child with its group: it divides itself into several processes, and all of them end with this.
+struct Guard(Child);
+
+impl Guard {
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.0.id()?).ok().and_then(Pid::from_raw)
+    }
+
+    fn limit_memory(&self) {
+        let limit = Rlimit { current: Some(MAX_MEMORY), maximum: Some(MAX_MEMORY) };
+        if let Err(error) = prlimit(self.pid(), Resource::As, limit) {
+            tracing::debug!(%error, "can't limit the memory of rsync");
+        }
+    }
+}
+
+impl Drop for Guard {
+    /// While the child was not waited for, its number is no other's.
+    fn drop(&mut self) {
+        if let Some(group) = self.pid() {
+            kill_process_group(group, Signal::KILL).ok();
+        }
+    }
+}
+
+/// Cuts output into lines.
+struct Lines<'a> {
+    bytes: u64,
+    most: u64,
+    take: &'a mut (dyn FnMut(&[u8]) -> Go + Send),
+}
+
+impl Lines<'_> {
+    /// Reads to the end, or until something is too much. What is no whole line at the end is none.
+    async fn read(&mut self, mut from: impl AsyncRead + Unpin) -> std::io::Result<Option<How>> {
+        let mut kept = Vec::with_capacity(CHUNK_BYTES + MAX_LINE_BYTES);
+        loop {
+            kept.reserve(CHUNK_BYTES);
+            let count = from.read_buf(&mut kept).await?;
+            if count == 0 {
+                return Ok(None);
+            }
+            self.bytes += count as u64;
+            if self.bytes > self.most {
+                return Ok(Some(How::TooMuch));
+            }
+            let mut begin = 0;
+            while let Some(length) = kept[begin..].iter().position(|&b| b == b'\n') {
+                if length <= MAX_LINE_BYTES && (self.take)(&kept[begin..begin + length]) == Go::Enough {
+                    return Ok(Some(How::Enough));
+                }
+                begin += length + 1;
+            }
+            kept.drain(..begin);
+            if kept.len() > MAX_LINE_BYTES {
+                return Ok(Some(How::LongLine));
+            }
+        }
+    }
+}
+
+/// Keeps the beginning of a stream, and reads all of it, but for what is more than any program has to complain about.
+async fn keep(mut from: impl AsyncRead + Unpin, kept: &mut Vec<u8>, most: u64) -> std::io::Result<()> {
+    let mut chunk = [0; 4096];
+    let mut total = 0;
+    loop {
+        let count = from.read(&mut chunk).await?;
+        total += count as u64;
+        if count == 0 || total > most {
+            return Ok(());
+        }
+        let room = MAX_COMPLAINT_BYTES.saturating_sub(kept.len());
+        kept.extend_from_slice(&chunk[..count.min(room)]);
+    }
+}
+
+/// One line for people: what a server said stands in it, too.
+fn legible(complaint: &[u8]) -> String {
+    let text = String::from_utf8_lossy(complaint);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let joined = lines.collect::<Vec<_>>().join("; ");
+    joined.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn cut(text: &[u8], most: u64) -> (Option<How>, Vec<String>) {
+        let mut lines = Vec::new();
+        let mut take = |line: &[u8]| {
+            lines.push(String::from_utf8_lossy(line).into_owned());
+            if line == b"stop" { Go::Enough } else { Go::On }
+        };
+        let how = Lines { bytes: 0, most, take: &mut take }.read(text).await.expect("memory can be read");
+        (how, lines)
+    }
+
+    #[tokio::test]
+    async fn output_is_cut_into_whole_lines_within_limits() {
+        assert_eq!(cut(b"a\nb b\n\nrest", 100).await, (None, vec!["a".into(), "b b".into(), String::new()]));
+        assert_eq!(cut(b"a\nstop\nb\n", 100).await, (Some(How::Enough), vec!["a".into(), "stop".into()]));
+        assert_eq!(cut(b"a\nb\n", 3).await, (Some(How::TooMuch), Vec::new()));
+        let long = vec![b'x'; MAX_LINE_BYTES + 1];
+        assert_eq!(cut(&long, 1 << 20).await, (Some(How::LongLine), Vec::new()));
+    }
+
+    #[test]
+    fn complaints_are_one_line_that_orders_nothing() {
+        assert_eq!(legible(b"@ERROR: \x1b[2J no\n\n rsync error: x\n"), "@ERROR:  [2J no; rsync error: x");
+    }
+}
