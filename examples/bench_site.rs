@@ -1,5 +1,5 @@
-//! Builds a site for `scripts/bench`: sparse files, mirrors all over the world, and an inventory that knows who holds what, so that
-//! nothing has to be scanned. Every third mirror holds 70 % of the files, the others all.
+//! Builds a site for `scripts/bench`: sparse files, mirrors all over the world, a GeoIP database with coordinates, and an inventory that
+//! knows who holds what, so that nothing has to be scanned. Every third mirror holds 70 % of the files, the others all.
 //!
 //! `bench_site DIR --paths FILE --mirrors N --listen ADDRESS`; FILE has a path and a size in each line, with a tab between.
 
@@ -7,14 +7,18 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{self, File, FileTimes};
 use std::io::{BufRead as _, BufReader};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
+use ipnet::Ipv4Net;
+use mmdb_writer::{IpVersion, Value, Writer};
 use redirector::clock::Clock;
 use redirector::config::Config;
 use redirector::daemon::instance::Parts;
+use redirector::geo::{self, Locator};
 use redirector::index;
 use redirector::inventory::{Counts, Protocol, ScanRecord};
 use redirector::model::{Mirror, Sha256, TreePath};
@@ -43,6 +47,7 @@ const PAGE: usize = 10_000;
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let files = build_tree(&args.directory.join("public"), &args.paths)?;
+    redirector::durable::write(&args.directory.join(CITY_FILE), &cities()?)?;
     let config = args.directory.join("mirrors.toml");
     redirector::durable::write(&config, configuration(&args).as_bytes())?;
     let config = Config::read(&config).map_err(|problems| anyhow::anyhow!("{problems}"))?;
@@ -72,7 +77,7 @@ fn configuration(args: &Args) -> String {
     let cities: Vec<Vec<&str>> =
         CITIES.lines().filter(|line| !line.starts_with('#')).skip(1).map(|line| line.split('\t').collect()).collect();
     let mut text = format!(
-        "[server]\nlisten = [\"{}\"]\nadmin-listen = \"127.0.0.1:0\"\n[tree]\npublic = \"public\"\nwalk-interval = \"30d\"\n[scan]\ninterval = \"30d\"\n[probe]\ninterval = \"30d\"\n",
+        "[server]\nlisten = [\"{}\"]\nadmin-listen = \"127.0.0.1:0\"\n[tree]\npublic = \"public\"\nwalk-interval = \"30d\"\n[geoip]\nlocation = \"{CITY_FILE}\"\n[scan]\ninterval = \"30d\"\n[probe]\ninterval = \"30d\"\n",
         args.listen
     );
     for number in 0..args.mirrors {
@@ -86,6 +91,35 @@ fn configuration(args: &Args) -> String {
     }
     text
 }
+
+/// A database in MaxMind's layout with made-up cities in the countries that the built-in one has: a network in 4096 addresses.
+fn cities() -> anyhow::Result<Vec<u8>> {
+    let (locator, _) = Locator::open(&geo::Settings::default())?;
+    let mut writer = Writer::builder("Bench-City").ip_version(IpVersion::V4).build();
+    for number in 0..1_u32 << CITY_PREFIX {
+        let first = Ipv4Addr::from_bits(number << (32 - CITY_PREFIX));
+        let Some(country) = locator.locate(first.into()).country else { continue };
+        let (Some(point), Some(continent)) = (country.point(), country.continent()) else { continue };
+        // Golden ratio: the cities of a country lie evenly around its main point.
+        let (turn, part) = (f64::from(number % CITIES_OF_COUNTRY) * 2.399_963, f64::from(number % CITIES_OF_COUNTRY + 1));
+        let degrees = country.radius_km() / 111.0 * (part / f64::from(CITIES_OF_COUNTRY)).sqrt();
+        let latitude = (point.latitude + degrees * turn.sin()).clamp(-89.0, 89.0);
+        let longitude = (point.longitude + degrees * turn.cos()).clamp(-179.0, 179.0);
+        let record = Value::map([
+            ("city", Value::map([("names", Value::map([("en", format!("City {}", number % CITIES_OF_COUNTRY))]))])),
+            ("continent", Value::map([("code", continent.as_str())])),
+            ("country", Value::map([("iso_code", country.as_str().to_uppercase())])),
+            ("location", Value::map([("latitude", latitude), ("longitude", longitude)])),
+        ]);
+        writer.insert_value(Ipv4Net::new(first, CITY_PREFIX as u8)?, record)?;
+    }
+    Ok(writer.to_bytes()?)
+}
+
+const CITY_FILE: &str = "city.mmdb";
+/// A million networks, about as many as have an address of their own in free city databases.
+const CITY_PREFIX: u32 = 20;
+const CITIES_OF_COUNTRY: u32 = 64;
 
 async fn fill(config: &Config, files: u64) -> anyhow::Result<()> {
     let clock = Clock::system();

@@ -14,6 +14,7 @@
 //! | [`config`] | `mirrors.toml`: reads, merges and checks each part's settings; all problems at once |
 //! | [`http`] | requests: whose address, which instance, the answer; the admin listener |
 //! | [`decide`] * | the one decision: what is known about a request to the kind of answer, with the reason |
+//! | [`repository`] | lists for package managers: which one a request is for, and what is in it |
 //! | [`selection`] * | which mirrors may serve a client, in which order |
 //! | [`scan`], [`probe`] | asking mirrors what they have, and whether they work; `scan::listing` * reads listings |
 //! | [`index`], [`hash`] | keeping the inventory's idea of the public tree current; digests in the background |
@@ -76,7 +77,7 @@
 //!    they give the path's [`decide::Standing`].
 //! 5. [`decide::decide`] says what is answered and why. Where a mirror may be used, [`selection`] walks the tiers of
 //!    mirrors around that place, draws within a tier by weighted rendezvous hashing, and skips whatever is down or does
-//!    not hold the version.
+//!    not hold the version. Where none is left, a fallback mirror may take the client.
 //! 6. The answer is rendered (a redirect into one buffer, a file from one open handle) and counted.
 //!
 //! # A scan
@@ -116,6 +117,7 @@ pub mod inventory;
 pub mod metrics;
 pub mod model;
 pub mod probe;
+pub mod repository;
 pub mod scan;
 pub mod selection;
 pub mod tree;

@@ -40,20 +40,24 @@ macro_rules! scripts {
 }
 
 scripts! {
+    arguments
     away
     changes
     conditions
     directories
     errors
+    fallback
     forwarded
     hints
     holds
     https
     instances
+    keep
     links
     methods
     names
     not_public
+    packages
     proxy_protocol
     queries
     ranges

@@ -180,7 +180,7 @@ fn check_file(database: &Path) {
 }
 
 async fn open(database: &Path) -> Inventory {
-    let settings = Settings { database: database.to_owned() };
+    let settings = Settings { database: database.to_owned(), ..Settings::default() };
     Inventory::open(&settings, MIRRORS.into_iter().map(mirror).collect(), Clock::system()).await.expect("opens after a kill")
 }
 
@@ -303,7 +303,7 @@ impl Work {
         for record in self.inventory.unhashed(None, 10).await.expect("is read") {
             let digest = digest_of(&record.fingerprint);
             let record = self.inventory.record_digest(record.path, record.fingerprint, digest).await.expect("is kept");
-            self.note_versions(record.as_slice());
+            self.note_versions(record.kept().as_slice());
         }
     }
 

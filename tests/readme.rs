@@ -74,6 +74,7 @@ fn every_command_helps_with_an_example_of_its_own() {
         "files hold",
         "files release",
         "files holds",
+        "repositories expire",
         "geoip lookup",
     ] {
         let help = help_of(command);

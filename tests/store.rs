@@ -10,14 +10,15 @@ use jiff::Timestamp;
 use redirector::clock::{self, Clock};
 use redirector::inventory::sqlite::{Inspection, Sqlite};
 use redirector::inventory::store::{
-    Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, Sequence, Sink, Store, Update, Which, Written,
+    Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
-    Adjustment, Counts, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol,
-    ScanRecord, Seen, Settings, Share,
+    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol,
+    Recorded, ScanRecord, Seen, Settings, Share,
 };
 use redirector::model::{
-    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scanning, Scheme, Sha256, TreePath, VersionNumber,
+    BaseUrl, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256,
+    TreePath, VersionNumber, Zsync,
 };
 use roaring::RoaringBitmap;
 
@@ -53,6 +54,11 @@ suite!(sqlite => [
     a_digest_for_another_look_is_refused,
     files_come_in_pages_in_the_order_of_their_bytes,
     only_unhashed_files_are_listed_as_such,
+    a_description_is_kept_as_long_as_its_version,
+    a_description_comes_back_the_same,
+    another_plan_has_files_described_again,
+    damage_is_written_down_and_changes_nothing_else,
+    descriptions_are_read_beside_the_owner,
     a_sweep_forgets_what_a_walk_did_not_see,
     holdings_are_replaced_whole_and_never_hold_the_future,
     a_failed_scan_keeps_the_holdings,
@@ -211,7 +217,12 @@ fn a_version_number_is_never_used_again(kit: &Kit) {
 fn a_digest_settles_what_is_unconfirmed(kit: &Kit) {
     let mut store = (kit.open)();
     let digest = |store: &mut dyn Store, look, digest| {
-        store.record_digest(&path("a"), &look, Sha256([digest; 32]), at(100)).expect("is kept").value.expect("is current")
+        store
+            .record_digest(&path("a"), &look, Sha256([digest; 32]), at(100))
+            .expect("is kept")
+            .value
+            .kept()
+            .expect("is current")
     };
     let first = observe(&mut *store, "a", look(5, 0), 10);
     assert_eq!(digest(&mut *store, look(5, 0), 1), FileRecord { sha256: Some(Sha256([1; 32])), ..first.clone() });
@@ -234,9 +245,9 @@ fn a_digest_for_another_look_is_refused(kit: &Kit) {
     let mut store = (kit.open)();
     let before = observe(&mut *store, "a", look(5, 0), 10);
     let written = store.record_digest(&path("a"), &look(5, 1), Sha256([1; 32]), at(11)).expect("is read");
-    assert_eq!(written, Written { value: None, sequence: None });
+    assert_eq!(written, Written { value: Recorded::Outdated, sequence: None });
     let written = store.record_digest(&path("b"), &look(5, 0), Sha256([1; 32]), at(11)).expect("is read");
-    assert_eq!(written, Written { value: None, sequence: None });
+    assert_eq!(written, Written { value: Recorded::Outdated, sequence: None });
     assert_eq!(store.file(&path("a")).expect("is read"), Some(before));
 }
 
@@ -282,6 +293,149 @@ fn only_unhashed_files_are_listed_as_such(kit: &Kit) {
     };
     assert_eq!(unhashed(None), ["new", "unconfirmed"]);
     assert_eq!(unhashed(Some(path("new"))), ["unconfirmed"]);
+}
+
+/// Digests of a file of five bytes, with another SHA-256 for each `seed`.
+fn digests(seed: u8) -> Digests {
+    Digests {
+        size: 5,
+        md5: [seed; 16],
+        sha1: [seed; 20],
+        sha256: Sha256([seed; 32]),
+        sha512: [seed; 64],
+        pieces: Pieces { length: 4, sha1: vec![seed; 40].into(), sha256: vec![seed; 64].into() },
+        zsync: None,
+    }
+}
+
+fn describe(store: &mut dyn Store, text: &str, fingerprint: Fingerprint, seed: u8, seconds: i64) -> Recorded {
+    store.record_digests(&path(text), &fingerprint, &digests(seed), PlanId(1), at(seconds)).expect("is kept").value
+}
+
+fn a_description_is_kept_as_long_as_its_version(kit: &Kit) {
+    let mut store = (kit.open)();
+    let first = observe(&mut *store, "a", look(5, 0), 10).version;
+    assert_eq!(describe(&mut *store, "a", look(5, 1), 1, 11), Recorded::Outdated);
+    assert_eq!(describe(&mut *store, "none", look(5, 0), 1, 11), Recorded::Outdated);
+    assert_eq!(store.digests(first).expect("is read"), None);
+    let kept = describe(&mut *store, "a", look(5, 0), 1, 12).kept().expect("is current");
+    assert_eq!((kept.version, kept.sha256), (first, Some(Sha256([1; 32]))));
+    assert_eq!(store.digests(first).expect("is read"), Some(digests(1)));
+
+    observe(&mut *store, "a", look(5, 20), 30);
+    assert_eq!(store.digests(first).expect("is read"), Some(digests(1)), "it may be the same still");
+    let same = describe(&mut *store, "a", look(5, 20), 1, 31).kept().expect("is current");
+    assert_eq!((same.version, same.state), (first, FileState::Settled));
+
+    observe(&mut *store, "a", look(5, 40), 50);
+    let second = describe(&mut *store, "a", look(5, 40), 2, 51).kept().expect("is current").version;
+    assert!(second > first);
+    assert_eq!(store.digests(first).expect("is read"), None, "replaced by other bytes");
+    assert_eq!(store.digests(second).expect("is read"), Some(digests(2)));
+
+    let third = observe(&mut *store, "a", look(6, 60), 70).version;
+    assert_eq!(store.digests(second).expect("is read"), None, "replaced by another size");
+    let fourth = observe(&mut *store, "a", look(5, 80), 90).version;
+    describe(&mut *store, "a", look(5, 80), 4, 91).kept().expect("is current");
+    assert_eq!(store.digests(third).expect("is read"), None);
+    store.forget(&[path("a")]).expect("is kept");
+    assert_eq!(store.digests(fourth).expect("is read"), None, "forgotten");
+    let swept = observe(&mut *store, "b", look(5, 0), 1).version;
+    describe(&mut *store, "b", look(5, 0), 5, 2).kept().expect("is current");
+    store.sweep(&root(10), &RoaringBitmap::new(), at(1000)).expect("is kept");
+    assert_eq!(store.digests(swept).expect("is read"), None, "swept");
+}
+
+fn a_description_comes_back_the_same(kit: &Kit) {
+    let zsync = Zsync { block_size: 2048, sequence_matches: 2, rsum_bytes: 2, checksum_bytes: 4, sums: vec![7; 6].into() };
+    let mut all = [digests(1), Digests { zsync: Some(zsync), ..digests(2) }, digests(3)];
+    all[2] =
+        Digests { size: 0, pieces: Pieces { length: 1 << 26, sha1: Box::default(), sha256: Box::default() }, ..digests(3) };
+    let versions = {
+        let mut store = (kit.open)();
+        let mut put = |(name, digests): (&str, &Digests)| {
+            let look = look(digests.size, 0);
+            let version = observe(&mut *store, name, look, 1).version;
+            store.record_digests(&path(name), &look, digests, PlanId(9), at(2)).expect("is kept");
+            version
+        };
+        let versions: Vec<VersionNumber> = ["a", "b", "c"].into_iter().zip(&all).map(&mut put).collect();
+        store.close().expect("closes");
+        versions
+    };
+    let mut store = (kit.open)();
+    for (version, digests) in versions.into_iter().zip(all) {
+        assert_eq!(store.digests(version).expect("is read"), Some(digests));
+    }
+}
+
+fn another_plan_has_files_described_again(kit: &Kit) {
+    let mut store = (kit.open)();
+    let require = |store: &mut dyn Store, plan| {
+        let mut after = None;
+        loop {
+            after = store.require_plan(PlanId(plan), after.as_ref()).expect("is kept");
+            if after.is_none() {
+                return;
+            }
+        }
+    };
+    let waiting = |store: &mut dyn Store| {
+        let files = store.files(&root(10), Which::Undescribed).expect("is read");
+        let count = store.waiting(2).expect("is read");
+        (files.iter().map(|file| file.path.to_string()).collect::<Vec<_>>().join(" "), count.unhashed, count.undescribed)
+    };
+    for file in ["a", "b", "c", "d", "e"] {
+        observe(&mut *store, file, look(5, 0), 1);
+    }
+    assert_eq!(waiting(&mut *store), (String::new(), 2, 0));
+    store.record_digest(&path("a"), &look(5, 0), Sha256([1; 32]), at(2)).expect("is kept");
+    assert_eq!(waiting(&mut *store), ("a".to_owned(), 2, 1), "it has one digest, and lacks the others");
+    for file in ["a", "b", "c"] {
+        describe(&mut *store, file, look(5, 0), 1, 3);
+    }
+    assert_eq!(waiting(&mut *store), (String::new(), 2, 0));
+    require(&mut *store, 1);
+    assert_eq!(waiting(&mut *store).0, "");
+    require(&mut *store, 2);
+    assert_eq!(waiting(&mut *store), ("a b c".to_owned(), 2, 2));
+    let version = store.file(&path("a")).expect("is read").expect("is known").version;
+    assert_eq!(store.digests(version).expect("is read"), Some(digests(1)), "the old one stays till then");
+    store.record_digests(&path("b"), &look(5, 0), &digests(1), PlanId(2), at(4)).expect("is kept");
+    require(&mut *store, 2);
+    assert_eq!(waiting(&mut *store).0, "a c");
+    observe(&mut *store, "c", look(5, 9), 10);
+    assert_eq!(waiting(&mut *store).0, "a", "what is unconfirmed waits for its digest first");
+}
+
+fn damage_is_written_down_and_changes_nothing_else(kit: &Kit) {
+    let mut store = (kit.open)();
+    observe(&mut *store, "a", look(5, 0), 1);
+    let known = describe(&mut *store, "a", look(5, 0), 1, 2).kept().expect("is current");
+    let damage = |store: &mut dyn Store| store.damage(known.version).expect("is read");
+    for (found, seconds) in [(7, 10), (8, 20)] {
+        let written = store.record_digest(&path("a"), &look(5, 0), Sha256([found; 32]), at(seconds)).expect("is kept");
+        assert_eq!(written, Written { value: Recorded::Damaged(known.clone()), sequence: None });
+        assert_eq!(damage(&mut *store), Some(Damage { found: Sha256([found; 32]), at: at(10) }), "noticed first");
+    }
+    assert_eq!(describe(&mut *store, "a", look(5, 0), 9, 30), Recorded::Damaged(known.clone()));
+    assert_eq!(store.file(&path("a")).expect("is read"), Some(known.clone()));
+    assert_eq!(store.digests(known.version).expect("is read"), Some(digests(1)));
+    store.record_digest(&path("a"), &look(5, 0), Sha256([1; 32]), at(40)).expect("is kept");
+    assert_eq!(damage(&mut *store), None, "it is right again");
+    store.record_digest(&path("a"), &look(5, 0), Sha256([7; 32]), at(50)).expect("is kept");
+    store.forget(&[path("a")]).expect("is kept");
+    assert_eq!(damage(&mut *store), None);
+}
+
+fn descriptions_are_read_beside_the_owner(kit: &Kit) {
+    let mut store = (kit.open)();
+    let mut beside = store.beside().expect("this store can be read beside its owner")().expect("opens");
+    let version = observe(&mut *store, "a", look(5, 0), 1).version;
+    assert_eq!(beside.digests(version).expect("is read"), None);
+    describe(&mut *store, "a", look(5, 0), 1, 2);
+    assert_eq!(beside.digests(version).expect("is read"), Some(digests(1)));
+    assert_eq!(beside.digests(VersionNumber(u32::MAX)).expect("is read"), None);
 }
 
 fn a_sweep_forgets_what_a_walk_did_not_see(kit: &Kit) {
@@ -570,7 +724,7 @@ fn mirrors() -> Vec<Arc<Mirror>> {
 }
 
 async fn opened(file: &Path) -> Inventory {
-    let settings = Settings { database: file.to_owned() };
+    let settings = Settings { database: file.to_owned(), ..Settings::default() };
     Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await.expect("opens")
 }
 
@@ -672,7 +826,7 @@ async fn orders_need_no_files_in_memory() {
     let file = folder.path().join("test.sqlite");
     filled(&file).await;
     let running = opened(&file).await;
-    let settings = Settings { database: file };
+    let settings = Settings { database: file, ..Settings::default() };
     let inventory = Inventory::open_without_files(&settings, mirrors(), Clock::manual(at(1000))).await.expect("opens");
     assert_eq!(inventory.snapshot().file_count(), 0);
     assert!(inventory.file(path("dir/7")).await.expect("is read").is_some());
@@ -702,7 +856,7 @@ async fn the_owner_ends_when_nobody_is_left() {
 // Opening.
 
 async fn refusal(file: &Path) -> String {
-    let settings = Settings { database: file.to_owned() };
+    let settings = Settings { database: file.to_owned(), ..Settings::default() };
     let error = Inventory::open(&settings, Vec::new(), Clock::system()).await.expect_err("is refused");
     let inspected = Sqlite::inspect(file).map_or_else(|error| error.to_string(), |found| format!("{found:?}"));
     assert_eq!(error.to_string(), inspected, "`check` says the same");
@@ -756,7 +910,7 @@ async fn many_may_open_a_new_database_at_once() {
 #[tokio::test]
 async fn a_database_in_a_folder_that_is_not_there_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder for tests");
-    let settings = Settings { database: folder.path().join("none/test.sqlite") };
+    let settings = Settings { database: folder.path().join("none/test.sqlite"), ..Settings::default() };
     let error = Inventory::open(&settings, Vec::new(), Clock::system()).await.expect_err("is refused");
     assert!(error.to_string().contains("none/test.sqlite"), "{error}");
     assert_eq!(Sqlite::inspect(&settings.database).expect("nothing is there"), Inspection::Absent);
@@ -783,7 +937,7 @@ async fn a_damaged_database_is_told_with_the_file_and_what_to_do() {
         let mut damaged = whole.clone();
         damaged[page * 4096..][..4096].fill(0x5a);
         redirector::durable::write(&file, &damaged).expect("is written");
-        let settings = Settings { database: file.clone() };
+        let settings = Settings { database: file.clone(), ..Settings::default() };
         match Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await {
             Err(error) => {
                 let text = error.to_string();
@@ -823,7 +977,7 @@ async fn values_that_we_never_write_are_refused() {
         inventory.record_scan(scanned("m", 0, Some(bitmap([version])))).await.expect("is kept");
         inventory.close().await.expect("closes");
         rusqlite::Connection::open(&file).and_then(|connection| connection.execute_batch(sql)).expect("is changed");
-        let settings = Settings { database: file };
+        let settings = Settings { database: file, ..Settings::default() };
         let error = Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await.expect_err(sql);
         assert!(matches!(error, Error::Damaged { .. }) && error.to_string().contains(what), "{sql}: {error}");
     }
@@ -897,7 +1051,7 @@ async fn what_a_large_inventory_costs_can_be_seen() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let file = folder.path().join("scale.sqlite");
     let names: Vec<Arc<Mirror>> = (0..mirrors).map(|n| mirror(&format!("m{n}"), "http://m.example/")).collect();
-    let settings = Settings { database: file.clone() };
+    let settings = Settings { database: file.clone(), ..Settings::default() };
     let open = || Inventory::open(&settings, names.clone(), Clock::manual(at(1000)));
     let mut watch = Watch::start();
 

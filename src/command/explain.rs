@@ -2,19 +2,15 @@
 
 use std::net::IpAddr;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use super::{Context, target};
-use crate::daemon::instance::{self, Parts};
-use crate::decide::{self, Decision, Rules, Standing};
-use crate::http::Asked;
-use crate::http::client as http_client;
-use crate::inventory::{FileEntry, MirrorSet};
-use crate::model::{ByteSize, ClientNetwork, Country, Place, Scheme, TreePath};
-use crate::selection::{self, Drawn, Request, Selector};
+use crate::daemon::instance::Parts;
+use crate::daemon::making;
+use crate::http::explain::{Explanation, Line};
+use crate::http::{Asked, Client, Wishes};
+use crate::model::{Country, Place, Scheme, TreePath};
 
 /// What `explain --help` says beyond its options.
 pub(super) const HELP: &str = "\
@@ -45,59 +41,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Everything that a decision hangs on.
-#[derive(Debug, Serialize)]
-struct Explanation {
-    instance: String,
-    path: String,
-    client: Client,
-    file: Option<File>,
-    answer: Answer,
-    mirrors: Vec<Line>,
-}
-
-#[derive(Debug, Serialize)]
-struct Client {
-    address: IpAddr,
-    scheme: Scheme,
-    #[serde(flatten)]
-    place: Place,
-}
-
-#[derive(Debug, Serialize)]
-struct File {
-    version: u32,
-    size: u64,
-    public_since: Timestamp,
-    as_recorded: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Answer {
-    status: u16,
-    why: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
-    /// The same in a sentence.
-    text: String,
-}
-
-/// A mirror, and what was made of it.
-#[derive(Debug, Serialize)]
-struct Line {
-    /// 1 is where the client is sent.
-    rank: Option<usize>,
-    name: String,
-    class: &'static str,
-    tier: Option<usize>,
-    distance_km: Option<f64>,
-    score: u32,
-    holds: bool,
-    health: &'static str,
-    /// Why it was left out.
-    left_out: Option<String>,
-}
-
 /// Mirrors that are shown of those that could serve; all that were left out for a reason of their own are counted.
 const SHOWN: usize = 12;
 
@@ -108,7 +51,6 @@ pub(crate) async fn run(context: &Context, args: Args) -> anyhow::Result<()> {
     let explanation = explain(&parts, &target.path, target.is_directory, args.from, scheme, context.clock.now()).await;
     let credit = parts.locator.credit();
     parts.inventory.close().await?;
-    let explanation = explanation?;
     if args.json {
         return print_json(&explanation);
     }
@@ -123,133 +65,14 @@ async fn explain(
     from: IpAddr,
     scheme: Scheme,
     now: Timestamp,
-) -> anyhow::Result<Explanation> {
-    let config = &parts.config;
-    let site = instance::site(parts);
+) -> Explanation {
+    let site = making::site(parts);
     let request = http::Request::new(()).into_parts().0;
-    let client = http_client::Client { address: from.to_canonical(), scheme };
-    let standing = site.standing(Asked { request: &request, path, is_directory, client }).await;
-    let place = parts.locator.locate(from);
-    let mirrors = parts.inventory.snapshot().mirrors();
-    let entry = match standing {
-        Standing::Public { entry, .. } => Some(entry),
-        _ => None,
-    };
-    let client = Client { address: from.to_canonical(), scheme, place };
-    let lines = lines(&mirrors, &client, entry.as_ref());
-    let best = lines.iter().find(|line| line.rank == Some(1)).map(|line| line.name.clone());
-    let rules = Rules::new(config.tree.min_age, config.tree.min_size);
-    let decision = decide::decide(standing, rules, now.as_second(), |_| best);
-    let lines = if matches!(decision, Decision::Redirect { .. } | Decision::Local(decide::Why::NoMirror)) || entry.is_some() {
-        lines
-    } else {
-        Vec::new()
-    };
-    let shown = config.tree.prefix.encoded() + &path.encoded() + if is_directory && !path.is_root() { "/" } else { "" };
-    let file = match standing {
-        Standing::Public { entry, as_recorded } => Some(File {
-            version: entry.version.0,
-            size: entry.size,
-            public_since: Timestamp::from_second(entry.public_since).context("the age of the file is out of range")?,
-            as_recorded,
-        }),
-        _ => None,
-    };
-    Ok(Explanation {
-        instance: config.name.clone(),
-        path: shown,
-        answer: answer(&decision, standing, &lines, &mirrors, (path, is_directory), scheme, parts),
-        client,
-        file,
-        mirrors: lines,
-    })
-}
-
-/// Every mirror: those that can serve in their order, then those that were left out.
-fn lines(mirrors: &MirrorSet, client: &Client, entry: Option<&FileEntry>) -> Vec<Line> {
-    let list: Vec<_> = mirrors.members.iter().map(|state| state.mirror.clone()).collect();
-    let selector = Selector::new(&list);
-    let tiers = selector.tiers(&client.place, client.address);
-    let drawn = tiers.drawn(ClientNetwork::of(client.address));
-    let request = Request {
-        scheme: client.scheme,
-        size: entry.map_or(0, |entry| entry.size),
-        place: &client.place,
-        address: client.address,
-    };
-    let mut order: Vec<(usize, Option<&Drawn>)> = drawn.iter().map(|drawn| (drawn.index, Some(drawn))).collect();
-    let ranked: std::collections::HashSet<usize> = drawn.iter().map(|drawn| drawn.index).collect();
-    order.extend((0..list.len()).filter(|index| !ranked.contains(index)).map(|index| (index, None)));
-    let mut next_rank = 0;
-    let mut lines: Vec<Line> = order
-        .into_iter()
-        .map(|(index, drawn)| {
-            let state = &mirrors.members[index];
-            let holds = entry.is_some_and(|entry| state.holds(entry.version));
-            let refusal = selection::refusal(&state.mirror, state.health, &request).map(|refusal| refusal.to_string());
-            let left_out = refusal.or_else(|| (!holds).then(|| "is not known to hold this version".to_owned()));
-            let nearness = selector.nearness(&client.place, client.address, index);
-            if left_out.is_none() {
-                next_rank += 1;
-            }
-            Line {
-                rank: left_out.is_none().then_some(next_rank),
-                name: state.mirror.name.to_string(),
-                class: nearness.map_or("world", |nearness| nearness.class.as_str()),
-                tier: drawn.map(|drawn| drawn.tier),
-                distance_km: nearness.and_then(|nearness| nearness.distance_km),
-                score: state.mirror.score,
-                holds,
-                health: if state.mirror.enabled { state.health.as_str() } else { "disabled" },
-                left_out,
-            }
-        })
-        .collect();
-    lines.sort_by_key(|line| line.rank.unwrap_or(usize::MAX));
-    lines
-}
-
-fn answer(
-    decision: &Decision<String>,
-    standing: Standing,
-    lines: &[Line],
-    mirrors: &MirrorSet,
-    (path, is_directory): (&TreePath<'_>, bool),
-    scheme: Scheme,
-    parts: &Parts,
-) -> Answer {
-    let plain = |status, why: &str, text: &str| Answer { status, why: why.to_owned(), location: None, text: text.to_owned() };
-    match decision {
-        Decision::Redirect { ranking: name, .. } => {
-            let member = mirrors.members.iter().find(|state| state.mirror.name.as_str() == name);
-            let location = member.and_then(|state| state.mirror.base(scheme)).map(|base| base.url(path));
-            let class = lines.iter().find(|line| line.rank == Some(1)).map_or("world", |line| line.class);
-            Answer { status: 302, why: class.to_owned(), location, text: format!("a redirect to {name}") }
-        }
-        Decision::Local(why) => plain(200, why.as_str(), &format!("the file itself: {}", sentence(*why, lines, parts))),
-        Decision::Index if !is_directory => plain(308, "slash", "a redirect to the same path with a slash: it is a directory"),
-        Decision::Index if !parts.config.tree.index => {
-            plain(404, "index-off", "nothing: directories are not listed (tree.index)")
-        }
-        Decision::Index => plain(200, "index", "a list of what is in the directory"),
-        Decision::NotFound if standing == Standing::Hidden => plain(404, "hidden", "nothing: the name is hidden (tree.hidden)"),
-        Decision::NotFound => plain(404, "not-found", "nothing: no tree has it"),
-        Decision::Gone => plain(410, "on-hold", "nothing: it is on hold (`redirector files holds` says why)"),
-        Decision::Unavailable => plain(503, "tree-away", "nothing now: the tree in which it would be is not there"),
-    }
-}
-
-fn sentence(why: decide::Why, lines: &[Line], parts: &Parts) -> String {
-    match why {
-        decide::Why::Young => format!("its version became public less than {} ago (tree.min-age)", parts.config.tree.min_age),
-        decide::Why::NotPublic => "only the application tree has it".to_owned(),
-        decide::Why::NoMirror if lines.is_empty() => "there are no mirrors".to_owned(),
-        decide::Why::NoMirror => "no mirror that this client may use is known to hold this version".to_owned(),
-        decide::Why::Changing => "it is being written, or is not as it was when last looked at".to_owned(),
-        decide::Why::Unconfirmed => "it was written again with the same size, and is not hashed yet".to_owned(),
-        decide::Why::TooSmall => format!("it is smaller than {} (tree.min-size)", ByteSize(parts.config.tree.min_size.0)),
-        decide::Why::NotIndexed => "it is new; no walk or file event has told of it yet".to_owned(),
-    }
+    let client = Client { address: from.to_canonical(), scheme };
+    let asked = Asked { request: &request, path, is_directory, client, wishes: Wishes::default() };
+    let standing = site.standing(asked).await;
+    let decision = site.decide(standing, asked, now);
+    site.explain(asked, standing, &decision)
 }
 
 fn show(explanation: &Explanation, all: bool, now: Timestamp) -> anyhow::Result<()> {

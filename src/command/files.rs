@@ -1,4 +1,8 @@
-//! `redirector files`: what the inventory knows of a file, and orders not to hand one out.
+//! `redirector files`: what the inventory knows of a file, digests on demand, and orders not to hand one out.
+
+mod hash;
+
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -7,8 +11,8 @@ use serde::Serialize;
 
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use super::{Context, target};
-use crate::inventory::{Hold, HoldEvent, Inventory};
-use crate::model::{FileRecord, FileState, Sha256};
+use crate::inventory::{Damage, Hold, HoldEvent, Inventory};
+use crate::model::{Digests, FileRecord, FileState, Sha256};
 
 /// See and change what is known of files.
 #[derive(Debug, Subcommand)]
@@ -22,6 +26,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make digests that are missing, or verify files against those that were made.
+    #[command(after_help = hash::HELP)]
+    Hash(hash::Args),
     /// Stop handing out a file, or everything below a directory: within a second, clients get 410.
     #[command(after_help = "Example:\n  redirector files hold /activities/4030/ --because 'a wrong licence'")]
     Hold {
@@ -55,8 +62,16 @@ pub(crate) enum Command {
 /// How much of the past `files holds --history` shows.
 const HISTORY: usize = 200;
 
-pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
+    if let Command::Hash(args) = command {
+        return hash::run(context, &args).await;
+    }
+    order(context, command).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn order(context: &Context, command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Hash(_) => Ok(()),
         Command::Show { path, json } => show(context, &path, json).await,
         Command::Hold { path, because } => {
             let target = target::find(&context.configs, &path)?;
@@ -91,7 +106,34 @@ struct Shown {
     modified: Timestamp,
     public_since: Timestamp,
     sha256: Option<Sha256>,
+    digests: Option<ShownDigests>,
+    damage: Option<Damage>,
     mirrors: Vec<ShownMirror>,
+}
+
+/// The digests besides the SHA-256.
+#[derive(Serialize)]
+struct ShownDigests {
+    md5: String,
+    sha1: String,
+    sha512: String,
+    piece_length: u32,
+    pieces: usize,
+    zsync: bool,
+}
+
+impl From<&Digests> for ShownDigests {
+    fn from(digests: &Digests) -> Self {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            md5: hex(&digests.md5),
+            sha1: hex(&digests.sha1),
+            sha512: hex(&digests.sha512),
+            piece_length: digests.pieces.length,
+            pieces: digests.pieces.sha1s().len(),
+            zsync: digests.zsync.is_some(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -115,7 +157,9 @@ async fn show(context: &Context, text: &str, json: bool) -> anyhow::Result<()> {
         };
         anyhow::bail!("the inventory has no file {:?}{hint}", target.path);
     };
-    let shown = describe(&inventory, &record);
+    let digests = inventory.digests(record.version).await?;
+    let damage = inventory.damage(record.version).await?;
+    let shown = Shown { digests: digests.map(|digests| (&*digests).into()), damage, ..describe(&inventory, &record) };
     inventory.close().await?;
     if json { print_json(&shown) } else { print_shown(&shown, context.clock.now()) }
 }
@@ -132,6 +176,8 @@ fn describe(inventory: &Inventory, record: &FileRecord) -> Shown {
         modified: record.fingerprint.mtime(),
         public_since: record.public_since,
         sha256: record.sha256,
+        digests: None,
+        damage: None,
         mirrors: mirrors
             .members
             .iter()
@@ -165,8 +211,23 @@ fn print_shown(shown: &Shown, now: Timestamp) -> anyhow::Result<()> {
         ("modified", format!("{} ({})", time(shown.modified), ago(shown.modified, now))),
         ("public since", format!("{} ({})", time(shown.public_since), ago(shown.public_since, now))),
         ("sha256", shown.sha256.map_or_else(|| "not hashed yet".to_owned(), |digest| digest.to_string())),
-        ("mirrors", format!("{holders} of {} hold this version", shown.mirrors.len())),
     ]);
+    if let Some(digests) = &shown.digests {
+        let zsync = if digests.zsync { ", and zsync's block sums" } else { "" };
+        facts.extend([
+            ("md5", digests.md5.clone()),
+            ("sha1", digests.sha1.clone()),
+            ("sha512", digests.sha512.clone()),
+            ("pieces", format!("{} of {} bytes{zsync}", grouped(digests.pieces as u64), grouped(digests.piece_length.into()))),
+        ]);
+    } else if shown.sha256.is_some() {
+        facts.push(("others", "not made yet; `redirector files hash` makes them now".to_owned()));
+    }
+    if let Some(Damage { found, at }) = &shown.damage {
+        let when = format!("{} ({})", time(*at), ago(*at, now));
+        facts.push(("DAMAGED", format!("noticed {when}: the file has sha256 {found}, with the size and times that it had")));
+    }
+    facts.extend([("mirrors", format!("{holders} of {} hold this version", shown.mirrors.len()))]);
     print_facts(facts)?;
     if shown.mirrors.is_empty() {
         return Ok(());

@@ -10,6 +10,7 @@ mod files;
 mod geoip;
 mod mirrors;
 mod output;
+mod repositories;
 mod scan;
 mod serve;
 mod target;
@@ -114,6 +115,9 @@ enum Command {
     /// See and change what is known of files.
     #[command(subcommand)]
     Files(files::Command),
+    /// Give orders about repositories of packages.
+    #[command(subcommand)]
+    Repositories(repositories::Command),
     /// Look up where addresses are.
     #[command(subcommand)]
     Geoip(geoip::Command),
@@ -182,7 +186,8 @@ async fn dispatch(cli: Cli) -> ExitCode {
         Command::Scan(args) => scan_now(&context, &args).await,
         Command::Explain(args) => explain::run(&context, args).await.map(|()| ExitCode::SUCCESS),
         Command::Mirrors(command) => mirrors::run(&context, command).await.map(|()| ExitCode::SUCCESS),
-        Command::Files(command) => files::run(&context, command).await.map(|()| ExitCode::SUCCESS),
+        Command::Files(command) => files::run(&context, command).await,
+        Command::Repositories(command) => repositories::run(&context, command).await.map(|()| ExitCode::SUCCESS),
         Command::Geoip(command) => geoip::run(&geoip_settings(&context.configs), &command).map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(_) => Ok(ExitCode::SUCCESS),

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::MirrorSettings;
 use super::section::Reading;
+use crate::hash::{MAX_PIECE_BYTES, MIN_PIECE_BYTES};
 use crate::model::{Point, Span};
 use crate::tree::{self, Hidden};
-use crate::{http, inventory, probe, scan};
+use crate::{hash, http, inventory, probe, scan};
 
 /// Mirrors are told apart by 16-bit numbers in memory; no site has a tenth of this.
 const MAX_MIRRORS: usize = 10_000;
@@ -19,17 +20,21 @@ const MAX_PARALLEL: usize = 1_000;
 const MAX_REQUESTS_PER_SECOND: usize = 100_000;
 /// Oftener than this, watching a mirror is a burden to it.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// More threads than this read slower than fewer, from any disk.
+const MAX_HASH_THREADS: usize = 256;
+/// The largest file for which block sums may be made: all of them are in memory at a time, and in one row of the database.
+const MAX_ZSYNC_BYTES: u64 = 128 << 30;
 /// Longer than this, nobody waits: a slip in the unit.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// What is wrong with a section's values, told at their place.
-struct Values<'a, 'r> {
+pub(super) struct Values<'a, 'r> {
     reading: &'a mut Reading<'r>,
     label: String,
 }
 
 impl Values<'_, '_> {
-    fn require(&mut self, key: &str, good: bool, text: impl FnOnce() -> String) {
+    pub(super) fn require(&mut self, key: &str, good: bool, text: impl FnOnce() -> String) {
         if !good {
             let full = format!("{}.{key}", self.label);
             let span = self.reading.source.span(&full).unwrap_or(0..0);
@@ -39,7 +44,7 @@ impl Values<'_, '_> {
     }
 
     /// Whether the file says something about a key, good or bad: what is bad has been told.
-    fn has(&self, key: &str) -> bool {
+    pub(super) fn has(&self, key: &str) -> bool {
         self.reading.source.has(&format!("{}.{key}", self.label))
     }
 
@@ -57,7 +62,7 @@ impl Values<'_, '_> {
     }
 }
 
-fn values<'a, 'r>(reading: &'a mut Reading<'r>, label: &str) -> Values<'a, 'r> {
+pub(super) fn values<'a, 'r>(reading: &'a mut Reading<'r>, label: &str) -> Values<'a, 'r> {
     Values { reading, label: label.to_owned() }
 }
 
@@ -109,6 +114,22 @@ pub(super) fn inventory(reading: &mut Reading<'_>, settings: &inventory::Setting
     inventory.require("database", !text.contains("://"), || {
         format!("{text:?} is a URL; this version keeps its inventory in a file")
     });
+}
+
+pub(super) fn hash(reading: &mut Reading<'_>, settings: &hash::Settings) {
+    let mut hash = values(reading, "hash");
+    if let Some(threads) = settings.threads {
+        hash.count("threads", threads, MAX_HASH_THREADS);
+    }
+    let length = settings.piece_length;
+    let good = length.0.is_power_of_two() && (MIN_PIECE_BYTES..=MAX_PIECE_BYTES).contains(&length.0);
+    hash.require("piece-length", good, || format!("{length} is not a power of two between 16 KiB and 64 MiB"));
+    hash.require("max-pieces", settings.max_pieces != Some(0), || "every file has a piece, but for empty ones".to_owned());
+    let (least, most) = (settings.zsync_min_size, settings.zsync_max_size);
+    hash.require("zsync-max-size", most.0 <= MAX_ZSYNC_BYTES, || {
+        format!("{most} is more than 128 GiB; block sums of such a file fill hundreds of megabytes")
+    });
+    hash.require("zsync-max-size", !settings.zsync || least <= most, || format!("less than zsync-min-size ({least})"));
 }
 
 pub(super) fn scan(reading: &mut Reading<'_>, settings: &scan::Settings) {

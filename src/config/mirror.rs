@@ -172,11 +172,11 @@ fn name<'de, D: Deserializer<'de>>(d: D) -> Result<MirrorName, D::Error> {
     parsed(d, MirrorName::parse)
 }
 
-fn https<'de, D: Deserializer<'de>>(d: D) -> Result<Option<BaseUrl>, D::Error> {
+pub(super) fn https<'de, D: Deserializer<'de>>(d: D) -> Result<Option<BaseUrl>, D::Error> {
     parsed(d, |text| BaseUrl::parse(text, Scheme::Https)).map(Some)
 }
 
-fn http<'de, D: Deserializer<'de>>(d: D) -> Result<Option<BaseUrl>, D::Error> {
+pub(super) fn http<'de, D: Deserializer<'de>>(d: D) -> Result<Option<BaseUrl>, D::Error> {
     parsed(d, |text| BaseUrl::parse(text, Scheme::Http)).map(Some)
 }
 

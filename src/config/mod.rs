@@ -2,10 +2,12 @@
 //! with the place where it stands, and looks at what no part can see alone.
 
 pub mod check;
+mod fallback;
 mod limits;
 mod mirror;
 mod names;
 mod read;
+mod rules;
 mod section;
 mod source;
 
@@ -17,8 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::{Mirror, Place};
-use crate::{geo, http, inventory, probe, scan, tree};
+use crate::{decide, geo, hash, http, inventory, probe, repository, scan, tree};
 
+pub use fallback::FallbackSettings;
 pub use mirror::MirrorSettings;
 pub use read::keys;
 pub use source::{Position, Problem, Problems, Source};
@@ -36,14 +39,24 @@ pub struct Config {
     pub tree: tree::Settings,
     /// `[inventory]`.
     pub inventory: inventory::Settings,
+    /// `[hash]`.
+    pub hash: hash::Settings,
     /// `[geoip]`.
     pub geoip: geo::Settings,
     /// `[scan]`.
     pub scan: scan::Settings,
     /// `[probe]`.
     pub probe: probe::Settings,
+    /// `[keep]`.
+    pub keep: decide::Settings,
+    /// `[answers]`.
+    pub answers: http::AnswerSettings,
     /// `[[mirror]]`, in the file's order.
     pub mirrors: Vec<MirrorSettings>,
+    /// `[[fallback]]`, in the file's order.
+    pub fallbacks: Vec<FallbackSettings>,
+    /// `[[repository]]`, in the file's order.
+    pub repositories: Vec<repository::Settings>,
     /// The text, to say where a key stands.
     pub source: Source,
 }
@@ -133,6 +146,7 @@ impl Config {
         self.tree.application.iter_mut().for_each(rebase);
         self.tree.link_roots.iter_mut().for_each(rebase);
         rebase(&mut self.inventory.database);
+        self.answers.stamp_key_file.iter_mut().for_each(rebase);
         let secrets =
             self.mirrors.iter_mut().flat_map(|mirror| [&mut mirror.rsync_password_file, &mut mirror.ftp_password_file]);
         secrets.flatten().for_each(rebase);

@@ -9,8 +9,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::section::{Reading, Section, bracketed, fields};
 use super::source::{Problem, Problems, Source};
-use super::{Config, MirrorSettings, limits, names};
-use crate::{geo, http, inventory, probe, scan, tree};
+use super::{Config, FallbackSettings, MirrorSettings, limits, names, rules};
+use crate::{decide, geo, hash, http, inventory, probe, repository, scan, tree};
 
 /// Sections with their keys.
 type Keys = Vec<(&'static str, &'static [&'static str])>;
@@ -21,11 +21,16 @@ pub fn keys() -> Keys {
     vec![
         ("server", fields::<http::Settings>()),
         ("tree", fields::<tree::Settings>()),
+        ("keep", fields::<decide::Settings>()),
+        ("answers", fields::<http::AnswerSettings>()),
         ("inventory", fields::<inventory::Settings>()),
+        ("hash", fields::<hash::Settings>()),
         ("geoip", fields::<geo::Settings>()),
         ("scan", fields::<scan::Settings>()),
         ("probe", fields::<probe::Settings>()),
         ("mirror", fields::<MirrorSettings>()),
+        ("fallback", fields::<FallbackSettings>()),
+        ("repository", fields::<repository::Settings>()),
     ]
 }
 
@@ -71,26 +76,41 @@ fn sections(reading: &mut Reading<'_>, mut root: DeTable<'_>, end: Range<usize>)
     let server = section(reading, &mut root, "server", &all);
     let tree = if root.contains_key("tree") { section(reading, &mut root, "tree", &all) } else { None };
     let inventory = section(reading, &mut root, "inventory", &all);
+    let hash = section(reading, &mut root, "hash", &all);
     let geoip = section(reading, &mut root, "geoip", &all);
     let scan = section(reading, &mut root, "scan", &all);
     let probe = section(reading, &mut root, "probe", &all);
-    let mirrors = mirrors(reading, &mut root, &all);
+    let keep = section(reading, &mut root, "keep", &all);
+    let answers = section(reading, &mut root, "answers", &all);
+    let mirrors = list(reading, &mut root, "mirror", &all);
+    let fallbacks = list(reading, &mut root, "fallback", &all);
+    let repositories = list(reading, &mut root, "repository", &all);
     server.iter().for_each(|settings| limits::server(reading, settings));
     tree.iter().for_each(|settings| limits::tree(reading, settings));
     inventory.iter().for_each(|settings| limits::inventory(reading, settings));
+    hash.iter().for_each(|settings| limits::hash(reading, settings));
     scan.iter().for_each(|settings| limits::scan(reading, settings));
     probe.iter().for_each(|settings| limits::probe(reading, settings));
     limits::mirrors(reading, &mirrors);
+    keep.iter().for_each(|settings| rules::keep(reading, settings));
+    answers.iter().for_each(|settings| rules::answers(reading, settings));
+    rules::fallbacks(reading, &fallbacks);
+    rules::repositories(reading, &repositories);
     Some(Config {
         path: reading.path.to_owned(),
         name: reading.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         server: server?,
         tree: tree?,
         inventory: inventory?,
+        hash: hash?,
         geoip: geoip?,
         scan: scan?,
         probe: probe?,
+        keep: keep?,
+        answers: answers?,
         mirrors: mirrors.into_iter().map(|(_, mirror)| mirror).collect(),
+        fallbacks: fallbacks.into_iter().map(|(_, fallback)| fallback).collect(),
+        repositories: repositories.into_iter().map(|(_, repository)| repository).collect(),
         source: Source::default(),
     })
 }
@@ -129,27 +149,32 @@ fn table<'i>(reading: &mut Reading<'_>, name: &str, value: Spanned<DeValue<'i>>)
     }
 }
 
-/// Reads all `[[mirror]]`s that can be read, each with its place in the file's order.
-fn mirrors(reading: &mut Reading<'_>, root: &mut DeTable<'_>, all: &Keys) -> Vec<(usize, MirrorSettings)> {
-    let Some(value) = root.remove("mirror") else { return Vec::new() };
+/// Reads all sections of a list, like `[[mirror]]`, that can be read, each with its place in the file's order.
+fn list<T: DeserializeOwned>(
+    reading: &mut Reading<'_>,
+    root: &mut DeTable<'_>,
+    name: &'static str,
+    all: &Keys,
+) -> Vec<(usize, T)> {
+    let Some(value) = root.remove(name) else { return Vec::new() };
     let span = value.span();
     let list = match value.into_inner() {
         DeValue::Array(list) => list,
         DeValue::Table(table) => {
-            reading.problem(span.clone(), "[mirror] is a list of sections".to_owned(), Some("write [[mirror]]".to_owned()));
+            reading.problem(span.clone(), format!("[{name}] is a list of sections"), Some(format!("write [[{name}]]")));
             let mut list = DeArray::new();
             list.push(Spanned::new(span, DeValue::Table(table)));
             list
         }
         _ => {
-            reading.problem(span, "`mirror` is a list of sections, not a key".to_owned(), Some("write [[mirror]]".to_owned()));
+            reading.problem(span, format!("`{name}` is a list of sections, not a key"), Some(format!("write [[{name}]]")));
             return Vec::new();
         }
     };
     let one = |(index, value): (usize, Spanned<DeValue<'_>>)| {
-        let label = format!("mirror[{index}]");
-        let table = table(reading, "mirror", value)?;
-        Some((index, reading.section(Section { name: "mirror", label: &label, all }, table)?))
+        let label = format!("{name}[{index}]");
+        let table = table(reading, name, value)?;
+        Some((index, reading.section(Section { name, label: &label, all }, table)?))
     };
     list.into_iter().enumerate().filter_map(one).collect()
 }

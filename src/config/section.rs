@@ -116,8 +116,11 @@ fn advice(section: Section<'_>, known: &[&'static str], name: &str) -> Option<St
 
 /// The name of a section as it is written.
 pub(super) fn bracketed(section: &str) -> String {
-    if section == "mirror" { "[[mirror]]".to_owned() } else { format!("[{section}]") }
+    if LISTS.contains(&section) { format!("[[{section}]]") } else { format!("[{section}]") }
 }
+
+/// Sections that may stand in the file any number of times.
+const LISTS: [&str; 3] = ["mirror", "fallback", "repository"];
 
 /// Nobody reads more problems of one section than this; each costs another reading of the section.
 const MAX_TOLD: usize = 50;

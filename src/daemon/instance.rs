@@ -7,18 +7,19 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::making::makings;
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
+use super::ways::{Ways, watch_fallbacks};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::decide::Rules;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
-use crate::http::{Counts, Hints, Makings, Problem, Route, Site, Trust};
+use crate::http::{Counts, Hints, Problem, Site, stamp};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
-use crate::model::{Mirror, TreePath};
+use crate::model::Mirror;
 use crate::probe::Prober;
 use crate::scan::{self, Clients, Demand, Redirectable, Scanner, Scheduler};
 use crate::tree::{self, Trees};
@@ -41,6 +42,12 @@ pub enum Error {
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
     Clients(#[from] scan::client::Error),
+    /// A rule of the configuration.
+    #[error("{0:?} is no pattern of paths")]
+    Rule(String),
+    /// The key for stamps.
+    #[error("redirects can't be stamped")]
+    Stamp(#[from] stamp::Error),
 }
 
 /// What an instance is made of, opened.
@@ -54,6 +61,8 @@ pub struct Parts {
     pub locator: Arc<Locator>,
     /// What it knows.
     pub inventory: Inventory,
+    /// Where files go by rules.
+    pub ways: Ways,
     /// What time it is.
     pub clock: Clock,
 }
@@ -69,7 +78,7 @@ impl Parts {
         addresses.look_up(config).await;
         let inventory = Inventory::open(&config.inventory, placed(config, &locator, &addresses), clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        Ok(Self { config: config.clone(), trees, locator, inventory, clock: clock.clone() })
+        Ok(Self { config: config.clone(), trees, locator, inventory, ways: Ways::open(config)?, clock: clock.clone() })
     }
 
     /// The mirrors, placed.
@@ -103,33 +112,6 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
         tracing::warn!(instance = config.name, "{problem}");
     }
     Ok(Arc::new(locator))
-}
-
-/// The instance as requests see it; nothing looks at the paths that it finds to have changed.
-#[must_use]
-pub fn site(parts: &Parts) -> Site {
-    let hints = Arc::new(Hints::new(mpsc::channel(1).0));
-    Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, hints)))
-}
-
-fn makings(parts: &Parts, counts: Arc<Counts>, (nudge, hints): (mpsc::Sender<TreePath<'static>>, Arc<Hints>)) -> Makings {
-    let Parts { config, trees, locator, inventory, clock } = parts;
-    Makings {
-        name: config.name.clone(),
-        route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
-        trust: Trust { proxies: config.server.trusted_proxies.clone(), by: config.server.forwarded_by },
-        trees: trees.clone(),
-        application_access: config.tree.application_access,
-        index: config.tree.index,
-        rules: Rules::new(config.tree.min_age, config.tree.min_size),
-        mirror_pages: config.server.mirror_pages.then(|| inventory.clone()),
-        snapshot: Arc::clone(inventory.snapshot()),
-        locator: Arc::clone(locator),
-        counts,
-        nudge,
-        hints,
-        clock: clock.clone(),
-    }
 }
 
 /// An instance at work.
@@ -182,11 +164,12 @@ impl Instance {
     pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let ways = Ways::open(config)?;
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &kept.addresses);
         let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, clock: clock.clone() };
+        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock: clock.clone() };
         Ok(Self::run(parts, clients, kept))
     }
 
@@ -194,6 +177,7 @@ impl Instance {
     /// the inventory stay. When it fails, everything stays as it was.
     pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
+        let mut ways = Ways::open(config)?;
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &self.kept.addresses);
         let clock = self.parts.clock.clone();
@@ -207,9 +191,13 @@ impl Instance {
         if same_database {
             inventory.set_mirrors(mirrors.clone()).await?;
         }
+        if same_database {
+            // Requests under way still write to it: its files have one writer.
+            ways.ledger = Arc::clone(&self.parts.ways.ledger);
+        }
         // From here on nothing fails.
         self.tasks.stop().await;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, clock };
+        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock };
         if parts.mirrors() != mirrors {
             // A task of before had its list of mirrors put back just before it ended.
             set_mirrors(&parts, mirrors).await;
@@ -235,6 +223,7 @@ impl Instance {
         let redirectable = Redirectable { min_age: config.tree.min_age.0, min_size: config.tree.min_size.0 };
         let asking = (inventory.clone(), clients.clone(), clock.clone());
         let demand = Demand::new(asking, redirectable, Arc::clone(&metrics.demand), wishes.clone(), questions);
+        let probing = clients.clone();
         let prober = Prober::new(
             inventory.clone(),
             config.probe.clone(),
@@ -244,7 +233,7 @@ impl Instance {
             Some(wishes),
         );
         let (nudge, nudges) = mpsc::channel(NUDGES);
-        let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), clock.clone());
+        let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), config.hash.clone(), clock.clone());
         let hasher = hasher.counting(metrics.hash.clone());
         let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders);
         let index = index.counting(metrics.index.clone());
@@ -264,6 +253,11 @@ impl Instance {
         tasks.spawn("scan", |stop| scheduler.run(stop));
         tasks.spawn("demand", |stop| demand.run(stop));
         tasks.spawn("probe", |stop| prober.run(stop));
+        let watched_servers = (config.clone(), Arc::clone(&parts.ways.fallbacks), (probing, clock.clone()));
+        tasks.spawn("fallback", |stop| {
+            let (config, fallbacks, asking) = watched_servers;
+            watch_fallbacks(config, fallbacks, asking, stop)
+        });
         tasks.spawn("geoip", |stop| keep_current(parts.clone(), Arc::clone(&kept.replaced), stop));
         tasks.spawn("places", |stop| keep_placed(parts.clone(), kept.clone(), stop));
         Self { parts, site, kept, tasks, watched }
@@ -361,10 +355,15 @@ async fn keep_current(parts: Parts, replaced: Arc<Notify>, stop: CancellationTok
     }
 }
 
-/// Looks whether GeoIP files were replaced; on a thread that may wait for a file system.
+/// Looks whether GeoIP files were replaced, and makes look-ups fast; on a thread that may wait for a file system, and work.
 async fn refresh(parts: &Parts, replaced: &Notify) {
     let (instance, locator) = (&parts.config.name, Arc::clone(&parts.locator));
-    let Ok(changes) = tokio::task::spawn_blocking(move || locator.refresh()).await else {
+    let look = move || {
+        let changes = locator.refresh();
+        locator.prepare();
+        changes
+    };
+    let Ok(changes) = tokio::task::spawn_blocking(look).await else {
         return tracing::error!(instance, "looking at GeoIP files failed inside; this is a bug");
     };
     for change in &changes {

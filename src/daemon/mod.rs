@@ -2,9 +2,11 @@
 
 mod doors;
 pub mod instance;
+pub mod making;
 mod metrics;
 pub mod places;
 mod tasks;
+mod ways;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ mod mapped;
 mod record;
 mod report;
 mod slot;
+mod table;
 
 use std::fmt;
 use std::io;

@@ -1,34 +1,53 @@
-//! The hash queue: gives every version its SHA-256, in the background. Files that a client waits for come first, then those
-//! of which only a digest can tell whether they changed, then all others.
+//! The hash queue: gives every version all its digests, in the background, several files at a time. Files that a client waits
+//! for come first, then new ones and those of which only a digest can tell whether they changed, then all others.
 //!
 //! What was not written down is hashed again after a restart; nothing else is remembered. One file that can't be read
 //! stops nothing.
+//!
+//! One pass over a file makes all digests. It costs the processor as much as all of them one after the other, about 5 seconds
+//! for a gigabyte on a core with SHA instructions; where cores are idle they share the pass, and it takes as long as the
+//! slowest digest.
 
+mod backlog;
+mod counts;
+mod crew;
 pub mod digest;
-mod reader;
+mod once;
+mod pass;
+mod plan;
+mod pool;
+mod zsync;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
-use crate::inventory::{self, Inventory};
-use crate::metrics::{Counter, OfInstance};
+use crate::clock::{self, Clock};
+use crate::inventory::{self, Inventory, Recorded};
 use crate::model::{FileRecord, FileState, Fingerprint, TreePath};
 use crate::tree::{LookError, Trees};
-use reader::{Reader, Reading};
+use backlog::Backlog;
+use pool::{Made, Pool, Priority, Reading, Want};
+
+pub use counts::{Counts, Families};
+pub use crew::{Crew, Help};
+pub use once::{Amount, Error, Once, Outcome, Task};
+pub use plan::{MAX_PIECE_BYTES, MIN_PIECE_BYTES, Plan, Settings};
+pub use zsync::Shape;
 
 /// Hashes one instance's public tree.
 #[derive(Debug)]
 pub struct Hasher {
     trees: Arc<Trees>,
     inventory: Inventory,
+    settings: Settings,
     clock: Clock,
     requested: mpsc::Receiver<TreePath<'static>>,
     changed: mpsc::Receiver<TreePath<'static>>,
@@ -36,9 +55,19 @@ pub struct Hasher {
     backlog: Backlog,
     /// Files that could not be read as they are known to look, and when to try again.
     failed: HashMap<TreePath<'static>, (Fingerprint, Timestamp)>,
+    /// Files that are being read.
+    running: FuturesUnordered<Run>,
+    taken: HashSet<TreePath<'static>>,
     counts: Counts,
+    /// When files that wait were last counted.
+    counted: Option<Instant>,
+    /// Whether those that follow another plan were marked.
+    is_plan_required: bool,
     is_failing: bool,
 }
+
+/// A file that is being read, and how it was.
+type Run = Pin<Box<dyn Future<Output = (FileRecord, Reading)> + Send>>;
 
 /// Where others say what is to be hashed soon. Nothing waits: what finds no room is found later.
 #[derive(Debug, Clone)]
@@ -48,49 +77,8 @@ pub struct Orders {
     more: Arc<Notify>,
 }
 
-/// What is counted. Clones count together.
-#[derive(Debug, Clone, Default)]
-pub struct Counts {
-    /// Files that were hashed.
-    pub files: Counter,
-    /// Their bytes.
-    pub bytes: Counter,
-    /// Files that could not be read, or changed while they were.
-    pub failures: Counter,
-}
-
-/// The counts of all instances, as they are printed.
-#[derive(Debug, Clone, Default)]
-pub struct Families {
-    files: Family<OfInstance, Counter>,
-    bytes: Family<OfInstance, Counter>,
-    failures: Family<OfInstance, Counter>,
-}
-
-impl Families {
-    /// Puts the counts where they are printed from.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register("hashed_files", "Files of the public tree that were hashed", self.files.clone());
-        registry.register("hashed_bytes", "Bytes of the public tree that were hashed", self.bytes.clone());
-        registry.register("hash_failures", "Files that could not be hashed in one try", self.failures.clone());
-    }
-
-    /// Those of one instance: the same ones for the same name.
-    #[must_use]
-    pub fn of(&self, instance: &str) -> Counts {
-        let label = OfInstance { instance: instance.to_owned() };
-        Counts {
-            files: self.files.get_or_create_owned(&label),
-            bytes: self.bytes.get_or_create_owned(&label),
-            failures: self.failures.get_or_create_owned(&label),
-        }
-    }
-}
-
 /// Orders of one kind that wait: as many files as change at once in a large upload.
 const MAX_ORDERS: usize = 4096;
-/// Records that are read from the inventory at once.
-const PAGE: usize = 500;
 /// How often the queue looks for itself whether there is something to do.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long the queue rests when the inventory fails.
@@ -99,6 +87,10 @@ const AFTER_ERROR: Duration = Duration::from_secs(5);
 const AWAY: Duration = Duration::from_secs(1);
 /// How long a file that could not be read is left alone.
 const TRY_AGAIN: SignedDuration = SignedDuration::from_mins(10);
+/// How long a file that is damaged is left alone: someone has to mend it.
+const DAMAGED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
+/// How far files that wait are counted: more is only "many", and a count may not keep the inventory busy.
+pub const MAX_COUNTED: u32 = 100_000;
 /// Files that are remembered to be unreadable.
 const MAX_FAILED: usize = 10_000;
 
@@ -119,6 +111,11 @@ impl Orders {
         self.changed.try_send(path).ok();
     }
 
+    /// This file is new: it comes before all those that have waited long.
+    pub fn hash_soon(&self, path: TreePath<'static>) {
+        self.changed.try_send(path).ok();
+    }
+
     /// There are files without a digest.
     pub fn wake(&self) {
         self.more.notify_one();
@@ -128,7 +125,7 @@ impl Orders {
 impl Hasher {
     /// A hash queue, and where to order.
     #[must_use]
-    pub fn new(trees: Trees, inventory: Inventory, clock: Clock) -> (Self, Orders) {
+    pub fn new(trees: Trees, inventory: Inventory, settings: Settings, clock: Clock) -> (Self, Orders) {
         let (requested_to, requested) = mpsc::channel(MAX_ORDERS);
         let (changed_to, changed) = mpsc::channel(MAX_ORDERS);
         let more = Arc::new(Notify::new());
@@ -136,13 +133,18 @@ impl Hasher {
         let hasher = Self {
             trees: Arc::new(trees),
             inventory,
+            settings,
             clock,
             requested,
             changed,
             more,
             backlog: Backlog::default(),
             failed: HashMap::new(),
+            running: FuturesUnordered::new(),
+            taken: HashSet::new(),
             counts: Counts::default(),
+            counted: None,
+            is_plan_required: false,
             is_failing: false,
         };
         (hasher, orders)
@@ -160,13 +162,14 @@ impl Hasher {
         self.counts.clone()
     }
 
-    /// Runs until it is cancelled; a file that is being read then is given up within moments.
+    /// Runs until it is cancelled; files that are being read then are given up within moments.
     pub async fn run(mut self, stop: CancellationToken) {
-        let reader = match Reader::start(stop.clone()) {
-            Ok(reader) => reader,
+        let bytes = self.counts.bytes.clone();
+        let pool = match Pool::start(self.settings.threads(), Priority::Low, bytes, stop.clone()) {
+            Ok(pool) => pool,
             Err(error) => return tracing::error!(%error, "files can't be hashed: no thread"),
         };
-        while let Some(step) = stop.run_until_cancelled(self.step(&reader)).await {
+        while let Some(step) = stop.run_until_cancelled(self.step(&pool)).await {
             match step {
                 Ok(()) => self.is_failing = false,
                 Err(error) => {
@@ -180,41 +183,75 @@ impl Hasher {
                 }
             }
         }
-        reader.stop().await;
+        pool.stop().await;
     }
 
-    /// Hashes the next file, or waits for one.
-    async fn step(&mut self, reader: &Reader) -> Result<(), inventory::Error> {
+    /// Begins with the next file, or waits until something is done or ordered.
+    async fn step(&mut self, pool: &Pool) -> Result<(), inventory::Error> {
+        self.keep_up().await?;
         if let Some(record) = self.next().await? {
-            return self.hash(record, reader).await;
+            self.begin(record, pool);
+            return Ok(());
         }
+        let takes_orders = self.takes_orders();
         tokio::select! {
+            Some((record, reading)) = self.running.next() => self.end(record, reading).await?,
             () = self.more.notified() => self.backlog = Backlog::default(),
             () = tokio::time::sleep(IDLE) => self.backlog = Backlog::default(),
-            Some(path) = self.requested.recv() => self.backlog.put_first(path),
-            Some(path) = self.changed.recv() => self.backlog.put_first(path),
+            Some(path) = self.requested.recv(), if takes_orders => self.backlog.put_first(path),
+            Some(path) = self.changed.recv(), if takes_orders => self.backlog.put_first(path),
         }
         Ok(())
     }
 
-    /// The next file that needs a digest.
+    /// Has files that follow another plan wait too, once, and counts what waits, now and then.
+    async fn keep_up(&mut self) -> Result<(), inventory::Error> {
+        if !self.is_plan_required {
+            self.inventory.require_plan(self.settings.plan_id()).await?;
+            self.is_plan_required = true;
+        }
+        if self.counted.is_none_or(|at| at.elapsed() >= IDLE) {
+            let waiting = self.inventory.waiting(MAX_COUNTED).await?;
+            self.counts.unhashed.set(waiting.unhashed.cast_signed());
+            self.counts.undescribed.set(waiting.undescribed.cast_signed());
+            self.counted = Some(clock::instant());
+        }
+        Ok(())
+    }
+
+    /// Orders are taken although all threads are busy: one more is there for them.
+    fn takes_orders(&self) -> bool {
+        self.running.len() <= self.settings.threads()
+    }
+
+    /// The next file that needs a digest, if it can be begun with.
     async fn next(&mut self) -> Result<Option<FileRecord>, inventory::Error> {
-        while let Some(path) = self.ordered() {
+        while self.takes_orders()
+            && let Some(path) = self.ordered()
+        {
             if let Some(record) = self.inventory.file(path).await?
-                && needs_digest(&record)
+                && (record.state != FileState::Settled || record.sha256.is_none())
+                && self.may_begin(&record)
             {
                 return Ok(Some(record));
             }
+        }
+        if self.running.len() >= self.settings.threads() {
+            return Ok(None);
         }
         let now = self.clock.now();
         while let Some(record) = self.backlog.next(&self.inventory).await? {
             let is_left_alone =
                 self.failed.get(&record.path).is_some_and(|(look, until)| *look == record.fingerprint && now < *until);
-            if needs_digest(&record) && !is_left_alone {
+            if self.may_begin(&record) && !is_left_alone {
                 return Ok(Some(record));
             }
         }
         Ok(None)
+    }
+
+    fn may_begin(&self, record: &FileRecord) -> bool {
+        record.state != FileState::Changing && !self.taken.contains(&record.path)
     }
 
     fn ordered(&mut self) -> Option<TreePath<'static>> {
@@ -222,91 +259,79 @@ impl Hasher {
         requested.or_else(|| self.backlog.first.take()).or_else(|| self.changed.try_recv().ok())
     }
 
-    async fn hash(&mut self, record: FileRecord, reader: &Reader) -> Result<(), inventory::Error> {
+    fn begin(&mut self, record: FileRecord, pool: &Pool) {
+        let want = want(&record, &self.settings);
+        let reading = pool.read(&self.trees.public, &record.path, record.fingerprint, want);
+        self.taken.insert(record.path.clone());
+        self.running.push(Box::pin(async move { (record, reading.await) }));
+    }
+
+    async fn end(&mut self, record: FileRecord, reading: Reading) -> Result<(), inventory::Error> {
         let FileRecord { path, fingerprint, .. } = record;
-        match reader.read(&self.trees.public, &path, fingerprint).await {
-            Reading::Done(digest) => {
-                self.failed.remove(&path);
+        self.taken.remove(&path);
+        match reading {
+            Reading::Done(made) => {
                 self.counts.files.inc();
-                self.counts.bytes.inc_by(fingerprint.size);
-                self.inventory.record_digest(path, fingerprint, digest).await?;
+                match keep(&self.inventory, &self.settings, path.clone(), fingerprint, made).await? {
+                    Recorded::Damaged(_) => {
+                        self.counts.damages.inc();
+                        tracing::error!(%path, "a file has other bytes than when it was hashed, and looks the same: it is damaged");
+                        self.leave_alone(path, fingerprint, DAMAGED_AGAIN);
+                    }
+                    Recorded::Kept(_) | Recorded::Outdated => drop(self.failed.remove(&path)),
+                }
             }
             // Whoever noticed the change has it settle, and orders again.
-            Reading::Changed => self.leave_alone(path, fingerprint),
+            Reading::Changed => self.fail(path, fingerprint),
             Reading::Failed(LookError::Away) => {
                 self.backlog = Backlog::default();
                 tokio::time::sleep(AWAY).await;
             }
             Reading::Failed(error) => {
                 tracing::debug!(%path, error = &error as &dyn std::error::Error, "a file can't be hashed");
-                self.leave_alone(path, fingerprint);
+                self.fail(path, fingerprint);
             }
             Reading::Stopped => {}
         }
         Ok(())
     }
 
-    fn leave_alone(&mut self, path: TreePath<'static>, fingerprint: Fingerprint) {
+    fn fail(&mut self, path: TreePath<'static>, fingerprint: Fingerprint) {
         self.counts.failures.inc();
+        self.leave_alone(path, fingerprint, TRY_AGAIN);
+    }
+
+    fn leave_alone(&mut self, path: TreePath<'static>, fingerprint: Fingerprint, span: SignedDuration) {
         let now = self.clock.now();
         if self.failed.len() >= MAX_FAILED {
             self.failed.retain(|_, (_, until)| now < *until);
         }
         if self.failed.len() < MAX_FAILED {
-            self.failed.insert(path, (fingerprint, now.checked_add(TRY_AGAIN).unwrap_or(Timestamp::MAX)));
+            self.failed.insert(path, (fingerprint, now.checked_add(span).unwrap_or(Timestamp::MAX)));
         }
     }
 }
 
-fn needs_digest(record: &FileRecord) -> bool {
-    match record.state {
-        FileState::Changing => false,
-        FileState::Unconfirmed => true,
-        FileState::Settled => record.sha256.is_none(),
+/// What is made of a file. Whether it is still the same version is told by one digest; what is not the same after all is
+/// described later.
+fn want(record: &FileRecord, settings: &Settings) -> Want {
+    match (record.state, record.sha256) {
+        (FileState::Unconfirmed, Some(_)) => Want::Sha256,
+        _ => Want::All(settings.plan(record.fingerprint.size)),
     }
 }
 
-/// All files without a digest, page by page: first those that only a digest can tell, then the others.
-#[derive(Debug, Default)]
-struct Backlog {
-    /// Ordered while there was nothing to do.
-    first: Option<TreePath<'static>>,
-    page: VecDeque<FileRecord>,
-    after: Option<TreePath<'static>>,
-    pass: Pass,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    #[default]
-    Unconfirmed,
-    Others,
-    Over,
-}
-
-impl Backlog {
-    fn put_first(&mut self, path: TreePath<'static>) {
-        self.first = Some(path);
-    }
-
-    async fn next(&mut self, inventory: &Inventory) -> Result<Option<FileRecord>, inventory::Error> {
-        loop {
-            while let Some(record) = self.page.pop_front() {
-                let is_unconfirmed = record.state == FileState::Unconfirmed;
-                if is_unconfirmed == (self.pass == Pass::Unconfirmed) {
-                    return Ok(Some(record));
-                }
-            }
-            if self.pass == Pass::Over {
-                return Ok(None);
-            }
-            self.page = inventory.unhashed(self.after.take(), PAGE).await?.into();
-            match self.page.back() {
-                Some(last) => self.after = Some(last.path.clone()),
-                None if self.pass == Pass::Unconfirmed => self.pass = Pass::Others,
-                None => self.pass = Pass::Over,
-            }
-        }
+/// Has the inventory keep what was made of a file.
+async fn keep(
+    inventory: &Inventory,
+    settings: &Settings,
+    path: TreePath<'static>,
+    fingerprint: Fingerprint,
+    made: Made,
+) -> Result<Recorded, inventory::Error> {
+    match made {
+        Made::Sha256(digest) => inventory.record_digest(path, fingerprint, digest).await,
+        Made::All(digests) => inventory.record_digests(path, fingerprint, *digests, settings.plan_id()).await,
     }
 }
 

@@ -5,10 +5,11 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::backlog::PAGE;
 use super::*;
 use crate::inventory::{Observation, Seen};
 use crate::model::Sha256;
-use crate::tree::Settings;
+use crate::tree;
 
 struct World {
     folder: tempfile::TempDir,
@@ -24,7 +25,7 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::manual(Clock::system().now());
-        let trees = Trees::open(&Settings::of(folder.path())).expect("good settings");
+        let trees = Trees::open(&tree::Settings::of(folder.path())).expect("good settings");
         let inventory = Inventory::temporary(Vec::new(), clock.clone()).await.expect("an inventory");
         Self { folder, clock, trees, inventory }
     }
@@ -42,7 +43,7 @@ impl World {
     }
 
     fn hasher(&self) -> (Hasher, Orders) {
-        Hasher::new(self.trees.clone(), self.inventory.clone(), self.clock.clone())
+        Hasher::new(self.trees.clone(), self.inventory.clone(), one_thread(), self.clock.clone())
     }
 
     async fn digest(&self, at: &str) -> Option<Sha256> {
@@ -65,15 +66,25 @@ fn path(text: &str) -> TreePath<'static> {
     TreePath::parse(text.as_bytes().to_vec()).expect("valid")
 }
 
+fn one_thread() -> Settings {
+    Settings { threads: Some(1), ..Settings::default() }
+}
+
+fn pool() -> Pool {
+    Pool::start(2, Priority::Low, Counts::default().bytes, CancellationToken::new()).expect("threads")
+}
+
 /// The order in which a queue takes files, each hashed at once.
 async fn order(hasher: &mut Hasher) -> Vec<String> {
-    let reader = Reader::start(CancellationToken::new()).expect("a thread");
+    let pool = pool();
     let mut order = Vec::new();
     while let Some(record) = hasher.next().await.expect("it works") {
         order.push(record.path.to_string());
-        hasher.hash(record, &reader).await.expect("it works");
+        hasher.begin(record, &pool);
+        let (record, reading) = hasher.running.next().await.expect("one runs");
+        hasher.end(record, reading).await.expect("it works");
     }
-    reader.stop().await;
+    pool.stop().await;
     order
 }
 
@@ -164,7 +175,7 @@ async fn a_file_that_is_written_while_it_is_read_gets_no_digest() {
     let sparse = File::create(world.folder.path().join("big")).expect("a file");
     sparse.set_len(64 << 20).expect("its size");
     let before = world.trees.public.look(&path("big")).expect("it is there").fingerprint;
-    let reader = Reader::start(CancellationToken::new()).expect("a thread");
+    let pool = pool();
     let done = Arc::new(AtomicBool::new(false));
     let writing = tokio::task::spawn_blocking({
         let done = Arc::clone(&done);
@@ -176,11 +187,12 @@ async fn a_file_that_is_written_while_it_is_read_gets_no_digest() {
             }
         }
     });
-    let read = reader.read(&world.trees.public, &path("big"), before).await;
+    let want = Want::All(Settings::default().plan(before.size));
+    let read = pool.read(&world.trees.public, &path("big"), before, want).await;
     done.store(true, Ordering::Relaxed);
     writing.await.expect("it wrote");
     assert!(matches!(read, Reading::Changed), "{read:?}");
-    reader.stop().await;
+    pool.stop().await;
 }
 
 #[tokio::test]
@@ -222,6 +234,93 @@ async fn a_tree_that_is_away_is_waited_for() {
     world.trees.refresh();
     assert_eq!(world.wait_for_digest("file").await, ABC);
     assert_eq!(counts.failures.get(), 0);
+    stop.cancel();
+    tokio::time::timeout(BOUND, task).await.expect("it stops").expect("it did not panic");
+}
+
+#[tokio::test]
+async fn every_version_gets_all_its_digests() {
+    let world = World::new().await;
+    let record = world.add("file", "abc").await;
+    let (mut hasher, _) = world.hasher();
+    assert_eq!(world.inventory.digests(record.version).await.expect("it works"), None);
+    assert_eq!(order(&mut hasher).await, ["file"]);
+    let digests = world.inventory.digests(record.version).await.expect("it works").expect("it is described");
+    assert_eq!((digests.size, digests.sha256.to_string().as_str()), (3, ABC));
+    assert_eq!(digests.pieces.sha1s().next(), Some(&digests.sha1));
+
+    // Rewritten with other bytes: the old description goes with its version, the new version is described by and by.
+    world.clock.set(world.clock.now() + SignedDuration::from_secs(5));
+    let rewritten = world.add("file", "xyz").await;
+    assert_eq!((rewritten.version, rewritten.state), (record.version, FileState::Unconfirmed));
+    assert_eq!(order(&mut hasher_of(&world)).await, ["file", "file"], "a quick digest tells first, the rest follows");
+    let now = world.inventory.file(path("file")).await.expect("it works").expect("it is there");
+    assert!(now.version > record.version);
+    assert!(world.inventory.digests(now.version).await.expect("it works").is_some());
+}
+
+fn hasher_of(world: &World) -> Hasher {
+    world.hasher().0
+}
+
+#[tokio::test]
+async fn other_settings_have_files_described_again_and_the_old_description_stays_till_then() {
+    let world = World::new().await;
+    let record = world.add("file", &"x".repeat(70_000)).await;
+    let mut hasher = hasher_of(&world);
+    hasher.keep_up().await.expect("it works");
+    assert_eq!(order(&mut hasher).await, ["file"]);
+    let (mut same, _) = world.hasher();
+    same.keep_up().await.expect("it works");
+    assert_eq!(order(&mut same).await, Vec::<String>::new());
+
+    let settings = Settings { piece_length: crate::model::ByteSize(16 << 10), ..one_thread() };
+    let (mut other, _) = Hasher::new(world.trees.clone(), world.inventory.clone(), settings, world.clock.clone());
+    other.keep_up().await.expect("it works");
+    assert_eq!((other.counts.unhashed.get(), other.counts.undescribed.get()), (0, 1));
+    let pieces = async || {
+        let digests = world.inventory.digests(record.version).await.expect("it works").expect("it is described");
+        digests.pieces.sha1s().len()
+    };
+    assert_eq!(pieces().await, 1);
+    assert_eq!(order(&mut other).await, ["file"]);
+    assert_eq!(pieces().await, 5);
+    assert_eq!(world.inventory.file(path("file")).await.expect("it works").map(|file| file.version), Some(record.version));
+}
+
+#[tokio::test]
+async fn a_file_that_rots_is_no_new_version() {
+    let world = World::new().await;
+    let record = world.add("file", "abc").await;
+    assert_eq!(order(&mut hasher_of(&world)).await, ["file"]);
+    let rotten = Sha256([9; 32]);
+    let found = world.inventory.record_digest(path("file"), record.fingerprint, rotten).await.expect("it works");
+    assert!(matches!(&found, Recorded::Damaged(known) if known.version == record.version), "{found:?}");
+    let damage = world.inventory.damage(record.version).await.expect("it works").expect("it is written down");
+    assert_eq!((damage.found, damage.at.as_millisecond()), (rotten, world.clock.now().as_millisecond()));
+    assert_eq!(world.digest("file").await.map(|digest| digest.to_string()).as_deref(), Some(ABC));
+    let whole = Sha256(world.digest("file").await.expect("hashed").0);
+    let found = world.inventory.record_digest(path("file"), record.fingerprint, whole).await.expect("it works");
+    assert!(matches!(found, Recorded::Kept(_)));
+    assert_eq!(world.inventory.damage(record.version).await.expect("it works"), None, "it is mended");
+}
+
+#[tokio::test]
+async fn someone_who_waits_does_not_wait_for_a_huge_file() {
+    let world = World::new().await;
+    File::create(world.folder.path().join("huge")).and_then(|file| file.set_len(1 << 40)).expect("a file with a hole");
+    world.observe("huge").await;
+    let (hasher, orders) = world.hasher();
+    let (stop, counts) = (CancellationToken::new(), hasher.counts());
+    let task = tokio::spawn(hasher.run(stop.clone()));
+    let began = crate::clock::instant();
+    while counts.bytes.get() == 0 {
+        assert!(began.elapsed() < BOUND, "it is not read");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.add("small", "abc").await;
+    orders.request(path("small"));
+    assert_eq!(world.wait_for_digest("small").await, ABC);
     stop.cancel();
     tokio::time::timeout(BOUND, task).await.expect("it stops").expect("it did not panic");
 }

@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use http::HeaderMap;
-use http::header::{FORWARDED, HeaderName};
+use http::header::{FORWARDED, GetAll, HeaderName};
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -66,26 +66,29 @@ impl Trust {
         if !self.trusts(peer) {
             return direct;
         }
-        let by_x = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(X_FORWARDED_PROTO);
-        match self.by {
-            ForwardedBy::XForwardedFor => self.by_x_forwarded_for(direct, headers),
-            ForwardedBy::Forwarded => self.by_forwarded(direct, headers),
-            ForwardedBy::Auto if by_x => self.by_x_forwarded_for(direct, headers),
-            ForwardedBy::Auto => self.by_forwarded(direct, headers),
+        if self.by == ForwardedBy::Forwarded {
+            return self.by_forwarded(direct, headers);
         }
+        // Asked for once: to look for a name in headers costs as much as to read an address.
+        let (hops, schemes) = (headers.get_all(X_FORWARDED_FOR), headers.get_all(X_FORWARDED_PROTO));
+        let is_silent = hops.iter().next().is_none() && schemes.iter().next().is_none();
+        if self.by == ForwardedBy::Auto && is_silent {
+            return self.by_forwarded(direct, headers);
+        }
+        self.by_x_forwarded_for(direct, &hops, &schemes)
     }
 
     /// The right-most hop over all lines that no trusted proxy is; the right-most scheme, which is the peer's own word.
-    fn by_x_forwarded_for(&self, direct: Client, headers: &HeaderMap) -> Client {
-        let hops = elements(headers, &X_FORWARDED_FOR).map(|element| (node(element), None));
+    fn by_x_forwarded_for(&self, direct: Client, hops: &Lines<'_>, schemes: &Lines<'_>) -> Client {
+        let hops = elements(hops).map(|element| (node(element), None));
         let (address, _) = self.outermost(direct.address, hops);
-        let scheme = elements(headers, &X_FORWARDED_PROTO).next().and_then(scheme);
+        let scheme = elements(schemes).next().and_then(scheme);
         Client { address, scheme: scheme.unwrap_or(direct.scheme) }
     }
 
     /// As above; the scheme is that of the element that names the client, which is the word of the proxy it reached.
     fn by_forwarded(&self, direct: Client, headers: &HeaderMap) -> Client {
-        let hops = elements(headers, &FORWARDED).map(|element| {
+        let hops = elements(&headers.get_all(FORWARDED)).map(|element| {
             let pair = |name| parameter(element, name);
             (pair("for").and_then(node), pair("proto").and_then(scheme))
         });
@@ -113,9 +116,12 @@ impl Trust {
     }
 }
 
+/// All lines of one header.
+type Lines<'a> = GetAll<'a, HeaderValue>;
+
 /// The elements of a list header over all its lines, from the right.
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
-    headers.get_all(name).iter().rev().flat_map(|line| split_from_right(line.as_bytes()))
+fn elements<'a>(lines: &Lines<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
+    lines.iter().rev().flat_map(|line| split_from_right(line.as_bytes()))
 }
 
 /// Splits at commas outside quotes, from the right: a quote that a client left open can't swallow what a proxy added.
@@ -170,8 +176,6 @@ fn scheme(text: &str) -> Option<Scheme> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn trust(by: ForwardedBy) -> Trust {

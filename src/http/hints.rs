@@ -43,9 +43,11 @@ impl Hints {
 
     /// Takes from a request and its answer what they give away about mirrors: that no near one holds the file, or that the best one
     /// may be broken.
-    pub(super) fn take(&self, asked: Asked<'_>, standing: &Standing, decision: &Decision<Ranked>, now: Timestamp) {
+    pub(super) fn take(&self, asked: Asked<'_>, standing: &Standing, decision: &Decision<Ranked, usize>, now: Timestamp) {
         match (decision, standing) {
-            (Decision::Local(Why::NoMirror), Standing::Public { entry, .. }) => self.unheld(asked.path, entry.version, now),
+            (Decision::Local(Why::NoMirror) | Decision::Fallback { .. }, Standing::Public { entry, .. }) => {
+                self.unheld(asked.path, entry.version, now);
+            }
             (Decision::Redirect { ranking, entry }, _) => {
                 if ranking.is_far {
                     self.unheld(asked.path, entry.version, now);

@@ -253,9 +253,9 @@ impl<H: Handler> Door<H> {
         };
         let progress = Arc::new(Progress::default());
         let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience);
-        let this = Arc::clone(&self);
-        let service =
-            hyper::service::service_fn(move |request| Arc::clone(&this).respond(request, origin, Arc::clone(&progress)));
+        // Requests share what is this connection's own: all cores would count clones of the door in one place.
+        let talk = Arc::new(Talk { door: Arc::clone(&self), origin, progress });
+        let service = hyper::service::service_fn(move |request| Arc::clone(&talk).respond(request));
         let builder = self.builder();
         let connection = builder.serve_connection(TokioIo::new(socket), service);
         let mut connection = std::pin::pin!(connection);
@@ -298,23 +298,6 @@ impl<H: Handler> Door<H> {
         Ok((origin, rest))
     }
 
-    async fn respond(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        origin: Origin,
-        progress: Arc<Progress>,
-    ) -> Result<Response<Body>, io::Error> {
-        let under_way = progress.begin(request.version());
-        let (parts, body) = request.into_parts();
-        // Who waits for a "100 Continue" has sent nothing yet that would have to be thrown away.
-        if !body.is_end_stream() && !parts.headers.contains_key(http::header::EXPECT) {
-            discard(body, self.limits.patience.header).await;
-        }
-        let mut response = self.handler.answer(&parts, origin).await;
-        response.body_mut().accompany(under_way);
-        Ok(response)
-    }
-
     fn builder(&self) -> auto::Builder<Tracked> {
         let mut builder = auto::Builder::new(Tracked(self.tasks.clone()));
         let header_bytes = self.limits.max_header_bytes;
@@ -334,6 +317,27 @@ impl<H: Handler> Door<H> {
             .keep_alive_interval(PING.0)
             .keep_alive_timeout(PING.1);
         builder
+    }
+}
+
+/// One connection, as its requests see it.
+struct Talk<H> {
+    door: Arc<Door<H>>,
+    origin: Origin,
+    progress: Arc<Progress>,
+}
+
+impl<H: Handler> Talk<H> {
+    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
+        let under_way = self.progress.begin(request.version());
+        let (parts, body) = request.into_parts();
+        // Who waits for a "100 Continue" has sent nothing yet that would have to be thrown away.
+        if !body.is_end_stream() && !parts.headers.contains_key(http::header::EXPECT) {
+            discard(body, self.door.limits.patience.header).await;
+        }
+        let mut response = self.door.handler.answer(&parts, self.origin).await;
+        response.body_mut().accompany(under_way);
+        Ok(response)
     }
 }
 

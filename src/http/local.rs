@@ -79,20 +79,25 @@ fn boundary(validators: &Validators, parts: &[Range<u64>]) -> String {
     format!("redirector-{:016x}", hasher.finish())
 }
 
-/// The media type by the name's suffix. Sugar's bundles are not in the tables of others.
+/// The value of `Content-Type` for a file.
 #[must_use]
 pub fn content_type(path: &TreePath<'_>) -> HeaderValue {
+    HeaderValue::from_static(media_type(path))
+}
+
+/// The media type by the name's suffix. Sugar's bundles are not in the tables of others.
+#[must_use]
+pub fn media_type(path: &TreePath<'_>) -> &'static str {
     let name = path.name();
     let suffix = name.rsplit(|&byte| byte == b'.').next().filter(|suffix| suffix.len() < name.len());
     let suffix = suffix.and_then(|suffix| std::str::from_utf8(suffix).ok()).unwrap_or("");
     if suffix.eq_ignore_ascii_case("xo") {
-        return HeaderValue::from_static("application/vnd.olpc-sugar");
+        return "application/vnd.olpc-sugar";
     }
     if suffix.eq_ignore_ascii_case("xol") {
-        return HeaderValue::from_static("application/vnd.olpc-content");
+        return "application/vnd.olpc-content";
     }
-    let guess = mime_guess::from_ext(suffix).first_raw().unwrap_or("application/octet-stream");
-    HeaderValue::from_static(guess)
+    mime_guess::from_ext(suffix).first_raw().unwrap_or("application/octet-stream")
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::selection::Class;
 #[derive(Debug, Default)]
 pub struct Counts {
     redirects: [Counter; CLASSES.len()],
+    fallbacks: Counter,
     local: [Counter; Why::ALL.len()],
     others: [Counter; Other::ALL.len()],
     redirected_bytes: Counter,
@@ -43,6 +44,10 @@ pub enum Other {
     Index,
     /// To the same path with a slash.
     Slash,
+    /// The decision about a request, as it asked to be told.
+    Trace,
+    /// A list of mirrors for a package manager.
+    List,
     /// 400.
     BadRequest,
     /// 404.
@@ -56,8 +61,17 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 7] =
-        [Self::Index, Self::Slash, Self::BadRequest, Self::NotFound, Self::NotAllowed, Self::Gone, Self::Unavailable];
+    const ALL: [Self; 9] = [
+        Self::Index,
+        Self::Slash,
+        Self::Trace,
+        Self::List,
+        Self::BadRequest,
+        Self::NotFound,
+        Self::NotAllowed,
+        Self::Gone,
+        Self::Unavailable,
+    ];
 
     /// The word for it in metrics and logs.
     #[must_use]
@@ -65,6 +79,8 @@ impl Other {
         match self {
             Self::Index => "index",
             Self::Slash => "slash",
+            Self::Trace => "trace",
+            Self::List => "list",
             Self::BadRequest => "bad-request",
             Self::NotFound => "not-found",
             Self::NotAllowed => "not-allowed",
@@ -85,6 +101,14 @@ impl Counts {
         self.redirected_bytes.inc_by(bytes);
         mirror.redirects.inc();
         mirror.bytes.inc_by(bytes);
+    }
+
+    /// Counts a redirect of `bytes` to a fallback mirror.
+    pub fn fell_back(&self, bytes: u64, fallback: &MirrorCounts) {
+        self.fallbacks.inc();
+        self.redirected_bytes.inc_by(bytes);
+        fallback.redirects.inc();
+        fallback.bytes.inc_by(bytes);
     }
 
     /// Counts a file that is served from here.
@@ -165,6 +189,7 @@ impl Printer<'_, '_> {
             for (class, counter) in CLASSES.iter().zip(&counts.redirects) {
                 print(site.name(), "redirect", class.as_str(), counter)?;
             }
+            print(site.name(), "redirect", "fallback", &counts.fallbacks)?;
             for (why, counter) in Why::ALL.iter().zip(&counts.local) {
                 print(site.name(), "local", why.as_str(), counter)?;
             }

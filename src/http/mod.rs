@@ -1,9 +1,11 @@
 //! HTTP: from a socket to an answer, and what is counted on the way.
 //!
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
-//! find the instance, `client` the client; `site` answers one request end to end with the help of `look` (what the
+//! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `missing` (what nobody has), `hints` (what requests say about mirrors), `mirrors_page` (what those who run mirrors read), `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! people and programs read), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
+//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `hints` (what requests say about mirrors), `mirrors_page` (what those who run mirrors read),
+//! `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -12,8 +14,12 @@ pub mod body;
 pub mod client;
 pub mod conditional;
 pub mod connection;
+mod deciding;
+pub mod explain;
+pub mod fallback;
 pub mod hints;
 pub mod listener;
+mod lister;
 pub mod local;
 pub mod look;
 pub mod metrics;
@@ -23,11 +29,15 @@ pub mod page;
 pub mod proxy;
 pub mod range;
 pub mod ranker;
+pub mod repository;
 pub mod response;
 pub mod route;
 pub mod router;
 pub mod site;
+pub mod stamp;
+mod standing;
 pub mod threads;
+pub mod wishes;
 
 use std::net::SocketAddr;
 
@@ -38,12 +48,17 @@ use crate::model::{ByteSize, Span};
 
 pub use admin::{Admin, Problem};
 pub use client::{Client, ForwardedBy, Trust};
+pub use explain::Explanation;
+pub use fallback::Fallbacks;
 pub use hints::Hints;
 pub use listener::{Limits, Server, Start, bind};
 pub use metrics::Counts;
+pub use repository::Packages;
 pub use route::Route;
 pub use router::Router;
 pub use site::{Asked, Makings, Site};
+pub use stamp::Stamp;
+pub use wishes::{Settings as AnswerSettings, Wishes};
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]

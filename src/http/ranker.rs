@@ -8,7 +8,8 @@ use quick_cache::sync::Cache;
 
 use super::client::Client;
 use super::metrics::{Counts, MirrorCounts};
-use crate::inventory::{FileEntry, MirrorSet, MirrorState, Snapshot};
+use super::wishes::Wishes;
+use crate::inventory::{MirrorSet, MirrorState, Snapshot};
 use crate::model::{ClientNetwork, Mirror, Place};
 use crate::selection::{self, PlaceKey, Ranking, Selector, Tiers};
 
@@ -70,6 +71,16 @@ pub enum Portion {
     Part,
 }
 
+/// What a mirror must be able to do for a request, besides being well and being there for the client.
+pub struct Needs<H> {
+    /// Whether it holds what is needed.
+    pub holds: H,
+    /// Bytes of the file.
+    pub size: u64,
+    /// How much of the file is asked for.
+    pub portion: Portion,
+}
+
 /// Places whose tiers are remembered. A country database has 250; of a city database's cells, the busiest are enough.
 const CACHED_PLACES: usize = 4096;
 
@@ -81,22 +92,24 @@ impl Ranker {
         Self { prepared: ArcSwap::from_pointee(prepared), preparing: Mutex::new(()) }
     }
 
-    /// The best `wanted` mirrors for a file; `None` where there is none.
+    /// The best `wanted` mirrors for what is needed; `None` where there is none.
     #[must_use]
     pub fn rank(
         &self,
         (snapshot, counts): (&Snapshot, &Counts),
         (client, place): (Client, &Place),
-        (entry, portion): (&FileEntry, Portion),
+        needs: &Needs<impl Fn(&MirrorState) -> bool>,
+        wishes: &Wishes<'_>,
         wanted: usize,
     ) -> Option<Ranked> {
         let (mirrors, prepared) = self.prepare(snapshot, counts);
         let tiers = prepared.tiers(place, client.address);
         let usable = |index: usize| {
             mirrors.members.get(index).is_some_and(|state| {
-                state.holds(entry.version)
-                    && (portion == Portion::Whole || state.ranges.are_usable())
-                    && selection::refusal_of_request(&state.mirror, state.health, client.scheme, entry.size).is_none()
+                (needs.holds)(state)
+                    && (needs.portion == Portion::Whole || state.ranges.are_usable())
+                    && selection::refusal_of_request(&state.mirror, state.health, client.scheme, needs.size).is_none()
+                    && !wishes.avoids(&state.mirror.name)
             })
         };
         let ranking = tiers.draw(ClientNetwork::of(client.address), usable, wanted);

@@ -14,11 +14,13 @@ use jiff::Timestamp;
 use super::accept::{self, Form};
 use super::body::Body;
 use super::conditional::Validators;
+use super::explain::Explanation;
 use super::page;
+use super::stamp::Stamp;
 use crate::decide::Why;
 use crate::inventory::MirrorSet;
 use crate::model::{Scheme, TreePath};
-use crate::selection::Ranked;
+use crate::selection::{Class, Ranked};
 
 /// Where administrators read why an answer is as it is.
 pub const X_REDIRECTOR: HeaderName = HeaderName::from_static("x-redirector");
@@ -30,7 +32,7 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; s
 /// Who keeps the answer must ask again before each use: a hold, or a mirror that holds the file, changes it at once.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 /// As above, and nobody may keep it for others: it is made for this client.
-const ASK_AGAIN_EACH: HeaderValue = HeaderValue::from_static("private, no-cache");
+pub(super) const ASK_AGAIN_EACH: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// 302 to the best mirror, with the next best as `Link` lines (RFC 6249), each a line of its own and without quotes, since
 /// clients read no other form.
@@ -86,6 +88,50 @@ pub fn redirect(ranking: &[Ranked], mirrors: &MirrorSet, scheme: Scheme, path: &
         let mut lines = place.insert_entry(first);
         links.for_each(|link| lines.append(link));
     }
+    response
+}
+
+/// Adds what MirrorBrain said of a redirect, for scripts and log readers that look for it.
+pub fn add_mirrorbrain_headers(response: &mut Response<Body>, mirror: &str, class: Class) {
+    let realm = match class {
+        Class::Network => "prefix",
+        Class::As => "AS",
+        Class::Country => "country",
+        Class::AlsoCountry => "other_country",
+        Class::Continent => "region",
+        Class::World => "other",
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_MIRRORBRAIN_MIRROR, line(&[mirror]));
+    headers.insert(X_MIRRORBRAIN_REALM, HeaderValue::from_static(realm));
+}
+
+const X_MIRRORBRAIN_MIRROR: HeaderName = HeaderName::from_static("x-mirrorbrain-mirror");
+const X_MIRRORBRAIN_REALM: HeaderName = HeaderName::from_static("x-mirrorbrain-realm");
+
+/// Stamps the `Location` of a redirect.
+pub fn stamp(response: &mut Response<Body>, stamp: &Stamp, now: i64) {
+    let Some(location) = response.headers().get(LOCATION).and_then(|location| location.to_str().ok()) else { return };
+    let path = &location[authority_end(location)..];
+    let stamped = line(&[location, &stamp.query(now, path.as_bytes())]);
+    response.headers_mut().insert(LOCATION, stamped);
+}
+
+/// Where the host of an absolute URL ends.
+fn authority_end(url: &str) -> usize {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    url[start..].find('/').map_or(url.len(), |at| start + at)
+}
+
+/// 200 with the decision about a request instead of its answer.
+#[must_use]
+pub fn trace(explanation: &Explanation) -> Response<Body> {
+    let text = serde_json::to_string_pretty(explanation).unwrap_or_default() + "\n";
+    let mut response = written(StatusCode::OK, text, Form::Json);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, ASK_AGAIN_EACH);
+    headers.insert(X_REDIRECTOR, HeaderValue::from_static("local; why=trace"));
+    headers.remove(VARY);
     response
 }
 

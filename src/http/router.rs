@@ -12,6 +12,7 @@ use super::body::Body;
 use super::listener::{Handler, Origin};
 use super::metrics::{Counts, Other};
 use super::site::{Asked, Site};
+use super::wishes::Wishes;
 use super::{response, route};
 use crate::clock;
 use crate::model::RequestPath;
@@ -68,13 +69,14 @@ impl Router {
             let (other, detail) = if readable { (Other::NotFound, NOTHING_HERE) } else { (Other::NotAllowed, READ_ONLY) };
             return refuse(&self.unrouted, other, detail, &request.headers);
         };
-        let site = Arc::clone(&sites[index]);
-        drop(sites);
+        // Kept, and not cloned: all cores would count clones in one place.
+        let site = &sites[index];
         if !readable {
             return refuse(site.counts(), Other::NotAllowed, READ_ONLY, &request.headers);
         }
         let client = site.client(from, request);
-        let response = site.answer(Asked { request, path: &below, is_directory: path.is_directory(), client }).await;
+        let wishes = Wishes::default();
+        let response = site.answer(Asked { request, path: &below, is_directory: path.is_directory(), client, wishes }).await;
         site.counts().took(began.elapsed());
         response
     }

@@ -6,7 +6,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::RANGE;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use jiff::Timestamp;
@@ -14,24 +13,29 @@ use tokio::sync::mpsc;
 
 use super::body::Body;
 use super::client::{Client, Trust};
+use super::fallback::Fallbacks;
 use super::hints::Hints;
 use super::listener::Origin;
-use super::look::{Seen, see};
-use super::metrics::{Counts, Other};
+use super::lister::Lister;
+use super::metrics::{Counts, MirrorCounts, Other};
 use super::mirrors_page::{Pages, Refusal, Wanted};
 use super::missing::Missing;
-use super::page::{Index, Room, Row};
+use super::page::Room;
 use super::range::{self, Wanted as WantedPart};
-use super::ranker::{Portion, Ranked, Ranker};
+use super::ranker::{Ranked, Ranker};
+use super::repository::Packages;
 use super::route::Route;
+use super::stamp::Stamp;
 use super::threads::Threads;
+use super::wishes::{self, Wishes};
 use super::{local, response};
 use crate::clock::Clock;
-use crate::decide::{self, Decision, Rules, Standing, Why};
-use crate::geo::{Credit, Locator};
+use crate::decide::{Decision, Rules, Standing, Why};
+use crate::geo::Locator;
 use crate::inventory::{FileEntry, Inventory, Snapshot};
-use crate::model::{Prefix, TreePath};
-use crate::tree::{ApplicationAccess, Item, Kind, LookError, Trees};
+use crate::model::TreePath;
+use crate::selection::Class;
+use crate::tree::{ApplicationAccess, LookError, Trees};
 
 /// What a [`Site`] is made of.
 #[derive(Debug, Clone)]
@@ -50,6 +54,16 @@ pub struct Makings {
     pub index: bool,
     /// When mirrors may be used.
     pub rules: Rules,
+    /// Where clients go that no mirror can take.
+    pub fallbacks: Arc<Fallbacks>,
+    /// What of a query is heeded, and what answers say besides.
+    pub answers: wishes::Settings,
+    /// Makes stamps on redirects.
+    pub stamp: Option<Stamp>,
+    /// How this server is reached, for links to ourselves; none: as each request says.
+    pub public_url: Option<String>,
+    /// Repositories of packages.
+    pub packages: Packages,
     /// What keeps the history of mirrors, for the pages on them; `None`: there are no such pages.
     pub mirror_pages: Option<Inventory>,
     /// What is known of files and mirrors.
@@ -69,10 +83,11 @@ pub struct Makings {
 /// One instance as requests see it. A reload makes a new one.
 #[derive(Debug)]
 pub struct Site {
-    makings: Makings,
-    ranker: Ranker,
+    pub(super) makings: Makings,
+    pub(super) ranker: Ranker,
+    fallback_counts: Vec<Arc<MirrorCounts>>,
     missing: Missing,
-    threads: Threads,
+    pub(super) threads: Threads,
     /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
     listers: Threads,
     pages: Room,
@@ -90,10 +105,10 @@ pub struct Asked<'a> {
     pub is_directory: bool,
     /// Who asks.
     pub client: Client,
+    /// What the query wishes.
+    pub wishes: Wishes<'a>,
 }
 
-/// The most entries of a directory that are listed.
-const MAX_ENTRIES: usize = 10_000;
 /// How many directories are read at once: as many as a disk has use for.
 const MAX_LISTERS: usize = 4;
 
@@ -102,11 +117,13 @@ impl Site {
     #[must_use]
     pub fn new(makings: Makings) -> Self {
         let ranker = Ranker::new(&makings.snapshot, &makings.counts);
+        let fallback_counts = makings.fallbacks.counts(&makings.counts);
         let prefix = makings.route.prefix();
         let mirror_pages = makings.mirror_pages.clone().map(|inventory| Pages::new(inventory, prefix.clone()));
         Self {
             makings,
             ranker,
+            fallback_counts,
             missing: Missing::default(),
             threads: Threads::default(),
             listers: Threads::new(MAX_LISTERS),
@@ -165,6 +182,13 @@ impl Site {
 
     /// Answers a request for a path of this instance.
     pub async fn answer(&self, asked: Asked<'_>) -> Response<Body> {
+        let asked = match asked.request.uri.query() {
+            Some(query) if self.makings.answers.arguments => match self.heed(asked, query) {
+                Ok(asked) => asked,
+                Err(detail) => return self.error(asked, Other::BadRequest, detail),
+            },
+            _ => asked,
+        };
         let now = self.makings.clock.now();
         if asked.path.is_root()
             && let (Some(pages), Some(query)) = (&self.mirror_pages, asked.request.uri.query())
@@ -173,7 +197,10 @@ impl Site {
             return self.tell_of_mirrors(asked, pages, &wanted, now).await;
         }
         let standing = self.standing(asked).await;
-        let decision = decide::decide(standing, self.makings.rules, now.as_second(), |entry| self.rank(asked, entry));
+        if let Some(list) = self.packages(asked, standing, now).await {
+            return list;
+        }
+        let decision = self.decide(standing, asked, now);
         tracing::debug!(
             instance = self.makings.name,
             path = %asked.path,
@@ -185,8 +212,15 @@ impl Site {
             self.missing.tell(&self.makings.name, asked.path, now);
         }
         self.makings.hints.take(asked, &standing, &decision, now);
+        if asked.wishes.trace && self.may_trace(asked.client) {
+            self.makings.counts.other(Other::Trace);
+            let mut explanation = self.explain(asked, standing, &decision);
+            explanation.keep_public();
+            return response::trace(&explanation);
+        }
         match decision {
-            Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry),
+            Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry, now),
+            Decision::Fallback { to, size } => self.fall_back(asked, to, size, now),
             Decision::Local(why) => self.serve(asked, why, now).await,
             Decision::Index => self.list(asked).await,
             Decision::NotFound => self.not_found(asked),
@@ -195,94 +229,36 @@ impl Site {
         }
     }
 
-    /// How the path stands: by its name, the snapshot and the trees.
-    pub async fn standing(&self, asked: Asked<'_>) -> Standing {
-        match self.standing_by_a_glance(asked) {
-            Some(standing) => standing,
-            None => self.standing_by_a_look(asked).await,
-        }
-    }
-
-    /// What the names alone say: whether nobody is shown this, or it is on hold.
-    fn standing_by_name(&self, asked: Asked<'_>) -> Option<Standing> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        let hidden =
-            if asked.is_directory { trees.hidden.matches_directory(asked.path) } else { trees.hidden.matches(asked.path) };
-        match () {
-            () if hidden => Some(Standing::Hidden),
-            () if snapshot.is_held(asked.path) => Some(Standing::Held),
-            () => None,
-        }
-    }
-
-    /// How the path stands, where that can be told without waiting: by memory and one call to the local file system.
-    fn standing_by_a_glance(&self, asked: Asked<'_>) -> Option<Standing> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        if let Some(standing) = self.standing_by_name(asked) {
-            return Some(standing);
-        }
-        if asked.is_directory {
-            return None;
-        }
-        let entry = snapshot.file(asked.path)?;
-        if trees.public.is_away() {
-            return Some(Standing::Away);
-        }
-        // A remote file system may let us wait; there the index notices changes later.
-        let as_recorded = trees.public.is_remote() || entry.matches(&trees.public.glance(asked.path)?);
-        if !as_recorded {
-            self.nudge(asked.path);
-        }
-        Some(Standing::Public { entry, as_recorded })
-    }
-
-    async fn standing_by_a_look(&self, asked: Asked<'_>) -> Standing {
-        let Makings { trees, snapshot, application_access, .. } = &self.makings;
-        let application = trees.application.clone().filter(|_| *application_access == ApplicationAccess::Open);
-        let (public, path, is_directory) = (trees.public.clone(), asked.path.clone().into_owned(), asked.is_directory);
-        let look = move || see(&public, application.as_ref(), &path, is_directory);
-        let seen = self.threads.run_in_time(look).await.unwrap_or(Seen::Away);
-        let entry = if asked.is_directory { None } else { snapshot.file(asked.path) };
-        let standing = match (seen, entry) {
-            (Seen::Public(seen), Some(entry)) => Standing::Public { entry, as_recorded: entry.matches(&seen) },
-            (Seen::Public(_), None) => Standing::NotIndexed,
-            // Its name shows only now that it is one of those which hide directories.
-            (Seen::Directory, _) if trees.hidden.matches_directory(asked.path) => Standing::Hidden,
-            (Seen::Directory, _) => Standing::Directory,
-            (Seen::NotPublic, _) => Standing::NotPublic,
-            (Seen::Nothing, _) => Standing::Absent,
-            (Seen::Away, _) => Standing::Away,
-        };
-        let is_as_known = match standing {
-            Standing::Public { as_recorded, .. } => as_recorded,
-            Standing::Away => true,
-            Standing::NotIndexed => false,
-            _ => entry.is_none(),
-        };
-        if !is_as_known {
-            self.nudge(asked.path);
-        }
-        standing
-    }
-
-    /// Asks the index to look at a path. When it has its hands full, it finds out later by itself.
-    fn nudge(&self, path: &TreePath<'_>) {
-        self.makings.nudge.try_send(path.clone().into_owned()).ok();
-    }
-
-    fn rank(&self, asked: Asked<'_>, entry: &FileEntry) -> Option<Ranked> {
-        let Makings { snapshot, counts, locator, .. } = &self.makings;
-        let place = locator.locate(asked.client.address);
-        let is_part = asked.request.method == Method::GET && asked.request.headers.contains_key(RANGE);
-        let portion = if is_part { Portion::Part } else { Portion::Whole };
-        self.ranker.rank((snapshot, counts), (asked.client, &place), (entry, portion), response::MAX_LINES)
-    }
-
-    fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry) -> Response<Body> {
+    fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry, now: Timestamp) -> Response<Body> {
         if let (Some(best), Some(counts)) = (ranked.ranking.first(), ranked.counts_of_best()) {
             self.makings.counts.redirected(best.class, wanted_bytes(asked.request, entry.size), counts);
         }
-        response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path)
+        let mut response = response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path);
+        if let (Some(best), true) = (ranked.ranking.first(), self.makings.answers.mirrorbrain_headers) {
+            let name = ranked.mirrors.members.get(best.index).map_or("", |state| state.mirror.name.as_str());
+            response::add_mirrorbrain_headers(&mut response, name, best.class);
+        }
+        self.stamp(&mut response, now);
+        response
+    }
+
+    fn fall_back(&self, asked: Asked<'_>, to: usize, size: u64, now: Timestamp) -> Response<Body> {
+        let Makings { fallbacks, counts, .. } = &self.makings;
+        let Some(mut response) = fallbacks.redirect(to, asked.client, asked.path) else { return self.unavailable(asked) };
+        if let Some(fallback) = self.fallback_counts.get(to) {
+            counts.fell_back(wanted_bytes(asked.request, size), fallback);
+        }
+        if let (Some(fallback), true) = (fallbacks.list().get(to), self.makings.answers.mirrorbrain_headers) {
+            response::add_mirrorbrain_headers(&mut response, fallback.name.as_str(), Class::World);
+        }
+        self.stamp(&mut response, now);
+        response
+    }
+
+    fn stamp(&self, response: &mut Response<Body>, now: Timestamp) {
+        if let Some(stamp) = &self.makings.stamp {
+            response::stamp(response, stamp, now.as_second());
+        }
     }
 
     async fn serve(&self, asked: Asked<'_>, why: Why, now: Timestamp) -> Response<Body> {
@@ -348,67 +324,23 @@ impl Site {
         }
     }
 
-    fn not_found(&self, asked: Asked<'_>) -> Response<Body> {
+    pub(super) fn not_found(&self, asked: Asked<'_>) -> Response<Body> {
         self.error(asked, Other::NotFound, "There is no such file here.")
     }
 
-    fn unavailable(&self, asked: Asked<'_>) -> Response<Body> {
+    pub(super) fn unavailable(&self, asked: Asked<'_>) -> Response<Body> {
         self.error(asked, Other::Unavailable, "The files are not available right now. Please try again in a moment.")
     }
 
-    fn error(&self, asked: Asked<'_>, other: Other, detail: &str) -> Response<Body> {
+    pub(super) fn error(&self, asked: Asked<'_>, other: Other, detail: &str) -> Response<Body> {
         self.makings.counts.other(other);
         let status = match other {
+            Other::BadRequest => StatusCode::BAD_REQUEST,
             Other::Gone => StatusCode::GONE,
             Other::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::NOT_FOUND,
         };
         response::error(status, detail, &asked.request.headers)
-    }
-}
-
-/// What the list of a directory is made of. It is made where waiting harms nobody: a long one takes its time.
-struct Lister {
-    trees: Trees,
-    snapshot: Arc<Snapshot>,
-    prefix: Prefix,
-    credit: Option<Credit>,
-}
-
-impl Lister {
-    fn list(&self, directory: &TreePath<'_>) -> Result<Index, LookError> {
-        let Trees { public, hidden, .. } = &self.trees;
-        let is_shown = |path: &TreePath<'_>| !hidden.matches(path) && !self.snapshot.is_held(path);
-        let mut items = public.list(directory, MAX_ENTRIES + 1, is_shown)?;
-        let truncated = items.len() > MAX_ENTRIES;
-        items.truncate(MAX_ENTRIES);
-        let slash = if directory.is_root() { "" } else { "/" };
-        Ok(Index {
-            path: format!("{}/{directory}{slash}", self.prefix).replace("//", "/"),
-            has_parent: !directory.is_root(),
-            rows: items.iter().filter_map(|item| self.row(directory, item)).collect(),
-            truncated,
-            credit: self.credit,
-        })
-    }
-
-    /// An entry of a directory; `None` for what nobody is shown.
-    fn row(&self, directory: &TreePath<'_>, item: &Item) -> Option<Row> {
-        let Self { trees, snapshot, .. } = self;
-        let path = directory.join(&item.name).ok()?;
-        let is_directory = item.kind == Kind::Directory;
-        let hidden = if is_directory { trees.hidden.matches_directory(&path) } else { trees.hidden.matches(&path) };
-        if hidden || snapshot.is_held(&path) {
-            return None;
-        }
-        let name = TreePath::parse(&item.name[..]).ok()?;
-        Some(Row {
-            name: name.to_string(),
-            href: name.encoded() + if is_directory { "/" } else { "" },
-            is_directory,
-            size: (!is_directory).then_some(item.size),
-            modified: Timestamp::from_nanosecond(item.mtime_ns.into()).unwrap_or_default(),
-        })
     }
 }
 

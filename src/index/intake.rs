@@ -208,6 +208,9 @@ impl Intake {
         match record.state {
             FileState::Changing => return,
             FileState::Unconfirmed => self.orders.confirm(record.path.clone()),
+            FileState::Settled if record.sha256.is_none() && self.occasion == Seen::Later => {
+                self.orders.hash_soon(record.path.clone());
+            }
             FileState::Settled if record.sha256.is_none() => self.orders.wake(),
             FileState::Settled => {}
         }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::hash::Hasher;
+use crate::hash::{self, Hasher};
 use crate::model::{FileRecord, FileState, VersionNumber};
 
 struct World {
@@ -43,7 +43,7 @@ impl World {
         let clock = Clock::manual(Clock::system().now());
         let settings = Settings::of(folder.path().join("tree"));
         let trees = Trees::open(&settings).expect("good settings");
-        let database = inventory::Settings { database: folder.path().join("database") };
+        let database = inventory::Settings { database: folder.path().join("database"), ..inventory::Settings::default() };
         let inventory = Inventory::open(&database, Vec::new(), clock.clone()).await.expect("an inventory");
         Self { folder, clock, settings, trees, inventory, running: None }
     }
@@ -84,7 +84,8 @@ impl World {
 
     fn start(&mut self) {
         let (nudges, nudged) = mpsc::channel(16);
-        let (hasher, orders) = Hasher::new(self.trees.clone(), self.inventory.clone(), self.clock.clone());
+        let (hasher, orders) =
+            Hasher::new(self.trees.clone(), self.inventory.clone(), hash::Settings::default(), self.clock.clone());
         let index = Index::new(self.trees.clone(), self.inventory.clone(), &self.settings, self.clock.clone(), nudged, orders);
         let (stop, watcher) = (CancellationToken::new(), index.watcher());
         let tasks = vec![tokio::spawn(index.run(stop.clone())), tokio::spawn(hasher.run(stop.clone()))];

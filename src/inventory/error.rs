@@ -102,6 +102,9 @@ pub enum Error {
     /// There are too many holds.
     #[error("there are {0} holds, and there may be no more; hold directories, or remove the files from the tree")]
     TooManyHolds(usize),
+    /// The database does not answer soon enough for a request.
+    #[error("the database does not answer within moments")]
+    Slow,
     /// The inventory was closed, or its thread could not be started.
     #[error("the inventory is closed")]
     Closed,
@@ -116,6 +119,6 @@ pub enum Error {
 impl Error {
     /// Whether the database has to be mended, or something around it; not so where the caller asked for too much.
     pub(super) const fn is_about_the_database(&self) -> bool {
-        !matches!(self, Self::TooManyHolds(_) | Self::Closed | Self::Internal)
+        !matches!(self, Self::TooManyHolds(_) | Self::Closed | Self::Internal | Self::Slow)
     }
 }

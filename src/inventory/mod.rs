@@ -2,7 +2,9 @@
 //! on disk keeps it; one owner thread writes both.
 
 mod condition;
+mod descriptions;
 pub mod error;
+mod hashes;
 mod members;
 mod newcomers;
 mod owner;
@@ -24,8 +26,9 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
+use crate::model::{FileRecord, Health, Mirror, MirrorName, Ranges, TreePath};
 use condition::Condition;
+use descriptions::Desk;
 use newcomers::Newcomers;
 use owner::{Extent, Owner, Work};
 use store::{MAX_PAGE, Page, Store, Which};
@@ -33,10 +36,12 @@ use store::{MAX_PAGE, Page, Store, Which};
 pub use error::Error;
 pub use newcomers::Newcomer;
 pub use record::{
-    Adjustment, Counts, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, ScanRecord, ScanSummary, Seen,
+    Adjustment, Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanRecord,
+    ScanSummary, Seen, Waiting,
 };
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
+pub use store::PlanId;
 
 /// `[inventory]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,11 +49,13 @@ pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
 pub struct Settings {
     /// The database: a file.
     pub database: PathBuf,
+    /// Whether the SHA-256 of every file is kept in memory, for the `Digest` of redirects: 32 bytes a file.
+    pub sha256_in_memory: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { database: PathBuf::from("redirector.sqlite") }
+        Self { database: PathBuf::from("redirector.sqlite"), sha256_in_memory: true }
     }
 }
 
@@ -61,6 +68,7 @@ pub struct Inventory {
     snapshot: Arc<Snapshot>,
     condition: Arc<Condition>,
     newcomers: Arc<Newcomers>,
+    desk: Arc<Desk>,
     queue: mpsc::Sender<Work>,
     thread: Arc<OwnerThread>,
 }
@@ -89,7 +97,9 @@ impl Inventory {
     /// When the database can't be opened, is none of ours, is damaged, or was written by a newer redirector.
     pub async fn open(settings: &Settings, mirrors: Vec<Arc<Mirror>>, clock: Clock) -> Result<Self, Error> {
         let path = settings.database.clone();
-        Self::start(move || Ok(Box::new(sqlite::Sqlite::open(&path)?) as Box<dyn Store>), mirrors, clock).await
+        let open = move || Ok(Box::new(sqlite::Sqlite::open(&path)?) as Box<dyn Store>);
+        let extent = if settings.sha256_in_memory { Extent::Whole } else { Extent::WithoutDigests };
+        Self::start_with(open, mirrors, clock, extent).await
     }
 
     /// As [`Self::open`], but the snapshot has no files: for orders and questions on the command line, which should not wait
@@ -133,7 +143,8 @@ impl Inventory {
         let (ready, started) = oneshot::channel();
         let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock, extent)) {
             Ok(owner) => {
-                let shared = (Arc::clone(owner.snapshot()), Arc::clone(owner.condition()), Arc::clone(owner.newcomers()));
+                let shared = (Arc::clone(owner.snapshot()), Arc::clone(owner.condition()), Arc::clone(owner.desk()));
+                let shared = (shared, Arc::clone(owner.newcomers()));
                 if ready.send(Ok(shared)).is_ok() {
                     owner.run(work);
                 }
@@ -142,8 +153,8 @@ impl Inventory {
         };
         let handle = std::thread::Builder::new().name("inventory".to_owned()).spawn(run).map_err(Error::Thread)?;
         let thread = Arc::new(OwnerThread { thread: handle.thread().clone(), handle: Some(handle).into() });
-        let (snapshot, condition, newcomers) = started.await.map_err(|_| Error::Internal)??;
-        Ok(Self { snapshot, condition, newcomers, queue, thread })
+        let ((snapshot, condition, desk), newcomers) = started.await.map_err(|_| Error::Internal)??;
+        Ok(Self { snapshot, condition, newcomers, desk, queue, thread })
     }
 
     /// What requests are answered from.
@@ -207,29 +218,6 @@ impl Inventory {
                 None => return Ok(forgotten),
             }
         }
-    }
-
-    /// Keeps the digest of a file that was read while it looked like `fingerprint`, and returns its record as it is
-    /// afterwards; `None` when the file has been seen otherwise since, or is gone.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn record_digest(
-        &self,
-        path: TreePath<'static>,
-        fingerprint: Fingerprint,
-        digest: Sha256,
-    ) -> Result<Option<FileRecord>, Error> {
-        self.ask(move |owner| owner.record_digest(&path, &fingerprint, digest)).await
-    }
-
-    /// Files that need a digest, in path order after `after`: those that have none, and those that are unconfirmed.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn unhashed(&self, after: Option<TreePath<'static>>, limit: usize) -> Result<Vec<FileRecord>, Error> {
-        let page = Page { within: TreePath::root(), after, limit };
-        self.ask(move |owner| owner.store.files(&page, Which::Unhashed)).await
     }
 
     /// What is known of a file.
@@ -380,6 +368,8 @@ impl Inventory {
         })
         .await?;
         let handle = self.thread.handle.lock().ok().and_then(|mut handle| handle.take());
+        let desk = Arc::clone(&self.desk);
+        tokio::task::spawn_blocking(move || desk.close()).await.map_err(|_| Error::Internal)?;
         let Some(handle) = handle else { return Ok(()) };
         tokio::task::spawn_blocking(move || handle.join()).await.map_err(|_| Error::Internal)?.map_err(|_| Error::Internal)
     }

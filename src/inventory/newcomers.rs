@@ -95,7 +95,7 @@ mod tests {
 
     fn entry(number: u32, since: i64, state: FileState) -> FileEntry {
         let fingerprint = Fingerprint { size: 1, mtime_ns: 0, ctime_ns: 0, inode: 1 };
-        FileEntry::new(VersionNumber(number), &fingerprint, 0, since * 1_000_000_000, state)
+        FileEntry::new(VersionNumber(number), &fingerprint, 0, since * 1_000_000_000, state, None)
     }
 
     #[test]

@@ -14,14 +14,15 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::condition::Condition;
+use super::descriptions::Desk;
 use super::error::Error;
 use super::members::{ValidFrom, bases_of, has_same_bases, known};
 use super::newcomers::{Newcomers, Young, is_young};
-use super::record::{Adjustment, HealthChange, Hold, Observation, ScanRecord};
-use super::snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
+use super::record::{Adjustment, HealthChange, Hold, Observation, Recorded, ScanRecord};
+use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
+use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -33,6 +34,7 @@ const WAKE: Duration = Duration::from_millis(250);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Extent {
     Whole,
+    WithoutDigests,
     WithoutFiles,
 }
 
@@ -50,6 +52,7 @@ pub(super) struct Owner {
     behind: bool,
     condition: Arc<Condition>,
     newcomers: Arc<Newcomers>,
+    desk: Arc<Desk>,
     closing: bool,
 }
 
@@ -57,7 +60,8 @@ impl Owner {
     /// Loads the snapshot.
     pub(super) fn start(store: Box<dyn Store>, mirrors: &[Arc<Mirror>], clock: Clock, extent: Extent) -> Result<Self, Error> {
         let random = RandomState::new();
-        let snapshot = Arc::new(Snapshot::new((random.hash_one(0), random.hash_one(1))));
+        let detail = if extent == Extent::Whole { Detail::Full } else { Detail::WithoutDigests };
+        let snapshot = Arc::new(Snapshot::new((random.hash_one(0), random.hash_one(1)), detail));
         let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
         snapshot.set_mirrors(MirrorSet { generation: 1, members });
         let at = Sequence::default();
@@ -70,6 +74,7 @@ impl Owner {
             valid_from: ValidFrom::default(),
             condition: Arc::default(),
             newcomers: Arc::default(),
+            desk: Arc::new(Desk::new()),
             behind: false,
             closing: false,
         };
@@ -83,6 +88,10 @@ impl Owner {
 
     pub(super) fn newcomers(&self) -> &Arc<Newcomers> {
         &self.newcomers
+    }
+
+    pub(super) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
     pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
@@ -142,6 +151,7 @@ impl Owner {
     }
 
     fn apply(&mut self, update: Update) {
+        update.files.iter().filter_map(|(_, record)| record.as_ref()).for_each(|record| self.desk.forget(record.version));
         self.put_in(update.files.iter().map(|(path, record)| (path, record.as_ref())));
         if !update.mirrors.is_empty() {
             self.learn(update.mirrors);
@@ -156,7 +166,7 @@ impl Owner {
         self.behind = true;
         let (mut filling, mut other) = (self.snapshot.filling(), self.snapshot.filling());
         let contents = match self.extent {
-            Extent::Whole => {
+            Extent::Whole | Extent::WithoutDigests => {
                 let now = self.clock.now();
                 let (mut young, mut more) = (Young::new(now), Young::new(now));
                 let sinks: &mut [&mut Sink<'_>] = &mut [
@@ -189,6 +199,7 @@ impl Owner {
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(unknown, contents.mirrors) });
         self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
         self.at = contents.sequence;
+        self.desk.serve(&*self.store, self.at.opened);
         self.behind = false;
         self.snapshot.set_synced(self.clock.now());
         Ok(())
@@ -274,10 +285,30 @@ impl Owner {
         path: &TreePath<'static>,
         fingerprint: &Fingerprint,
         digest: Sha256,
-    ) -> Result<Option<FileRecord>, Error> {
+    ) -> Result<Recorded, Error> {
         let written = self.store.record_digest(path, fingerprint, digest, self.clock.now());
-        self.show(written, |owner, record| {
-            owner.put_in(record.iter().map(|record| (&record.path, Some(record))));
+        self.show_recorded(written)
+    }
+
+    pub(super) fn record_digests(
+        &mut self,
+        path: &TreePath<'static>,
+        fingerprint: &Fingerprint,
+        digests: &Digests,
+        plan: PlanId,
+    ) -> Result<Recorded, Error> {
+        let written = self.store.record_digests(path, fingerprint, digests, plan, self.clock.now());
+        if let Ok(Written { value: Recorded::Kept(record), .. }) = &written {
+            self.desk.forget(record.version);
+        }
+        self.show_recorded(written)
+    }
+
+    fn show_recorded(&mut self, written: Result<Written<Recorded>, Error>) -> Result<Recorded, Error> {
+        self.show(written, |owner, recorded| {
+            if let Recorded::Kept(record) = recorded {
+                owner.put_in(std::iter::once((&record.path, Some(record))));
+            }
         })
     }
 

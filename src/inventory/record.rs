@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::share::{Gaps, Share};
 pub use crate::model::Protocol;
-use crate::model::{Fingerprint, Health, MirrorName, TreePath};
+use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
 
 /// A file of the public tree, as it was just seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +32,46 @@ pub enum Seen {
     Later,
     /// While it is being written.
     Changing,
+}
+
+/// What became of a digest that was made of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Recorded {
+    /// It says nothing: the file has been seen otherwise since, is being written, or is gone.
+    Outdated,
+    /// The file's record, with this digest.
+    Kept(FileRecord),
+    /// The file looks as before and has other bytes: bit rot. The record is as it was, and the damage is written down.
+    Damaged(FileRecord),
+}
+
+impl Recorded {
+    /// The file's record, where the digest is its.
+    #[must_use]
+    pub fn kept(self) -> Option<FileRecord> {
+        match self {
+            Self::Kept(record) => Some(record),
+            Self::Outdated | Self::Damaged(_) => None,
+        }
+    }
+}
+
+/// A file whose bytes changed while its size and times did not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Damage {
+    /// The digest that was found instead of the version's.
+    pub found: Sha256,
+    /// When it was first noticed.
+    pub at: Timestamp,
+}
+
+/// How many files wait to be hashed, counted up to some limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Waiting {
+    /// Without a digest, or to be confirmed by one.
+    pub unhashed: u64,
+    /// With a digest, to be described in full.
+    pub undescribed: u64,
 }
 
 /// An administrator's order not to hand out a path: a file, or a directory with everything below it.

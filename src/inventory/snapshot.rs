@@ -11,7 +11,7 @@ use siphasher::sip::SipHasher13;
 
 use super::table::{Filling, MAX_SIZE, Table};
 use super::versioning::nanoseconds;
-use crate::model::{FileRecord, FileState, Fingerprint, Health, Mirror, Ranges, TreePath, VersionNumber};
+use crate::model::{FileRecord, FileState, Fingerprint, Health, Mirror, Ranges, Sha256, TreePath, VersionNumber};
 
 /// What requests are answered from. Reading takes no lock, no allocation, and waits for nobody; only the inventory's owner
 /// thread writes.
@@ -40,6 +40,8 @@ pub struct FileEntry {
     pub public_since: i64,
     /// Whether the entry can be relied on.
     pub state: FileState,
+    /// The digest of the version, where it is known, kept in memory, and can be relied on.
+    pub sha256: Option<Sha256>,
     /// A hash of the fingerprint.
     pub(super) fingerprint: u64,
 }
@@ -53,6 +55,7 @@ impl FileEntry {
         version_mtime_ns: i64,
         public_since_ns: i64,
         state: FileState,
+        sha256: Option<Sha256>,
     ) -> Self {
         Self {
             version,
@@ -60,6 +63,7 @@ impl FileEntry {
             version_mtime: version_mtime_ns.div_euclid(NANOSECONDS),
             public_since: public_since_ns.div_euclid(NANOSECONDS) + i64::from(public_since_ns.rem_euclid(NANOSECONDS) != 0),
             state,
+            sha256: sha256.filter(|_| state == FileState::Settled),
             fingerprint: digest(fingerprint),
         }
     }
@@ -74,8 +78,16 @@ impl FileEntry {
 impl From<&FileRecord> for FileEntry {
     fn from(record: &FileRecord) -> Self {
         let since = nanoseconds(record.public_since);
-        Self::new(record.version, &record.fingerprint, record.version_mtime_ns, since, record.state)
+        Self::new(record.version, &record.fingerprint, record.version_mtime_ns, since, record.state, record.sha256)
     }
+}
+
+/// How much of each file is kept in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Detail {
+    Full,
+    /// Without SHA-256.
+    WithoutDigests,
 }
 
 const NANOSECONDS: i64 = 1_000_000_000;
@@ -139,14 +151,19 @@ pub struct Stats {
 
 impl Snapshot {
     /// An empty snapshot. The key of the paths' hashes should be random.
-    pub(super) fn new(key: (u64, u64)) -> Self {
-        Self { files: Table::new(key), mirrors: ArcSwap::default(), holds: ArcSwap::default(), synced_at: AtomicI64::new(0) }
+    pub(super) fn new(key: (u64, u64), detail: Detail) -> Self {
+        Self {
+            files: Table::new(key, detail),
+            mirrors: ArcSwap::default(),
+            holds: ArcSwap::default(),
+            synced_at: AtomicI64::new(0),
+        }
     }
 
     /// A snapshot of given values, for tests of what reads it.
     #[must_use]
     pub fn for_test(files: Vec<FileRecord>, mirrors: MirrorSet, holds: Vec<TreePath<'static>>) -> Self {
-        let snapshot = Self::new((0, 0));
+        let snapshot = Self::new((0, 0), Detail::Full);
         snapshot.update_files(files.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
         snapshot.set_mirrors(mirrors);
         snapshot.set_holds(holds);

@@ -7,10 +7,12 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
 use super::error::Error;
-use super::record::{Adjustment, HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::record::{
+    Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanRecord, ScanSummary, Waiting,
+};
 use super::share::Gaps;
 use super::snapshot::FileEntry;
-use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath, VersionNumber};
 
 /// What keeps the inventory.
 pub trait Store: Send {
@@ -33,7 +35,8 @@ pub trait Store: Send {
     /// When the store fails; then nothing of the batch is kept.
     fn observe(&mut self, batch: &[Observation]) -> Result<Written<Vec<FileRecord>>, Error>;
 
-    /// Keeps a digest that was made while the file looked like `fingerprint`. `None` when it does not any more.
+    /// Keeps a digest that was made while the file looked like `fingerprint` (see [`super::versioning`]). Where a settled
+    /// file has another one, the damage is written down and nothing else changes.
     ///
     /// # Errors
     /// When the store fails.
@@ -43,7 +46,49 @@ pub trait Store: Send {
         fingerprint: &Fingerprint,
         digest: Sha256,
         now: Timestamp,
-    ) -> Result<Written<Option<FileRecord>>, Error>;
+    ) -> Result<Written<Recorded>, Error>;
+
+    /// As [`Self::record_digest`], with all digests, made by `plan`: the version's description is kept beside them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn record_digests(
+        &mut self,
+        path: &TreePath<'static>,
+        fingerprint: &Fingerprint,
+        digests: &Digests,
+        plan: PlanId,
+        now: Timestamp,
+    ) -> Result<Written<Recorded>, Error>;
+
+    /// The description of a version, if there is one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error>;
+
+    /// What opens the same database once more for reading descriptions, as it is now; `None` for a store that only its
+    /// owner can read.
+    fn beside(&self) -> Option<Box<OpenBeside>>;
+
+    /// Marks, among the next [`MAX_PAGE`] files after a path, those that another plan describes as to be described again.
+    /// Returns the last path that was looked at; `None` when all files were, now or before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn require_plan(&mut self, plan: PlanId, after: Option<&TreePath<'static>>) -> Result<Option<TreePath<'static>>, Error>;
+
+    /// How many files wait to be hashed or described, counted up to `limit` each.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn waiting(&mut self, limit: u32) -> Result<Waiting, Error>;
+
+    /// The damage of a version's file, if some was found.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn damage(&mut self, version: VersionNumber) -> Result<Option<Damage>, Error>;
 
     /// Forgets files, and returns those that were known.
     ///
@@ -157,6 +202,22 @@ pub trait Store: Send {
     fn close(&mut self) -> Result<(), Error>;
 }
 
+/// Reads descriptions beside the owner thread, for requests.
+pub trait Descriptions: Send {
+    /// The description of a version, if there is one.
+    ///
+    /// # Errors
+    /// When the store fails, or another database lies in its place.
+    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error>;
+}
+
+/// Opens a store once more for reading descriptions.
+pub type OpenBeside = dyn Fn() -> Result<Box<dyn Descriptions>, Error> + Send + Sync;
+
+/// By which plan a version is described: a number of its settings; never 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlanId(pub u32);
+
 /// What takes a file while a store is loaded: the bytes of its path, as the store has them, and what is kept of it. A path
 /// that breaks the rules of [`TreePath`] is never asked for, so it isn't checked here, where there are millions.
 pub type Sink<'a> = dyn FnMut(&[u8], &FileEntry) + Send + 'a;
@@ -219,6 +280,8 @@ pub enum Which {
     All,
     /// Those that need a digest: they have none, or are to be confirmed by one.
     Unhashed,
+    /// Those that have a digest and are to be described.
+    Undescribed,
 }
 
 /// What a sweep did.

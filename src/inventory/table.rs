@@ -1,23 +1,25 @@
-//! A map from paths to file entries for ten million files: 40 bytes a file, no lock and no allocation for readers,
-//! and a change copies one shard of some thousands.
+//! A map from paths to file entries for ten million files: 40 bytes a file, and 32 for its SHA-256 where that is kept; no
+//! lock and no allocation for readers, and a change copies one shard of some thousands.
 //!
 //! A path is known by a keyed 110-bit hash only (a part of a 128-bit SipHash), so no path is kept, and nobody outside can
 //! make two paths meet. Each shard is an immutable sorted list; hashes being spread evenly, the place of one in the list
 //! can be reckoned, and is off by the square root of the list's length at most or so.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use siphasher::sip128::SipHasher13;
 
-use super::snapshot::FileEntry;
-use crate::model::{FileState, TreePath, VersionNumber};
+use super::snapshot::{Detail, FileEntry};
+use crate::model::{FileState, Sha256, TreePath, VersionNumber};
 
 /// The files of a snapshot.
 #[derive(Debug)]
 pub(super) struct Table {
     hasher: SipHasher13,
+    detail: Detail,
     shards: Box<[ArcSwap<Shard>]>,
     count: AtomicU64,
 }
@@ -28,16 +30,16 @@ const SHARD_BITS: u32 = 14;
 
 impl Table {
     /// An empty table. The key should be random, so that nobody can tell which paths meet.
-    pub(super) fn new(key: (u64, u64)) -> Self {
+    pub(super) fn new(key: (u64, u64), detail: Detail) -> Self {
         let empty = Arc::new(Shard::default());
         let shards = (0..1 << SHARD_BITS).map(|_| ArcSwap::new(Arc::clone(&empty))).collect();
-        Self { hasher: SipHasher13::new_with_keys(key.0, key.1), shards, count: AtomicU64::new(0) }
+        Self { hasher: SipHasher13::new_with_keys(key.0, key.1), detail, shards, count: AtomicU64::new(0) }
     }
 
     pub(super) fn get(&self, path: &TreePath<'_>) -> Option<FileEntry> {
         let key = self.key(path);
         let shard = self.shards[key.shard()].load();
-        shard.find(key).map(|at| shard.slots[at].entry())
+        shard.find(key).map(|at| shard.entry(at))
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -49,16 +51,17 @@ impl Table {
         let fixed = self.shards.len() * size_of::<ArcSwap<Shard>>();
         let filled = self.shards.len().min(usize::try_from(self.len()).unwrap_or(usize::MAX));
         let overhead = filled * (size_of::<Shard>() + SHARD_OVERHEAD_BYTES);
-        (fixed + overhead) as u64 + self.len() * (size_of::<u64>() + size_of::<Slot>()) as u64
+        let digest = if self.detail == Detail::Full { size_of::<Digest>() } else { 0 };
+        (fixed + overhead) as u64 + self.len() * (size_of::<u64>() + size_of::<Slot>() + digest) as u64
     }
 
     /// Puts in, replaces and takes out (`None`). Each shard that is touched is swapped once. One thread at a time.
     pub(super) fn apply<'p>(&self, changes: impl IntoIterator<Item = (TreePath<'p>, Option<FileEntry>)>) {
-        let mut changes: Vec<(Key, Option<Slot>)> = changes
+        let mut changes: Vec<(Key, Option<Row>)> = changes
             .into_iter()
             .map(|(path, entry)| {
                 let key = self.key(&path);
-                (key, entry.map(|entry| Slot::new(key, &entry)))
+                (key, entry.map(|entry| Row::new(key, &entry, self.detail)))
             })
             .collect();
         changes.sort_by_key(|(key, _)| *key); // stable: of several changes of one path the last stays the last
@@ -91,7 +94,8 @@ impl Table {
     pub(super) fn filling(&self) -> Filling {
         Filling {
             hasher: self.hasher,
-            groups: (0..1_u64 << GROUP_BITS).map(|first| Group { first, rows: Vec::new() }).collect(),
+            detail: self.detail,
+            groups: (0..1_u64 << GROUP_BITS).map(|first| Group { first, rows: Vec::new(), digests: Vec::new() }).collect(),
         }
     }
 
@@ -109,6 +113,7 @@ const SHARD_OVERHEAD_BYTES: usize = 64;
 /// processor's caches at every row.
 pub(super) struct Filling {
     hasher: SipHasher13,
+    detail: Detail,
     groups: Box<[Group]>,
 }
 
@@ -120,13 +125,18 @@ impl Filling {
     /// Adds a file.
     pub(super) fn add(&mut self, path: &[u8], entry: &FileEntry) {
         let key = key(&self.hasher, path);
-        self.groups[key.shard() >> (SHARD_BITS - GROUP_BITS)].rows.push((key, Slot::new(key, entry)));
+        let group = &mut self.groups[key.shard() >> (SHARD_BITS - GROUP_BITS)];
+        group.rows.push((key.top >> u32::BITS, key.tag, Slot::new(key, entry).0));
+        if self.detail == Detail::Full {
+            group.digests.push(pack_digest(entry.sha256));
+        }
     }
 
     /// Adds what another filling of the same table has.
     pub(super) fn append(&mut self, other: Self) {
         for (group, more) in self.groups.iter_mut().zip(other.groups) {
             group.rows.extend(more.rows);
+            group.digests.extend(more.digests);
         }
     }
 }
@@ -135,21 +145,39 @@ impl Filling {
 struct Group {
     /// Its place among the groups.
     first: u64,
-    rows: Vec<(Key, Slot)>,
+    /// Of each the upper half of its key's top, its tag, and its slot (whose rest is the lower half).
+    rows: Vec<(u64, u64, [u64; 4])>,
+    /// As many as rows, or none.
+    digests: Vec<Digest>,
 }
 
 impl Group {
     /// Its shards, empty ones too.
-    fn into_shards(mut self) -> impl Iterator<Item = Shard> {
-        self.rows.sort_unstable_by_key(|(key, _)| (key.shard(), key.order()));
-        self.rows.dedup_by_key(|(key, _)| *key);
+    fn into_shards(self) -> impl Iterator<Item = Shard> {
+        let rows = self.rows;
+        let digests = self.digests;
+        let key = move |(upper, tag, slot): &(u64, u64, [u64; 4])| Key {
+            top: upper << u32::BITS | u64::from(Slot(*slot).rest()),
+            tag: *tag,
+        };
+        let mut order: Vec<u32> = (0..u32::try_from(rows.len()).unwrap_or(u32::MAX)).collect();
+        order.sort_unstable_by_key(|&at| {
+            let key = key(&rows[at as usize]);
+            (key.shard(), key.order())
+        });
+        order.dedup_by_key(|at| key(&rows[*at as usize]));
         let mut from = 0;
         (0..1_usize << (SHARD_BITS - GROUP_BITS)).map(move |number| {
             let shard = (self.first << (SHARD_BITS - GROUP_BITS)) as usize + number;
-            let count = self.rows[from..].partition_point(|(key, _)| key.shard() == shard);
-            let rows = &self.rows[from..from + count];
+            let count = order[from..].partition_point(|&at| key(&rows[at as usize]).shard() == shard);
+            let own = &order[from..from + count];
             from += count;
-            Shard { tags: rows.iter().map(|(key, _)| key.tag).collect(), slots: rows.iter().map(|(_, slot)| *slot).collect() }
+            let digest = |&at: &u32| digests.get(at as usize).copied().unwrap_or(NO_DIGEST);
+            Shard {
+                tags: own.iter().map(|&at| rows[at as usize].1).collect(),
+                slots: own.iter().map(|&at| Slot(rows[at as usize].2)).collect(),
+                digests: unless_empty(own.iter().map(digest).collect()),
+            }
         })
     }
 }
@@ -183,11 +211,42 @@ impl Key {
 
 /// An immutable part of the table.
 ///
-/// Invariant: `tags` and `slots` have the same length and are sorted by tag and then by the slot's rest, without doubles.
+/// Invariant: `tags` and `slots` have the same length and are sorted by tag and then by the slot's rest, without doubles;
+/// `digests` have that length too, or none if no file has one.
 #[derive(Debug, Default)]
 struct Shard {
     tags: Box<[u64]>,
     slots: Box<[Slot]>,
+    digests: Box<[Digest]>,
+}
+
+/// A SHA-256, or [`NO_DIGEST`].
+type Digest = [u8; 32];
+
+/// Stands where no digest is known. A file that hashes to it would go without a digest in memory.
+const NO_DIGEST: Digest = [0; 32];
+
+fn pack_digest(sha256: Option<Sha256>) -> Digest {
+    sha256.map_or(NO_DIGEST, |sha256| sha256.0)
+}
+
+/// Before anything is hashed, digests take no memory.
+fn unless_empty(digests: Vec<Digest>) -> Box<[Digest]> {
+    if digests.iter().all(|digest| *digest == NO_DIGEST) { Box::default() } else { digests.into_boxed_slice() }
+}
+
+/// What is kept of a file.
+#[derive(Clone, Copy)]
+struct Row {
+    slot: Slot,
+    digest: Digest,
+}
+
+impl Row {
+    fn new(key: Key, entry: &FileEntry, detail: Detail) -> Self {
+        let digest = if detail == Detail::Full { pack_digest(entry.sha256) } else { NO_DIGEST };
+        Self { slot: Slot::new(key, entry), digest }
+    }
 }
 
 impl Shard {
@@ -215,11 +274,18 @@ impl Shard {
         Some(at)
     }
 
-    fn merged(&self, changes: &[(Key, Option<Slot>)]) -> Self {
+    fn entry(&self, at: usize) -> FileEntry {
+        FileEntry { sha256: Some(self.digest(at)).filter(|digest| *digest != NO_DIGEST).map(Sha256), ..self.slots[at].entry() }
+    }
+
+    fn digest(&self, at: usize) -> Digest {
+        self.digests.get(at).copied().unwrap_or(NO_DIGEST)
+    }
+
+    fn merged(&self, changes: &[(Key, Option<Row>)]) -> Self {
         let mut changes = changes.to_vec();
         changes.sort_by_key(|(key, _)| key.order());
-        let room = self.tags.len() + changes.len();
-        let (mut tags, mut slots) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        let mut next = Building::with_room(self.tags.len() + changes.len());
         let mut from = 0;
         for same in changes.chunk_by(|(a, _), (b, _)| a == b) {
             let Some((key, new)) = same.last() else { continue };
@@ -228,19 +294,46 @@ impl Shard {
             while from < self.tags.len() && order(from) < key.order() {
                 from += 1;
             }
-            tags.extend_from_slice(&self.tags[start..from]);
-            slots.extend_from_slice(&self.slots[start..from]);
+            next.take(self, start..from);
             if from < self.tags.len() && order(from) == key.order() {
                 from += 1;
             }
-            if let Some(slot) = new {
-                tags.push(key.tag);
-                slots.push(*slot);
+            if let Some(row) = new {
+                next.push(key.tag, row);
             }
         }
-        tags.extend_from_slice(&self.tags[from..]);
-        slots.extend_from_slice(&self.slots[from..]);
-        Self { tags: tags.into_boxed_slice(), slots: slots.into_boxed_slice() }
+        next.take(self, from..self.tags.len());
+        next.finish()
+    }
+}
+
+/// A shard that is being put together.
+struct Building {
+    tags: Vec<u64>,
+    slots: Vec<Slot>,
+    digests: Vec<Digest>,
+}
+
+impl Building {
+    fn with_room(room: usize) -> Self {
+        Self { tags: Vec::with_capacity(room), slots: Vec::with_capacity(room), digests: Vec::with_capacity(room) }
+    }
+
+    fn push(&mut self, tag: u64, row: &Row) {
+        self.tags.push(tag);
+        self.slots.push(row.slot);
+        self.digests.push(row.digest);
+    }
+
+    fn take(&mut self, shard: &Shard, range: Range<usize>) {
+        self.tags.extend_from_slice(&shard.tags[range.clone()]);
+        self.slots.extend_from_slice(&shard.slots[range.clone()]);
+        self.digests.extend(range.map(|at| shard.digest(at)));
+    }
+
+    fn finish(self) -> Shard {
+        let Self { tags, slots, digests } = self;
+        Shard { tags: tags.into_boxed_slice(), slots: slots.into_boxed_slice(), digests: unless_empty(digests) }
     }
 }
 
@@ -290,6 +383,7 @@ impl Slot {
                 1 => FileState::Unconfirmed,
                 _ => FileState::Changing,
             },
+            sha256: None,
             fingerprint,
         }
     }
@@ -325,6 +419,7 @@ mod tests {
             version_mtime: 1_700_000_000 + i64::from(version),
             public_since: 1_700_000_100 + i64::from(version),
             state: FileState::Settled,
+            sha256: (version % 3 > 0).then(|| Sha256([version.to_le_bytes()[0] | 1; 32])),
             fingerprint: u64::from(version).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         }
     }
@@ -343,8 +438,15 @@ mod tests {
             (12_345_678_901_234, 9_223_372_036, FileState::Unconfirmed),
         ] {
             for (version_mtime, public_since) in [(time, 5), (7, time), (time, time)] {
-                let entry =
-                    FileEntry { version: VersionNumber(u32::MAX), size, version_mtime, public_since, state, fingerprint: !1 };
+                let entry = FileEntry {
+                    version: VersionNumber(u32::MAX),
+                    size,
+                    version_mtime,
+                    public_since,
+                    state,
+                    sha256: None,
+                    fingerprint: !1,
+                };
                 let key = Key { top: 0xdead_beef_1234_5678, tag: 9 };
                 assert_eq!(Slot::new(key, &entry).entry(), entry);
                 assert_eq!(Slot::new(key, &entry).rest(), 0x1234_5678);
@@ -354,7 +456,7 @@ mod tests {
 
     #[test]
     fn many_files_are_found_and_others_are_not() {
-        let table = Table::new((1, 2));
+        let table = Table::new((1, 2), Detail::Full);
         let mut filling = table.filling();
         (0..60_000).for_each(|n| filling.add(path(n).as_bytes(), &entry(n)));
         let mut more = table.filling();
@@ -373,7 +475,7 @@ mod tests {
     #[test]
     fn a_full_shard_finds_what_it_has_at_both_ends() {
         let tags = [0, 1, 2, u64::MAX - 1, u64::MAX];
-        let rows = tags.map(|tag| (Key { top: 7, tag }, Some(Slot::new(Key { top: 7, tag }, &entry(1)))));
+        let rows = tags.map(|tag| (Key { top: 7, tag }, Some(Row::new(Key { top: 7, tag }, &entry(1), Detail::Full))));
         let shard = Shard::default().merged(&rows);
         for (tag, found) in
             [(0, Some(0)), (2, Some(2)), (3, None), (u64::MAX, Some(4)), (u64::MAX - 1, Some(3)), (1 << 63, None)]
@@ -386,7 +488,7 @@ mod tests {
 
     #[test]
     fn batches_put_in_replace_and_take_out() {
-        let table = Table::new((3, 4));
+        let table = Table::new((3, 4), Detail::Full);
         let mut map = BTreeMap::new();
         for batch in 0..10_u32 {
             let changes: Vec<(u32, Option<u32>)> =
@@ -414,7 +516,7 @@ mod tests {
                 let key = |tag: u64, rest: u64| Key { top: rest, tag: tag * (u64::MAX / 39) };
                 let changes: Vec<_> = batch
                     .iter()
-                    .map(|&(tag, rest, version)| (key(tag, rest), version.map(|version| Slot::new(key(tag, rest), &entry(version)))))
+                    .map(|&(tag, rest, version)| (key(tag, rest), version.map(|version| Row::new(key(tag, rest), &entry(version), Detail::Full))))
                     .collect();
                 shard = shard.merged(&changes);
                 for (tag, rest, version) in batch {
@@ -424,7 +526,7 @@ mod tests {
                     };
                 }
                 for (tag, rest) in (0..40).flat_map(|tag| [(tag, 0), (tag, 1)]) {
-                    let found = shard.find(key(tag, rest)).map(|at| shard.slots[at].entry());
+                    let found = shard.find(key(tag, rest)).map(|at| shard.entry(at));
                     prop_assert_eq!(found, map.get(&(tag, rest)).copied().map(entry));
                 }
                 prop_assert_eq!(shard.tags.len(), map.len());

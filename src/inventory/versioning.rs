@@ -42,6 +42,8 @@ pub enum DigestVerdict {
         /// The time that a mirror's copy must have at least.
         version_mtime_ns: i64,
     },
+    /// The file looks as it did when it was hashed, and has other bytes: bit rot, and never a new version.
+    Damaged,
     /// It says nothing: the file has been seen otherwise since, or is being written.
     Outdated,
 }
@@ -97,6 +99,7 @@ pub fn judge_digest(known: &FileRecord, fingerprint: &Fingerprint, digest: &Sha2
     match (known.state, known.sha256.as_ref()) {
         (FileState::Settled, Some(sha256)) if sha256 == digest => DigestVerdict::Unchanged,
         (FileState::Settled, None) => DigestVerdict::Confirmed,
+        (FileState::Settled, Some(_)) => DigestVerdict::Damaged,
         (_, Some(sha256)) if sha256 == digest => DigestVerdict::Confirmed,
         _ => DigestVerdict::New { public_since: noticed(fingerprint, now), version_mtime_ns: content_time(fingerprint, now) },
     }
@@ -275,7 +278,7 @@ mod tests {
             ("the same again", Some(DIGEST), Settled, DigestVerdict::Unchanged),
             ("rewritten with the same bytes", Some(DIGEST), Unconfirmed, DigestVerdict::Confirmed),
             ("rewritten with other bytes", Some(OTHER), Unconfirmed, new(150, 100)),
-            ("other bytes under the same look", Some(OTHER), Settled, new(150, 100)),
+            ("other bytes under the same look", Some(OTHER), Settled, DigestVerdict::Damaged),
             ("nothing to compare with", None, Unconfirmed, new(150, 100)),
             ("being written", Some(DIGEST), Changing, DigestVerdict::Outdated),
         ] {

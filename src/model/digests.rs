@@ -48,6 +48,20 @@ pub struct Zsync {
 }
 
 impl Digests {
+    /// Whether the lists of digests have the lengths that the size asks for.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let fits = |list: &[u8], each: usize, length: u32| {
+            length > 0 && Some(list.len() as u64) == self.size.div_ceil(length.into()).checked_mul(each as u64)
+        };
+        let Pieces { length, sha1, sha256 } = &self.pieces;
+        let zsync = self.zsync.as_ref().is_none_or(|zsync| {
+            let each = usize::from(zsync.rsum_bytes) + usize::from(zsync.checksum_bytes);
+            zsync.rsum_bytes <= 4 && zsync.checksum_bytes <= 16 && fits(&zsync.sums, each, zsync.block_size)
+        });
+        fits(sha1, 20, *length) && fits(sha256, 32, *length) && zsync
+    }
+
     /// About how many bytes of memory they take.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

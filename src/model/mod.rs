@@ -6,6 +6,7 @@
 pub mod country;
 pub mod digest;
 pub mod digests;
+pub mod glob;
 pub mod mirror;
 pub mod network;
 pub mod path;
@@ -19,6 +20,7 @@ pub mod way;
 pub use country::{Continent, Country};
 pub use digest::Sha256;
 pub use digests::{Digests, Pieces, Signature, SignatureKind, Zsync};
+pub use glob::{Glob, PathGlob, WordGlob};
 pub use mirror::{Asking, BaseUrl, Health, Mirror, MirrorName, Only, Ranges, Scheme};
 pub use network::ClientNetwork;
 pub use path::{Prefix, RequestPath, TreePath};

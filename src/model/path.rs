@@ -135,11 +135,27 @@ impl<'a> TreePath<'a> {
         directory.is_root() || self.0.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
 
+    /// The part below `directory`; `None` where it does not lie below it.
+    #[must_use]
+    pub fn below(&self, directory: &TreePath<'_>) -> Option<TreePath<'_>> {
+        let rest = self.0.strip_prefix(directory.as_bytes())?;
+        match rest {
+            [] => None,
+            _ if directory.is_root() => Some(TreePath(Cow::Borrowed(rest))),
+            [b'/', below @ ..] => Some(TreePath(Cow::Borrowed(below))),
+            _ => None,
+        }
+    }
+
     /// Appends the path, percent-encoded for use in a URL (RFC 3986 section 3.3), to `out`.
     ///
     /// What a path segment may hold stays as it is (`+` is a plus, `!` an exclamation mark), but for `'`, `;` and `,`,
     /// which HTML attributes, servlet containers and readers of `Link` headers take for something else.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
+        // Most paths have nothing to escape.
+        if self.0.iter().all(|&byte| PLAIN[usize::from(byte)]) {
+            return out.extend_from_slice(&self.0);
+        }
         for part in percent_encode(&self.0, ENCODED) {
             out.extend_from_slice(part.as_bytes());
         }
@@ -176,23 +192,32 @@ impl fmt::Debug for TreePath<'_> {
     }
 }
 
+/// What a path within a URL may have beside letters and digits.
+const MARKS: &[u8] = b"-._~!$&()*+=:@/";
+
 /// What has to be escaped in a path within a URL.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'!')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
-    .remove(b'+')
-    .remove(b'=')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'/');
+const ENCODED: &AsciiSet = &{
+    let (mut set, mut at) = (NON_ALPHANUMERIC.remove(MARKS[0]), 1);
+    while at < MARKS.len() {
+        set = set.remove(MARKS[at]);
+        at += 1;
+    }
+    set
+};
+
+/// What need not be escaped, by byte.
+const PLAIN: [bool; 256] = {
+    let (mut plain, mut byte, mut at) = ([false; 256], 0, 0);
+    while byte < plain.len() {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    while at < MARKS.len() {
+        plain[MARKS[at] as usize] = true;
+        at += 1;
+    }
+    plain
+};
 
 fn check(path: &[u8]) -> Result<(), Error> {
     if path.len() > MAX_PATH_BYTES {
@@ -201,7 +226,14 @@ fn check(path: &[u8]) -> Result<(), Error> {
     if path.is_empty() {
         return Ok(());
     }
-    path.split(|&b| b == b'/').try_for_each(check_name)?;
+    let mut start = 0;
+    for (at, &byte) in path.iter().enumerate() {
+        if byte == b'/' {
+            check_name(&path[start..at])?;
+            start = at + 1;
+        }
+    }
+    check_name(&path[start..])?;
     check_bytes(path)
 }
 

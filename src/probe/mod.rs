@@ -7,6 +7,7 @@
 //! failure. In both cases a scan is wished for, which takes away what is really gone, with all the care that scans take.
 
 mod ask;
+mod fallback;
 pub mod health;
 mod metrics;
 mod prober;
@@ -14,6 +15,7 @@ mod target;
 
 use serde::Deserialize;
 
+pub use fallback::watch;
 pub use metrics::Metrics;
 pub use prober::Prober;
 

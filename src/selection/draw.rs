@@ -73,7 +73,7 @@ impl PartialEq for Ranking {
 
 /// A client network's part in the draw.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lot(u64);
+pub(super) struct Lot(pub(super) u64);
 
 impl Lot {
     pub(super) const fn new(network: ClientNetwork) -> Self {
@@ -160,13 +160,13 @@ pub(super) fn draw_all(
 }
 
 /// FNV-1a, 64 bits: names to numbers, the same on every machine and in every release. `mix` makes them look random.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Makes each bit of the result hang on every bit of the number: the finaliser of splitmix64 (Steele, Lea and Flood, 2014;
 /// constants by David Stafford, "Mix13").
-const fn mix(number: u64) -> u64 {
+pub(super) const fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -6,6 +6,7 @@
 
 mod draw;
 mod eligible;
+mod fallback;
 mod nearness;
 mod networks;
 mod selector;
@@ -13,6 +14,7 @@ mod tiers;
 
 pub use draw::{Ranked, Ranking};
 pub use eligible::{Refusal, Request, refusal, refusal_of_place, refusal_of_request};
+pub use fallback::{Fallback, fall_back};
 pub use nearness::Class;
 pub use selector::{Nearness, PlaceKey, Selector};
 pub use tiers::{Drawn, Member, Tier, Tiers};

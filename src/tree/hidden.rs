@@ -1,6 +1,6 @@
 //! What nobody is shown: names of files and directories, at any depth.
 
-use crate::model::TreePath;
+use crate::model::{Glob, TreePath};
 
 /// Patterns of hidden names, read once.
 ///
@@ -9,9 +9,9 @@ use crate::model::TreePath;
 #[derive(Debug, Clone, Default)]
 pub struct Hidden {
     /// Hide whatever has the name.
-    names: Vec<Name>,
+    names: Vec<Glob>,
     /// Hide only directories.
-    directories: Vec<Name>,
+    directories: Vec<Glob>,
 }
 
 /// Why a pattern is none.
@@ -37,7 +37,7 @@ impl Hidden {
                 Some(name) => (&mut hidden.directories, name),
                 None => (&mut hidden.names, pattern),
             };
-            list.push(Name::parse(name).map_err(|error| (pattern, error))?);
+            list.push(parse(name).map_err(|error| (pattern, error))?);
         }
         Ok(hidden)
     }
@@ -69,65 +69,12 @@ impl Hidden {
     }
 }
 
-/// A pattern for one name, sorted by how it can be compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Name {
-    Is(Box<[u8]>),
-    Starts(Box<[u8]>),
-    Ends(Box<[u8]>),
-    Glob(Box<[u8]>),
-}
-
-impl Name {
-    fn parse(pattern: &str) -> Result<Self, Error> {
-        if pattern.is_empty() {
-            return Err(Error::Empty);
-        }
-        if pattern.contains('/') {
-            return Err(Error::Slash);
-        }
-        let is_plain = |text: &str| !text.contains(['*', '?']);
-        Ok(match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
-            _ if is_plain(pattern) => Self::Is(pattern.as_bytes().into()),
-            (Some(start), _) if is_plain(start) => Self::Starts(start.as_bytes().into()),
-            (_, Some(end)) if is_plain(end) => Self::Ends(end.as_bytes().into()),
-            _ => Self::Glob(pattern.as_bytes().into()),
-        })
+fn parse(pattern: &str) -> Result<Glob, Error> {
+    match () {
+        () if pattern.is_empty() => Err(Error::Empty),
+        () if pattern.contains('/') => Err(Error::Slash),
+        () => Ok(Glob::new(pattern)),
     }
-
-    fn matches(&self, name: &[u8]) -> bool {
-        match self {
-            Self::Is(whole) => name == &**whole,
-            Self::Starts(start) => name.starts_with(start),
-            Self::Ends(end) => name.ends_with(end),
-            Self::Glob(pattern) => matches_glob(pattern, name),
-        }
-    }
-}
-
-/// Compares byte by byte; on a difference it goes back to the last `*` and lets that take one byte more. So the time is
-/// at most the product of both lengths, whatever the pattern.
-fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                retry = Some((p + 1, n));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((after_star, taken)) = retry else { return false };
-                retry = Some((after_star, taken + 1));
-                (p, n) = (after_star, taken + 1);
-            }
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]

@@ -14,13 +14,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use redirector::clock::Clock;
-use redirector::decide::Rules;
+use redirector::config::FallbackSettings;
+use redirector::decide::{self, Keep, Rules};
 use redirector::geo::{self, Locator};
-use redirector::http::{self, Counts, Makings, Route, Router, Server, Site, Start, Trust};
+use redirector::http::{self, Counts, Fallbacks, Makings, Packages, Route, Router, Server, Site, Stamp, Start, Trust};
 use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
     BaseUrl, ByteSize, FileRecord, FileState, Health, Mirror, MirrorName, Question, Scanning, Scheme, TreePath, VersionNumber,
 };
+use redirector::repository::{self, Ledger, Repositories};
+use redirector::selection::Fallback;
 use redirector::tree::{self, Trees};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -52,6 +55,13 @@ pub struct Instance {
     /// Grows with the list of mirrors, not with what they hold.
     generation: u64,
     holds: Vec<TreePath<'static>>,
+    pub keep: decide::Settings,
+    pub answers: http::AnswerSettings,
+    pub stamp: Option<Stamp>,
+    pub repositories: Vec<repository::Settings>,
+    pub ledger: Arc<Ledger>,
+    fallback_list: Vec<Fallback>,
+    fallbacks: Option<Arc<Fallbacks>>,
     trees: Option<Trees>,
     /// What keeps the history of mirrors, for the pages on them.
     pub mirror_pages: Option<Inventory>,
@@ -199,6 +209,13 @@ impl Instance {
             mirrors: Vec::new(),
             generation: 1,
             holds: Vec::new(),
+            keep: decide::Settings::default(),
+            answers: http::AnswerSettings::default(),
+            stamp: None,
+            repositories: Vec::new(),
+            ledger: Arc::default(),
+            fallback_list: Vec::new(),
+            fallbacks: None,
             trees: None,
             counts: Arc::default(),
             mirror_pages: None,
@@ -308,7 +325,16 @@ impl Instance {
     }
 
     pub fn set_health(&mut self, mirror: &str, health: Health) {
-        self.mirror(mirror).health = health;
+        match self.fallback_list.iter().position(|fallback| fallback.name.as_str() == mirror) {
+            Some(index) => self.fallbacks.iter().for_each(|all| all.set_usable(index, health.is_usable())),
+            None => self.mirror(mirror).health = health,
+        }
+    }
+
+    /// Adds a fallback mirror as the configuration would have it.
+    pub fn add_fallback(&mut self, settings: &FallbackSettings) {
+        self.fallback_list.push(settings.complete());
+        self.fallbacks = None;
     }
 
     pub fn hold(&mut self, path: &str) {
@@ -344,6 +370,13 @@ impl Instance {
 
     fn site(&mut self, clock: &Clock, locator: &Arc<Locator>) -> Site {
         let trees = self.trees().clone();
+        let metadata = |settings: &repository::Settings| decide::Metadata {
+            root: settings.path.clone(),
+            files: settings.metadata().expect("patterns"),
+        };
+        let keep = Keep::new(&self.keep, self.repositories.iter().map(metadata).collect()).expect("rules");
+        let repositories = Repositories::new(&self.repositories).expect("repositories");
+        let fallbacks = self.fallback_list.clone();
         let mirrors = MirrorSet { generation: self.generation, members: self.mirrors.clone() };
         let snapshot = Snapshot::for_test(self.files.values().cloned().collect(), mirrors, self.holds.clone());
         Site::new(Makings {
@@ -353,7 +386,12 @@ impl Instance {
             trees,
             application_access: self.settings.application_access,
             index: self.settings.index,
-            rules: Rules::new(self.settings.min_age, self.settings.min_size),
+            rules: Rules { keep, ..Rules::new(self.settings.min_age, self.settings.min_size) },
+            fallbacks: Arc::clone(self.fallbacks.get_or_insert_with(|| Arc::new(Fallbacks::new(fallbacks)))),
+            answers: self.answers.clone(),
+            stamp: self.stamp.clone(),
+            public_url: self.server.public_url.clone(),
+            packages: Packages { repositories: Arc::new(repositories), ledger: Arc::clone(&self.ledger) },
             mirror_pages: self.mirror_pages.clone(),
             snapshot: Arc::new(snapshot),
             locator: Arc::clone(locator),

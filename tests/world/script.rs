@@ -126,6 +126,19 @@ impl Run<'_> {
             }
             ["holds", name, paths] => world.instance().let_hold(name, paths),
             ["loses", name, paths] => world.instance().let_lose(name, paths),
+            ["fallback", ref keys @ ..] => {
+                let list = |value: &str| format!("{:?}", value.split(',').collect::<Vec<_>>());
+                let line = |word: &&str| match word.split_once('=') {
+                    Some((key, value)) if key.ends_with('s') && key != "https" => format!("{key} = {}\n", list(value)),
+                    Some((key, value)) => format!("{key} = {value:?}\n"),
+                    None => panic!("{word}: key=value"),
+                };
+                let settings: String = keys.iter().map(line).collect();
+                world.instance().add_fallback(&toml::from_str(&settings).expect("a fallback"));
+            }
+            ["keep", ..] | ["answers", ..] | ["repository", ..] => {
+                rule(world.instance(), words[0], text.as_deref().unwrap_or(""))
+            }
             ["down", name] => world.instance().set_health(name, Health::Down),
             ["up", name] => world.instance().set_health(name, Health::Up),
             ["hold", path] => world.instance().hold(path),
@@ -282,6 +295,19 @@ fn configure(world: &mut World, keys: &BTreeMap<&str, &str>) {
         }
     }
     instance.open_trees();
+}
+
+/// Sections of the configuration, as it writes them: keys with `;` between.
+fn rule(instance: &mut super::Instance, section: &str, text: &str) {
+    let text = text.replace(';', "\n");
+    match section {
+        "keep" => instance.keep = toml::from_str(&text).expect("rules"),
+        "answers" => {
+            instance.answers = toml::from_str(&text).expect("answers");
+            instance.stamp = redirector::http::Stamp::of(&instance.answers).expect("a key");
+        }
+        _ => instance.repositories.push(toml::from_str(&text).expect("a repository")),
+    }
 }
 
 fn span(text: &str) -> Duration {

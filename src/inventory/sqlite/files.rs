@@ -5,12 +5,13 @@ use roaring::RoaringBitmap;
 use rusqlite::{OptionalExtension, Row, Statement, Transaction, params};
 
 use super::changes::Change;
+use super::descriptions;
 use super::fault::Fault;
-use crate::inventory::record::Observation;
+use crate::inventory::record::{Observation, Recorded};
 use crate::inventory::snapshot::FileEntry;
-use crate::inventory::store::{MAX_PAGE, Page, Swept, Which};
+use crate::inventory::store::{MAX_PAGE, Page, PlanId, Swept, Which};
 use crate::inventory::versioning::{DigestVerdict, Verdict, judge, judge_digest, nanoseconds};
-use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
+use crate::model::{Digests, FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
 
 /// The columns of a record, in the order of [`record`].
 macro_rules! columns {
@@ -25,7 +26,24 @@ macro_rules! fact_columns {
         "path, version, size, mtime_ns, ctime_ns, inode, version_mtime_ns, public_since_ns, state"
     };
 }
+pub(super) use columns;
 pub(super) use fact_columns;
+
+/// Which files need a digest, word for word as their index has it.
+macro_rules! unhashed {
+    () => {
+        "(state = 1 OR (state = 0 AND sha256 IS NULL))"
+    };
+}
+pub(super) use unhashed;
+
+/// Which files have a digest and are to be described, word for word as their index has it.
+macro_rules! undescribed {
+    () => {
+        "(state = 0 AND described = 0 AND sha256 IS NOT NULL)"
+    };
+}
+pub(super) use undescribed;
 
 /// A row, but for its path and digest.
 pub(super) struct Facts {
@@ -58,8 +76,8 @@ impl Facts {
         })
     }
 
-    pub(super) fn entry(&self) -> FileEntry {
-        FileEntry::new(self.version, &self.fingerprint, self.version_mtime_ns, self.public_since_ns, self.state)
+    pub(super) fn entry(&self, sha256: Option<Sha256>) -> FileEntry {
+        FileEntry::new(self.version, &self.fingerprint, self.version_mtime_ns, self.public_since_ns, self.state, sha256)
     }
 }
 
@@ -72,15 +90,20 @@ fn path<'r>(row: &'r Row<'_>) -> Result<TreePath<'r>, Fault> {
     TreePath::parse(path_bytes(row)?).map_err(|error| Fault::Damaged(format!("a path that is none: {error}")))
 }
 
+/// The digest of a row.
+pub(super) fn sha256(row: &Row<'_>) -> Result<Option<Sha256>, Fault> {
+    Ok(row.get::<_, Option<[u8; 32]>>(9)?.map(Sha256))
+}
+
 fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {
     let facts = Facts::of(row)?;
-    let sha256: Option<[u8; 32]> = row.get(9)?;
+    let sha256 = sha256(row)?;
     let since = Timestamp::from_nanosecond(i128::from(facts.public_since_ns));
     Ok(FileRecord {
         path: path(row)?.into_owned(),
         version: facts.version,
         fingerprint: facts.fingerprint,
-        sha256: sha256.map(Sha256),
+        sha256,
         version_mtime_ns: facts.version_mtime_ns,
         public_since: since.map_err(|error| Fault::Damaged(format!("a time that is none: {error}")))?,
         state: facts.state,
@@ -103,7 +126,15 @@ fn put(transaction: &Transaction<'_>, record: &FileRecord, recorded: Timestamp) 
         FileState::Changing => 2,
     };
     transaction
-        .prepare_cached(concat!("INSERT OR REPLACE INTO file (", columns!(), ", recorded_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)"))?
+        .prepare_cached(concat!(
+            "INSERT INTO file (",
+            columns!(),
+            ", recorded_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (path) DO UPDATE SET \
+             described = iif(version = excluded.version, described, 0), version = excluded.version, size = excluded.size, \
+             mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode, \
+             version_mtime_ns = excluded.version_mtime_ns, public_since_ns = excluded.public_since_ns, \
+             state = excluded.state, sha256 = excluded.sha256, recorded_ms = excluded.recorded_ms",
+        ))?
         .execute(params![
             record.path.as_bytes(),
             record.version.0,
@@ -168,7 +199,11 @@ pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> R
     for seen in batch {
         let existing = one(transaction, &seen.path)?;
         let verdict = judge(existing.as_ref(), seen);
+        let before = existing.as_ref().map(|known| known.version);
         let record = verdict.record(existing, seen, || numbers.take())?;
+        if let Some(before) = before.filter(|before| *before != record.version) {
+            descriptions::drop_version(transaction, before)?;
+        }
         if verdict != Verdict::Unchanged {
             put(transaction, &record, seen.at)?;
             touched.push(seen.path.clone());
@@ -179,38 +214,59 @@ pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> R
     Ok((records, changed(touched)))
 }
 
+/// Keeps a digest and, where there is one, the whole description that it belongs to.
 pub(super) fn record_digest(
     transaction: &Transaction<'_>,
     path: &TreePath<'static>,
     fingerprint: &Fingerprint,
     digest: Sha256,
+    description: Option<(&Digests, PlanId)>,
     now: Timestamp,
-) -> Result<Changed<Option<FileRecord>>, Fault> {
-    let Some(known) = one(transaction, path)? else { return Ok((None, None)) };
+) -> Result<Changed<Recorded>, Fault> {
+    let Some(known) = one(transaction, path)? else { return Ok((Recorded::Outdated, None)) };
+    let verdict = judge_digest(&known, fingerprint, &digest, now);
     let confirmed = FileRecord { sha256: Some(digest), state: FileState::Settled, ..known.clone() };
-    let record = match judge_digest(&known, fingerprint, &digest, now) {
-        DigestVerdict::Outdated => return Ok((None, None)),
-        DigestVerdict::Unchanged => return Ok((Some(known), None)),
+    let record = match verdict {
+        DigestVerdict::Outdated => return Ok((Recorded::Outdated, None)),
+        DigestVerdict::Damaged => {
+            descriptions::note_damage(transaction, known.version, digest, now)?;
+            return Ok((Recorded::Damaged(known), None));
+        }
+        DigestVerdict::Unchanged => known,
         DigestVerdict::Confirmed => confirmed,
         DigestVerdict::New { public_since, version_mtime_ns } => {
+            descriptions::drop_version(transaction, known.version)?;
             let mut numbers = Numbers::read(transaction)?;
             let version = numbers.take()?;
             numbers.keep(transaction)?;
             FileRecord { version, public_since, version_mtime_ns, ..confirmed }
         }
     };
-    put(transaction, &record, now)?;
-    Ok((Some(record), changed(vec![path.clone()])))
+    if verdict != DigestVerdict::Unchanged {
+        put(transaction, &record, now)?;
+    }
+    descriptions::clear_damage(transaction, record.version)?;
+    if let Some((digests, plan)) = description {
+        descriptions::put(transaction, record.version, digests)?;
+        transaction
+            .prepare_cached("UPDATE file SET described = ? WHERE path = ?")?
+            .execute(params![plan.0, path.as_bytes()])?;
+    }
+    // Another process may have an older description in memory.
+    let is_new = verdict != DigestVerdict::Unchanged || description.is_some();
+    let touched = if is_new { vec![path.clone()] } else { Vec::new() };
+    Ok((Recorded::Kept(record), changed(touched)))
 }
 
 pub(super) fn forget(
     transaction: &Transaction<'_>,
     paths: &[TreePath<'static>],
 ) -> Result<Changed<Vec<TreePath<'static>>>, Fault> {
-    let mut delete = transaction.prepare_cached("DELETE FROM file WHERE path = ?")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM file WHERE path = ? RETURNING version")?;
     let mut forgotten = Vec::new();
     for path in paths {
-        if delete.execute([path.as_bytes()])? > 0 {
+        if let Some(version) = delete.query_row([path.as_bytes()], |row| row.get(0)).optional()? {
+            descriptions::drop_version(transaction, VersionNumber(version))?;
             forgotten.push(path.clone());
         }
     }
@@ -240,7 +296,8 @@ pub(super) fn sweep(
 pub(super) fn page(transaction: &Transaction<'_>, page: &Page, which: Which) -> Result<Vec<FileRecord>, Fault> {
     let condition = match which {
         Which::All => "",
-        Which::Unhashed => "AND (state = 1 OR (state = 0 AND sha256 IS NULL))",
+        Which::Unhashed => concat!("AND ", unhashed!()),
+        Which::Undescribed => concat!("AND ", undescribed!()),
     };
     let mut records = Vec::new();
     visit(transaction, columns!(), condition, page, &mut |row| {

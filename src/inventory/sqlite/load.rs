@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::changes;
 use super::fault::Fault;
-use super::files::{Facts, fact_columns, next_version, path_bytes};
+use super::files::{Facts, columns, fact_columns, next_version, path_bytes, sha256};
 use super::open::{self, Identity, Missing};
 use crate::inventory::store::Sink;
 
@@ -82,8 +82,8 @@ impl Reader<'_> {
     fn read(&self, transaction: &Transaction<'_>, sink: &mut Sink<'_>) -> Result<(), Fault> {
         let next = next_version(transaction)?;
         let mut statement = transaction.prepare(match self.end {
-            End::Front => concat!("SELECT ", fact_columns!(), " FROM file ORDER BY path"),
-            End::Back => concat!("SELECT ", fact_columns!(), " FROM file ORDER BY path DESC"),
+            End::Front => concat!("SELECT ", columns!(), " FROM file ORDER BY path"),
+            End::Back => concat!("SELECT ", columns!(), " FROM file ORDER BY path DESC"),
         })?;
         let mut rows = statement.query([])?;
         let mut until_look = STRIDE;
@@ -92,7 +92,7 @@ impl Reader<'_> {
             if i64::from(facts.version.0) >= next {
                 return Err(Fault::Damaged(format!("the version number {}, which was never given out", facts.version.0)));
             }
-            sink(path, &facts.entry());
+            sink(path, &facts.entry(sha256(row)?));
             until_look -= 1;
             if until_look == 0 {
                 if self.has_met(path) {

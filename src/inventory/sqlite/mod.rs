@@ -1,6 +1,7 @@
 //! The store on SQLite: one file, a write-ahead log, every commit synced to the disk.
 
 mod changes;
+mod descriptions;
 mod fault;
 mod files;
 mod holds;
@@ -15,13 +16,18 @@ use roaring::RoaringBitmap;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use self::changes::Change;
+use self::descriptions::Beside;
 use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
-use super::record::{Adjustment, HealthChange, Hold, HoldEvent, Observation, ScanRecord, ScanSummary};
+use super::record::{
+    Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanRecord, ScanSummary, Waiting,
+};
 use super::share::Gaps;
-use super::store::{Changes, Contents, Page, Sequence, Sink, Store, StoredMirror, Swept, Which, Written};
-use crate::model::{FileRecord, Fingerprint, MirrorName, Sha256, TreePath};
+use super::store::{
+    Changes, Contents, Descriptions, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Which, Written,
+};
+use crate::model::{Digests, FileRecord, Fingerprint, MirrorName, Sha256, TreePath, VersionNumber};
 
 /// A store in an SQLite database.
 #[derive(Debug)]
@@ -156,8 +162,42 @@ impl Store for Sqlite {
         fingerprint: &Fingerprint,
         digest: Sha256,
         now: Timestamp,
-    ) -> Result<Written<Option<FileRecord>>, Error> {
-        self.write(|transaction| files::record_digest(transaction, path, fingerprint, digest, now))
+    ) -> Result<Written<Recorded>, Error> {
+        self.write(|transaction| files::record_digest(transaction, path, fingerprint, digest, None, now))
+    }
+
+    fn record_digests(
+        &mut self,
+        path: &TreePath<'static>,
+        fingerprint: &Fingerprint,
+        digests: &Digests,
+        plan: PlanId,
+        now: Timestamp,
+    ) -> Result<Written<Recorded>, Error> {
+        let description = Some((digests, plan));
+        self.write(|transaction| files::record_digest(transaction, path, fingerprint, digests.sha256, description, now))
+    }
+
+    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error> {
+        self.read(|transaction, _| descriptions::one(transaction, version))
+    }
+
+    fn beside(&self) -> Option<Box<OpenBeside>> {
+        let Place::File { path, identity } = self.place.clone() else { return None };
+        let open = move || Ok(Box::new(Beside::open(path.clone(), identity)?) as Box<dyn Descriptions>);
+        Some(Box::new(open))
+    }
+
+    fn require_plan(&mut self, plan: PlanId, after: Option<&TreePath<'static>>) -> Result<Option<TreePath<'static>>, Error> {
+        self.write(|transaction| Ok((descriptions::require(transaction, plan, after)?, None))).map(|written| written.value)
+    }
+
+    fn waiting(&mut self, limit: u32) -> Result<Waiting, Error> {
+        self.read(|transaction, _| descriptions::waiting(transaction, limit))
+    }
+
+    fn damage(&mut self, version: VersionNumber) -> Result<Option<Damage>, Error> {
+        self.read(|transaction, _| descriptions::damage(transaction, version))
     }
 
     fn forget(&mut self, paths: &[TreePath<'static>]) -> Result<Written<Vec<TreePath<'static>>>, Error> {

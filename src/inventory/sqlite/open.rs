@@ -65,6 +65,17 @@ pub(super) fn file(path: &Path, missing: Missing) -> Result<(Connection, Identit
     Ok((connection, identity))
 }
 
+/// Opens a database of ours for reading only.
+pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
+    let open = || -> Result<Connection, Fault> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let connection = Connection::open_with_flags(path, flags)?;
+        prepare(&connection)?;
+        Ok(connection)
+    };
+    open().map_err(|fault| fault.at(path))
+}
+
 /// A database in memory, ready for use.
 pub(super) fn memory() -> Result<Connection, Error> {
     let path = Path::new(":memory:");
@@ -145,8 +156,11 @@ fn schema(connection: &Connection) -> Result<i64, Fault> {
 }
 
 /// What brings a database from one schema to the next: the first makes schema 1 from nothing. Never changed once released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../schema/0001-initial.sqlite.sql"), include_str!("../schema/0005-shares.sqlite.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../schema/0001-initial.sqlite.sql"),
+    include_str!("../schema/0002-descriptions.sqlite.sql"),
+    include_str!("../schema/0003-shares.sqlite.sql"),
+];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
     match usize::try_from(found) {

@@ -1,0 +1,50 @@
+//! From an instance's opened parts to the instance as requests see it.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::instance::Parts;
+use crate::http::{Counts, Hints, Makings, Packages, Route, Site, Trust};
+use crate::model::TreePath;
+use crate::repository::Repositories;
+
+/// The instance as requests see it; nothing looks at the paths that it finds to have changed.
+#[must_use]
+pub fn site(parts: &Parts) -> Site {
+    let hints = Arc::new(Hints::new(mpsc::channel(1).0));
+    Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, hints)))
+}
+
+pub(super) fn makings(
+    parts: &Parts,
+    counts: Arc<Counts>,
+    (nudge, hints): (mpsc::Sender<TreePath<'static>>, Arc<Hints>),
+) -> Makings {
+    let Parts { config, trees, locator, inventory, ways, clock } = parts;
+    Makings {
+        name: config.name.clone(),
+        route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
+        trust: Trust { proxies: config.server.trusted_proxies.clone(), by: config.server.forwarded_by },
+        trees: trees.clone(),
+        application_access: config.tree.application_access,
+        index: config.tree.index,
+        rules: ways.rules.clone(),
+        fallbacks: Arc::clone(&ways.fallbacks),
+        answers: config.answers.clone(),
+        stamp: ways.stamp.clone(),
+        public_url: config.server.public_url.clone(),
+        packages: Packages {
+            // The configuration was checked when it was read.
+            repositories: Arc::new(Repositories::new(&config.repositories).unwrap_or_default()),
+            ledger: Arc::clone(&ways.ledger),
+        },
+        mirror_pages: config.server.mirror_pages.then(|| inventory.clone()),
+        snapshot: Arc::clone(inventory.snapshot()),
+        locator: Arc::clone(locator),
+        counts,
+        nudge,
+        hints,
+        clock: clock.clone(),
+    }
+}

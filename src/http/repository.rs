@@ -1,0 +1,201 @@
+//! Lists of mirrors for package managers: a mirror is on one only while it holds what the repository's markers say.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
+
+use super::body::Body;
+use super::metrics::Other;
+use super::ranker::{Needs, Portion};
+use super::response::{ASK_AGAIN_EACH, X_REDIRECTOR};
+use super::site::{Asked, Site};
+use crate::decide::{self, Standing, Why};
+use crate::inventory::{FileEntry, MirrorState};
+use crate::model::{FileState, Fingerprint, Scheme, TreePath};
+use crate::repository::ledger::{Ledger, Told};
+use crate::repository::metalink::{self, Source, Version};
+use crate::repository::{self, List, Repositories, list};
+use crate::tree::{LookError, Root};
+
+/// The repositories of an instance, and what clients were told of them.
+#[derive(Debug, Clone, Default)]
+pub struct Packages {
+    /// Which there are.
+    pub repositories: Arc<Repositories>,
+    /// What clients were told.
+    pub ledger: Arc<Ledger>,
+}
+
+/// Mirrors on a list: package managers try one after the other, and none tries more.
+const MAX_LISTED: usize = 10;
+/// A `repomd.xml` names some dozen files; a larger one is something else.
+const MAX_REPOMD_BYTES: u64 = 4 << 20;
+
+impl Site {
+    /// The list that a request is for, if it is for one: `None` where it is for a file or directory as any other.
+    pub(super) async fn packages(&self, asked: Asked<'_>, standing: Standing, now: Timestamp) -> Option<Response<Body>> {
+        let repositories = &self.makings.packages.repositories;
+        if repositories.is_empty() {
+            return None;
+        }
+        let wanted = repositories.find(asked.path, asked.is_directory, asked.request.uri.query())?;
+        if wanted.is_name && standing != Standing::Absent {
+            return None;
+        }
+        let mut entries = Vec::new();
+        let (mut may_leave, mut is_settled) = (true, true);
+        for marker in &wanted.markers {
+            match self.standing(Asked { path: marker, is_directory: false, ..asked }).await {
+                Standing::Public { entry, as_recorded } => {
+                    is_settled &= as_recorded && entry.state == FileState::Settled;
+                    may_leave &= self.may_leave(&entry, as_recorded, now);
+                    entries.push(entry);
+                }
+                Standing::NotIndexed { .. } => (may_leave, is_settled) = (false, false),
+                Standing::Held => return Some(self.error(asked, Other::Gone, HELD)),
+                Standing::Away => return Some(self.unavailable(asked)),
+                _ => return Some(self.error(asked, Other::NotFound, NO_REPOSITORY)),
+            }
+        }
+        let listed = if may_leave { entries.as_slice() } else { &[] };
+        Some(match wanted.list {
+            List::Apt | List::Rpm => self.mirror_list(asked, &wanted, listed),
+            List::Metalink => {
+                let entry = entries.first().copied().filter(|_| is_settled);
+                self.repomd_metalink(asked, &wanted, (entry, may_leave), now).await
+            }
+        })
+    }
+
+    /// Whether mirrors may be used for a marker. That it is small, or kept here as all metadata are, says nothing of packages.
+    fn may_leave(&self, entry: &FileEntry, as_recorded: bool, now: Timestamp) -> bool {
+        let why = decide::reason_to_stay_home(entry, as_recorded, &self.makings.rules, now.as_second());
+        matches!(why, None | Some(Why::TooSmall))
+    }
+
+    fn mirror_list(&self, asked: Asked<'_>, wanted: &repository::Asked, markers: &[FileEntry]) -> Response<Body> {
+        let holds_all = |state: &MirrorState| markers.iter().all(|entry| state.holds(entry.version));
+        let mirrors = if markers.is_empty() { Vec::new() } else { self.sources(asked, &holds_all) };
+        let slash = if wanted.directory.is_root() { "" } else { "/" };
+        let below = wanted.directory.encoded() + slash;
+        let urls: Vec<String> = mirrors.iter().map(|source| format!("{}{below}", source.url)).collect();
+        let Some(origin) = self.own_url(asked) else { return self.error(asked, Other::BadRequest, NO_HOST) };
+        let origin = origin + &below;
+        let text = if wanted.list == List::Apt { list::apt(&origin, &urls) } else { list::rpm(&origin, &urls) };
+        self.written(text, "text/plain; charset=utf-8", "mirror-list")
+    }
+
+    async fn repomd_metalink(
+        &self,
+        asked: Asked<'_>,
+        wanted: &repository::Asked,
+        (entry, may_leave): (Option<FileEntry>, bool),
+        now: Timestamp,
+    ) -> Response<Body> {
+        let (Some(marker), Some(origin)) = (wanted.markers.first(), self.own_url(asked)) else {
+            return self.error(asked, Other::BadRequest, NO_HOST);
+        };
+        let (root, path, ledger) =
+            (self.makings.trees.public.clone(), marker.clone(), Arc::clone(&self.makings.packages.ledger));
+        let times = (wanted.accept_old, now.as_second());
+        let read = move || {
+            let (version, seen) = version(&root, &path)?;
+            // What is not known, or is being written, is told as it is, and nobody is told of it later.
+            let Some(entry) = entry.filter(|entry| entry.matches(&seen)) else { return Ok((version, Vec::new())) };
+            let told = Told { number: entry.version.0, version: version.clone() };
+            Ok((version, ledger.note(&path, told, entry.public_since, times)))
+        };
+        let (current, alternates) = match self.threads.run_in_time(read).await.unwrap_or(Err(LookError::Away)) {
+            Ok(versions) => versions,
+            Err(LookError::Absent | LookError::Forbidden) => return self.not_found(asked),
+            Err(_) => return self.unavailable(asked),
+        };
+        // Those that hold the present version, then those that are known to hold an older one that is accepted.
+        let holds_current = |state: &MirrorState| entry.is_some_and(|entry| state.holds(entry.version));
+        let holds_older = |state: &MirrorState| alternates.iter().any(|told| state.holds(told.version_number()));
+        let mut sources = if may_leave && entry.is_some() { self.sources(asked, &holds_current) } else { Vec::new() };
+        if !alternates.is_empty() {
+            let known = |source: &Source| sources.iter().any(|other| other.url == source.url);
+            let older: Vec<_> = self.sources(asked, &holds_older).into_iter().filter(|source| !known(source)).collect();
+            sources.extend(older);
+        }
+        sources.push(Source { url: origin, country: None });
+        sources.iter_mut().for_each(|source| source.url.push_str(&marker.encoded()));
+        let name = String::from_utf8_lossy(marker.name()).into_owned();
+        let older: Vec<Version> = alternates.into_iter().map(|told| told.version).collect();
+        let text = metalink::write(&name, &current, &older, &sources, now);
+        self.written(text, "application/metalink+xml; charset=utf-8", "metalink")
+    }
+
+    /// The base URLs of the best mirrors for a client out of those that hold what is needed.
+    fn sources(&self, asked: Asked<'_>, holds: &dyn Fn(&MirrorState) -> bool) -> Vec<Source> {
+        let needs = Needs { holds, size: 0, portion: Portion::Whole };
+        let Some(ranked) = self.rank_by(asked, &needs, MAX_LISTED) else { return Vec::new() };
+        let states = ranked.ranking.iter().filter_map(|best| ranked.mirrors.members.get(best.index));
+        let source = |state: &MirrorState| {
+            let base = state.mirror.base(asked.client.scheme)?;
+            Some(Source { url: base.as_str().to_owned(), country: state.mirror.country })
+        };
+        states.filter_map(source).collect()
+    }
+
+    /// This instance's own URL, up to and with the slash after its prefix; `None` where neither the configuration nor the
+    /// request says what its host is.
+    fn own_url(&self, asked: Asked<'_>) -> Option<String> {
+        let prefix = self.route().prefix().encoded();
+        if let Some(url) = &self.makings.public_url {
+            return Some(format!("{}{prefix}", url.trim_end_matches('/')));
+        }
+        let authority = match asked.request.uri.authority() {
+            Some(authority) => authority.clone(),
+            None => asked.request.headers.get(HOST)?.to_str().ok()?.parse().ok()?,
+        };
+        let scheme = if asked.client.scheme == Scheme::Https { "https" } else { "http" };
+        Some(format!("{scheme}://{authority}{prefix}"))
+    }
+
+    fn written(&self, text: String, media_type: &'static str, why: &str) -> Response<Body> {
+        self.makings.counts.other(Other::List);
+        let length = text.len();
+        let mut response = Response::new(Body::full(text));
+        *response.status_mut() = StatusCode::OK;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(CACHE_CONTROL, ASK_AGAIN_EACH);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Ok(reason) = HeaderValue::try_from(format!("local; why={why}")) {
+            headers.insert(X_REDIRECTOR, reason);
+        }
+        response
+    }
+}
+
+const HELD: &str = "This repository was withdrawn by the administrators of this site.";
+const NO_REPOSITORY: &str = "There is no repository here.";
+const NO_HOST: &str = "The Host header can't be read.";
+
+/// Reads the file whole and makes all digests: it is small, and what clients check must be what is here now.
+fn version(root: &Root, path: &TreePath<'_>) -> Result<(Version, Fingerprint), LookError> {
+    use md5::Digest as _;
+    let opened = root.open_file(path)?;
+    let seen = opened.fingerprint;
+    if seen.size > MAX_REPOMD_BYTES {
+        return Err(LookError::Absent);
+    }
+    let mut bytes = Vec::new();
+    opened.file.take(MAX_REPOMD_BYTES).read_to_end(&mut bytes).map_err(LookError::Other)?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let version = Version {
+        timestamp: seen.mtime_ns.div_euclid(1_000_000_000),
+        size: bytes.len() as u64,
+        md5: hex(&md5::Md5::digest(&bytes)),
+        sha1: hex(&sha1::Sha1::digest(&bytes)),
+        sha256: hex(&sha2::Sha256::digest(&bytes)),
+        sha512: hex(&sha2::Sha512::digest(&bytes)),
+    };
+    Ok((version, seen))
+}

@@ -1,0 +1,156 @@
+//! Stamps on redirects: a time and a digest of it with a secret, by which a mirror can tell that a client was sent by us.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use md5::{Digest as _, Md5};
+use serde::Deserialize;
+use sha2::Sha256;
+
+use super::wishes::Settings;
+
+/// How stamps are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// `md5("EPOCH KEY")` in hexadecimal, as MirrorBrain makes them.
+    #[default]
+    Md5,
+    /// `hmac-sha256(KEY, "EPOCH PATH")` in hexadecimal, where PATH is the part of the URL from its host's slash on, as it is sent.
+    HmacSha256,
+}
+
+/// Makes stamps.
+#[derive(Clone)]
+pub struct Stamp {
+    method: Method,
+    key: Box<[u8]>,
+}
+
+impl std::fmt::Debug for Stamp {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stamp").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be read.
+    #[error("can't read the key for stamps in {path}")]
+    File {
+        /// The file.
+        path: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The variable is not set.
+    #[error("the environment has no variable {0} with the key for stamps")]
+    Variable(String),
+    /// There is nothing in it.
+    #[error("the key for stamps is empty")]
+    Empty,
+    /// Longer than [`MAX_KEY_BYTES`].
+    #[error("the key for stamps is longer than {MAX_KEY_BYTES} bytes")]
+    TooLong,
+}
+
+/// A longer key makes no better stamps; a larger file is not the one that was meant.
+pub const MAX_KEY_BYTES: usize = 4096;
+
+impl Stamp {
+    /// Takes a key. White space at its end is none of it: editors put a line's end there.
+    ///
+    /// # Errors
+    /// When it is empty or far too long.
+    pub fn new(method: Method, key: &[u8]) -> Result<Self, Error> {
+        match key.trim_ascii_end() {
+            [] => Err(Error::Empty),
+            key if key.len() > MAX_KEY_BYTES => Err(Error::TooLong),
+            key => Ok(Self { method, key: key.into() }),
+        }
+    }
+
+    /// Fetches the key that the configuration names; none without one.
+    ///
+    /// # Errors
+    /// When it can't be had.
+    pub fn of(settings: &Settings) -> Result<Option<Self>, Error> {
+        let key = match (&settings.stamp_key_file, &settings.stamp_key_variable) {
+            (None, None) => return Ok(None),
+            (Some(path), _) => read(path).map_err(|source| Error::File { path: path.display().to_string(), source })?,
+            (None, Some(name)) => std::env::var(name).map_err(|_| Error::Variable(name.clone()))?.into_bytes(),
+        };
+        Self::new(settings.stamp, &key).map(Some)
+    }
+
+    /// What is appended to a URL: `?time=EPOCH&stamp=DIGEST`. `path` is the URL from its host's slash on.
+    #[must_use]
+    pub fn query(&self, now: i64, path: &[u8]) -> String {
+        let time = now.to_string();
+        let digest = match self.method {
+            Method::Md5 => hex(&Md5::new().chain_update(&time).chain_update(b" ").chain_update(&self.key).finalize()),
+            Method::HmacSha256 => hex(&hmac_sha256(&self.key, &[time.as_bytes(), b" ", path])),
+        };
+        format!("?time={time}&stamp={digest}")
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut key = Vec::new();
+    std::fs::File::open(path)?.take(MAX_KEY_BYTES as u64 + 2).read_to_end(&mut key)?;
+    Ok(key)
+}
+
+/// RFC 2104 with SHA-256.
+fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    const BLOCK: usize = 64;
+    let mut block = [0; BLOCK];
+    if key.len() > BLOCK {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let inner = parts.iter().fold(Sha256::new_with_prefix(block.map(|byte| byte ^ 0x36)), Sha256::chain_update);
+    Sha256::new_with_prefix(block.map(|byte| byte ^ 0x5c)).chain_update(inner.finalize()).finalize().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_what_mirrors_compute() {
+        // printf '1700000000 secret' | md5sum
+        let stamp = Stamp::new(Method::Md5, b"secret\n").expect("a key");
+        assert_eq!(stamp.query(1_700_000_000, b"/a.iso"), "?time=1700000000&stamp=7520e7dec2be78f57db94409bcd608e3");
+        // printf '1700000000 /a.iso' | openssl dgst -sha256 -hmac secret
+        let stamp = Stamp::new(Method::HmacSha256, b"secret").expect("a key");
+        let digest = "303a2114a5a2b115f7ce40df1ba3445ae41e8334eb42f1aefff875d532eeb682";
+        assert_eq!(stamp.query(1_700_000_000, b"/a.iso"), format!("?time=1700000000&stamp={digest}"));
+    }
+
+    #[test]
+    fn hmac_is_that_of_the_standard() {
+        // RFC 4231, test cases 2 and 6.
+        let short = hmac_sha256(b"Jefe", &[b"what do ya want ", b"for nothing?"]);
+        assert_eq!(hex(&short), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        let long = hmac_sha256(&[0xaa; 131], &[b"Test Using Larger Than Block-Size Key - Hash Key First"]);
+        assert_eq!(hex(&long), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    }
+
+    #[test]
+    fn a_key_is_never_empty_and_never_shown() {
+        assert!(matches!(Stamp::new(Method::Md5, b" \n"), Err(Error::Empty)));
+        assert!(matches!(Stamp::new(Method::Md5, &[b'x'; 5000]), Err(Error::TooLong)));
+        assert!(!format!("{:?}", Stamp::new(Method::Md5, b"secret").expect("a key")).contains("secret"));
+        let missing = Settings { stamp_key_file: Some("/nowhere/key".into()), ..Settings::default() };
+        assert!(matches!(Stamp::of(&missing), Err(Error::File { .. })));
+        assert!(Stamp::of(&Settings::default()).expect("none is wanted").is_none());
+    }
+}

@@ -1,0 +1,85 @@
+//! How a requested path stands: by its name, the snapshot and the trees. A file that the snapshot knows is glanced at without
+//! waiting; all else is looked at on threads that may wait.
+
+use super::look::{Seen, see};
+use super::site::{Asked, Makings, Site};
+use crate::decide::Standing;
+use crate::model::TreePath;
+use crate::tree::ApplicationAccess;
+
+impl Site {
+    /// How the path stands: by its name, the snapshot and the trees.
+    pub async fn standing(&self, asked: Asked<'_>) -> Standing {
+        match self.standing_by_a_glance(asked) {
+            Some(standing) => standing,
+            None => self.standing_by_a_look(asked).await,
+        }
+    }
+
+    /// What the names alone say: whether nobody is shown this, or it is on hold.
+    fn standing_by_name(&self, asked: Asked<'_>) -> Option<Standing> {
+        let Makings { trees, snapshot, .. } = &self.makings;
+        let hidden =
+            if asked.is_directory { trees.hidden.matches_directory(asked.path) } else { trees.hidden.matches(asked.path) };
+        match () {
+            () if hidden => Some(Standing::Hidden),
+            () if snapshot.is_held(asked.path) => Some(Standing::Held),
+            () => None,
+        }
+    }
+
+    /// How the path stands, where that can be told without waiting: by memory and one call to the local file system.
+    fn standing_by_a_glance(&self, asked: Asked<'_>) -> Option<Standing> {
+        let Makings { trees, snapshot, .. } = &self.makings;
+        if let Some(standing) = self.standing_by_name(asked) {
+            return Some(standing);
+        }
+        if asked.is_directory {
+            return None;
+        }
+        let entry = snapshot.file(asked.path)?;
+        if trees.public.is_away() {
+            return Some(Standing::Away);
+        }
+        // A remote file system may let us wait; there the index notices changes later.
+        let as_recorded = trees.public.is_remote() || entry.matches(&trees.public.glance(asked.path)?);
+        if !as_recorded {
+            self.nudge(asked.path);
+        }
+        Some(Standing::Public { entry, as_recorded })
+    }
+
+    async fn standing_by_a_look(&self, asked: Asked<'_>) -> Standing {
+        let Makings { trees, snapshot, application_access, .. } = &self.makings;
+        let application = trees.application.clone().filter(|_| *application_access == ApplicationAccess::Open);
+        let (public, path, is_directory) = (trees.public.clone(), asked.path.clone().into_owned(), asked.is_directory);
+        let look = move || see(&public, application.as_ref(), &path, is_directory);
+        let seen = self.threads.run_in_time(look).await.unwrap_or(Seen::Away);
+        let entry = if asked.is_directory { None } else { snapshot.file(asked.path) };
+        let standing = match (seen, entry) {
+            (Seen::Public(seen), Some(entry)) => Standing::Public { entry, as_recorded: entry.matches(&seen) },
+            (Seen::Public(seen), None) => Standing::NotIndexed { seen },
+            // Its name shows only now that it is one of those which hide directories.
+            (Seen::Directory, _) if trees.hidden.matches_directory(asked.path) => Standing::Hidden,
+            (Seen::Directory, _) => Standing::Directory,
+            (Seen::NotPublic, _) => Standing::NotPublic,
+            (Seen::Nothing, _) => Standing::Absent,
+            (Seen::Away, _) => Standing::Away,
+        };
+        let is_as_known = match standing {
+            Standing::Public { as_recorded, .. } => as_recorded,
+            Standing::Away => true,
+            Standing::NotIndexed { .. } => false,
+            _ => entry.is_none(),
+        };
+        if !is_as_known {
+            self.nudge(asked.path);
+        }
+        standing
+    }
+
+    /// Asks the index to look at a path. When it has its hands full, it finds out later by itself.
+    fn nudge(&self, path: &TreePath<'_>) {
+        self.makings.nudge.try_send(path.clone().into_owned()).ok();
+    }
+}

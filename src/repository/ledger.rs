@@ -1,0 +1,277 @@
+//! Which versions of each repository's `repomd.xml` clients were told of: when one is replaced, those that wait on mirrors which
+//! have not fetched the new one yet go on for a while, unless an administrator ends that.
+//!
+//! Two small files beside the database: the server writes the versions, `redirector repositories expire` the orders. Each is
+//! replaced as a whole, so neither is ever seen half written, and neither writer disturbs the other.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::metalink::Version;
+use crate::durable;
+use crate::model::{TreePath, VersionNumber};
+
+/// Remembers what clients were told.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// The database that the files lie beside; none: nothing is kept.
+    database: Option<PathBuf>,
+    /// By path, percent-encoded; `None` until it was read.
+    told: Mutex<Option<Book>>,
+}
+
+type Book = BTreeMap<String, Entry>;
+
+/// What clients were told of one file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    current: Told,
+    /// Newest first.
+    replaced: Vec<Replaced>,
+}
+
+/// A version that clients were told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Its number, by which mirrors are known to hold it.
+    pub number: u32,
+    /// What clients check.
+    #[serde(flatten)]
+    pub version: Version,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Replaced {
+    /// When its successor came. Seconds since 1970.
+    at: i64,
+    #[serde(flatten)]
+    told: Told,
+}
+
+/// An administrator's order not to accept what was replaced until then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Everything below this directory, percent-encoded.
+    pub directory: String,
+    /// When. Seconds since 1970.
+    pub at: i64,
+    /// Why.
+    pub because: String,
+}
+
+/// The versions that are remembered of one file: more than anybody publishes in the days that old ones are accepted.
+const MAX_REPLACED: usize = 16;
+/// The files that are remembered: a site with ten distributions has some hundred.
+const MAX_FILES: usize = 10_000;
+/// The orders that are kept, newest first.
+const MAX_ORDERS: usize = 100;
+/// A file beside the database that is larger is none of ours.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+impl Ledger {
+    /// One that is kept beside a database.
+    #[must_use]
+    pub fn beside(database: &Path) -> Self {
+        Self { database: Some(database.to_owned()), told: Mutex::default() }
+    }
+
+    /// Notes that clients are told of `current`, which is public since `since`, and returns the versions that are accepted
+    /// besides, newest first. Reads and writes files.
+    pub fn note(&self, path: &TreePath<'_>, current: Told, since: i64, (accept_old, now): (Duration, i64)) -> Vec<Told> {
+        let path = path.encoded();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = told.get_or_insert_with(|| self.read_book());
+        let changed = turn(book, &path, current, since.min(now));
+        if changed && let Some(database) = &self.database {
+            keep(&versions_file(database), book);
+        }
+        let oldest = now.saturating_sub(i64::try_from(accept_old.as_secs()).unwrap_or(i64::MAX));
+        let replaced = book.get(&path).map_or(&[][..], |entry| &entry.replaced);
+        let ended = if replaced.is_empty() { None } else { self.ended(&path) };
+        let is_accepted = |replaced: &&Replaced| replaced.at >= oldest && ended.is_none_or(|ended| replaced.at > ended);
+        replaced.iter().filter(is_accepted).map(|replaced| replaced.told.clone()).collect()
+    }
+
+    fn read_book(&self) -> Book {
+        let Some(file) = self.database.as_deref().map(versions_file) else { return Book::new() };
+        read(&file).unwrap_or_else(|error| {
+            tracing::warn!(file = %file.display(), %error, "versions of repositories are forgotten; older ones are not accepted");
+            None
+        })
+        .unwrap_or_default()
+    }
+
+    /// The time of the last order that is about this path. Orders that can't be read end everything: to accept what may have
+    /// been ended is the greater harm.
+    fn ended(&self, path: &str) -> Option<i64> {
+        let file = orders_file(self.database.as_deref()?);
+        match read::<Vec<Order>>(&file) {
+            Ok(orders) => orders.unwrap_or_default().iter().filter(|order| order.is_about(path)).map(|order| order.at).max(),
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "orders about repositories can't be read; older versions are not accepted");
+                Some(i64::MAX)
+            }
+        }
+    }
+}
+
+impl Order {
+    fn is_about(&self, path: &str) -> bool {
+        self.directory.is_empty() || path.strip_prefix(&self.directory).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// Makes `current` the current version. True if the book is another one now.
+fn turn(book: &mut Book, path: &str, current: Told, since: i64) -> bool {
+    let is_full = book.len() >= MAX_FILES;
+    match book.get_mut(path) {
+        // The same content under another number is the same to clients.
+        Some(entry) if entry.current == current => return false,
+        Some(entry) => {
+            let last = std::mem::replace(&mut entry.current, current);
+            if last.version.sha256 != entry.current.version.sha256 {
+                entry.replaced.insert(0, Replaced { at: since, told: last });
+            }
+            let present = entry.current.version.sha256.clone();
+            entry.replaced.retain(|replaced| replaced.told.version.sha256 != present);
+            entry.replaced.truncate(MAX_REPLACED);
+        }
+        None if is_full => return false,
+        None => drop(book.insert(path.to_owned(), Entry { current, replaced: Vec::new() })),
+    }
+    true
+}
+
+/// Orders that of all files below a directory only the present versions are accepted from now on.
+///
+/// # Errors
+/// When the order can't be written down.
+pub fn expire(database: &Path, directory: &TreePath<'_>, because: &str, now: i64) -> io::Result<()> {
+    let file = orders_file(database);
+    let mut orders = read::<Vec<Order>>(&file)?.unwrap_or_default();
+    let directory = directory.encoded();
+    orders.retain(|order| order.directory != directory);
+    orders.insert(0, Order { directory, at: now, because: because.to_owned() });
+    orders.truncate(MAX_ORDERS);
+    durable::write(&file, serde_json::to_string_pretty(&orders).map_err(io::Error::other)?.as_bytes())
+}
+
+fn versions_file(database: &Path) -> PathBuf {
+    database.with_extension("repositories.json")
+}
+
+fn orders_file(database: &Path) -> PathBuf {
+    database.with_extension("expired.json")
+}
+
+fn keep(file: &Path, book: &Book) {
+    let written = serde_json::to_string(book).map_err(io::Error::other).and_then(|text| durable::write(file, text.as_bytes()));
+    if let Err(error) = written {
+        tracing::warn!(file = %file.display(), %error, "versions of repositories can't be kept; a restart forgets them");
+    }
+}
+
+/// A whole file of JSON; `None` where there is none.
+fn read<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
+    let mut text = Vec::new();
+    match std::fs::File::open(file) {
+        Ok(opened) => opened.take(MAX_FILE_BYTES).read_to_end(&mut text)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(io::Error::other)
+}
+
+impl Told {
+    /// The number as mirrors' holdings have it.
+    #[must_use]
+    pub const fn version_number(&self) -> VersionNumber {
+        VersionNumber(self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+    const THREE_DAYS: Duration = Duration::from_secs(3 * 86_400);
+
+    fn told(number: u32, letter: &str) -> Told {
+        let version = Version {
+            timestamp: 1,
+            size: 1,
+            md5: letter.to_owned(),
+            sha1: letter.to_owned(),
+            sha256: letter.to_owned(),
+            sha512: letter.to_owned(),
+        };
+        Told { number, version }
+    }
+
+    fn path(text: &str) -> TreePath<'_> {
+        TreePath::parse(text.as_bytes()).expect("a path")
+    }
+
+    fn numbers(told: &[Told]) -> Vec<u32> {
+        told.iter().map(|told| told.number).collect()
+    }
+
+    #[test]
+    fn a_replaced_version_is_accepted_for_its_time() {
+        let ledger = Ledger::default();
+        let repomd = path("8/repodata/repomd.xml");
+        let note = |told, since, now| numbers(&ledger.note(&repomd, told, since, (THREE_DAYS, now)));
+        assert_eq!(note(told(1, "a"), 0, DAY), [0_u32; 0]);
+        assert_eq!(note(told(2, "b"), 2 * DAY, 2 * DAY), [1]);
+        assert_eq!(note(told(2, "b"), 2 * DAY, 3 * DAY), [1]);
+        assert_eq!(note(told(3, "c"), 4 * DAY, 4 * DAY), [2, 1]);
+        assert_eq!(note(told(3, "c"), 4 * DAY, 6 * DAY), [2]);
+        assert_eq!(note(told(3, "c"), 4 * DAY, 8 * DAY), [0_u32; 0]);
+        // The old content comes back, with a number of its own.
+        assert_eq!(note(told(4, "b"), 8 * DAY, 8 * DAY), [3]);
+        // The same bytes written anew.
+        assert_eq!(note(told(5, "b"), 9 * DAY, 9 * DAY), [3]);
+    }
+
+    #[test]
+    fn what_was_told_outlives_a_restart_and_an_order_ends_it_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("site.sqlite");
+        let (eight, nine) = (path("8/repodata/repomd.xml"), path("9/repodata/repomd.xml"));
+        let note =
+            |path: &TreePath<'_>, told, now| numbers(&Ledger::beside(&database).note(path, told, now, (THREE_DAYS, now)));
+        for (number, letter, now) in [(1, "a", 100), (2, "b", 200)] {
+            note(&eight, told(number, letter), now);
+            note(&nine, told(number, letter), now);
+        }
+        assert_eq!((note(&eight, told(2, "b"), 300), note(&nine, told(2, "b"), 300)), (vec![1], vec![1]));
+        expire(&database, &path("8"), "a hole", 400).expect("written");
+        assert_eq!((note(&eight, told(2, "b"), 500), note(&nine, told(2, "b"), 500)), (vec![], vec![1]));
+        // What is replaced after the order is accepted again.
+        assert_eq!(note(&eight, told(3, "c"), 600), [2]);
+        expire(&database, &TreePath::root(), "all of it", 700).expect("written");
+        assert_eq!((note(&eight, told(3, "c"), 800), note(&nine, told(2, "b"), 800)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn files_that_are_damaged_make_nothing_old_acceptable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("site.sqlite");
+        let repomd = path("repodata/repomd.xml");
+        let ledger = Ledger::beside(&database);
+        ledger.note(&repomd, told(1, "a"), 100, (THREE_DAYS, 100));
+        assert_eq!(ledger.note(&repomd, told(2, "b"), 200, (THREE_DAYS, 200)).len(), 1);
+        durable::write(&orders_file(&database), b"{").expect("written");
+        assert_eq!(ledger.note(&repomd, told(2, "b"), 200, (THREE_DAYS, 300)).len(), 0);
+        assert!(expire(&database, &TreePath::root(), "x", 1).is_err(), "an order is not lost in silence");
+        durable::write(&versions_file(&database), b"[]").expect("written");
+        assert_eq!(Ledger::beside(&database).note(&repomd, told(2, "b"), 200, (THREE_DAYS, 300)).len(), 0);
+    }
+}
