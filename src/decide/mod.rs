@@ -252,7 +252,8 @@ mod tests {
         let rules = Rules::new(Span(Duration::from_secs(1800)), ByteSize(100));
         let second = 1_000_000_000;
         let seen = |age: i64, size| Fingerprint { size, mtime_ns: 0, ctime_ns: (DAY - age) * second, inode: 1 };
-        let entry = |age: i64, size, state| FileEntry::new(VersionNumber(1), &seen(0, size), 0, (DAY - age) * second, state, None);
+        let entry =
+            |age: i64, size, state| FileEntry::new(VersionNumber(1), &seen(0, size), 0, (DAY - age) * second, state, None);
         let public = |age, size, state| Standing::Public { entry: entry(age, size, state), as_recorded: true };
         let to = |size| Decision::Fallback { to: "fallback", size };
         for (standing, expected) in [

@@ -6,6 +6,7 @@ use roaring::RoaringBitmap;
 
 use super::findings::Findings;
 use super::ground::{Ground, Sought};
+use super::memory::Lesson;
 use super::opening::{Opening, check_refusal, open};
 use super::round::Scanner;
 use super::session::Session;
@@ -50,6 +51,8 @@ pub(super) struct Outcome {
     pub(super) notes: Vec<String>,
     /// Whether everything was seen.
     pub(super) complete: bool,
+    /// What was learnt about listings.
+    pub(super) lesson: Lesson,
 }
 
 /// The ways of a mirror, in order.
@@ -185,8 +188,10 @@ impl Attempt<'_> {
         let session = self.session(base);
         match open(self.ground, &session).await? {
             Opening::Listing(query) => {
-                let mut findings = Findings::default();
-                http::list(self.ground, &session, query, self.deadline, &mut findings).await;
+                let place = format!("{base} {}", query.unwrap_or_default());
+                let recollection = self.scanner.memory.recall(&self.mirror.name, &place, session.limits().reread);
+                let mut findings = Findings { lesson: Lesson { place, ..Lesson::default() }, ..Findings::default() };
+                http::list(self.ground, &session, (query, &recollection), self.deadline, &mut findings).await;
                 self.ask_unlisted(&session, &mut findings).await;
                 let notes = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes })
@@ -223,6 +228,7 @@ impl Attempt<'_> {
             holdings: settlement.holdings,
             notes,
             complete,
+            lesson: findings.lesson,
         })
     }
 

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod listing;
 mod lots;
 pub mod matching;
+mod memory;
 pub mod metrics;
 mod opening;
 pub mod plan;

@@ -11,6 +11,7 @@ use super::changes::Changes;
 use super::client::Clients;
 use super::gaps::survey;
 use super::ground::Ground;
+use super::memory::Memory;
 use super::plan::Plan;
 use super::progress::{Progress, Step};
 use crate::cause::chain;
@@ -25,6 +26,7 @@ pub struct Scanner {
     pub(super) settings: Settings,
     pub(super) clients: Clients,
     pub(super) clock: Clock,
+    pub(super) memory: Memory,
 }
 
 /// Whether what a scan finds is written down.
@@ -68,7 +70,7 @@ impl Scanner {
     /// A scanner for an instance's mirrors.
     #[must_use]
     pub fn new(inventory: Inventory, settings: Settings, clients: Clients, clock: Clock) -> Self {
-        Self { inventory, settings, clients, clock }
+        Self { inventory, settings, clients, clock, memory: Memory::default() }
     }
 
     /// How it scans.
@@ -108,13 +110,14 @@ impl Scanner {
             took,
             changes: None,
         };
-        let mut found = None;
+        let (mut found, mut lesson) = (None, None);
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
                 report.outcome = Ok(outcome.counts);
                 report.complete = outcome.complete;
                 report.notes = outcome.notes;
+                lesson = (outcome.complete && mode == Mode::Record).then(|| (outcome.lesson, outcome.holdings.clone()));
                 found = Some((outcome.holdings, outcome.stale));
             }
             Err(Failed { protocol, reason }) => {
@@ -124,6 +127,8 @@ impl Scanner {
         }
         if let Err(error) = self.finish(&mut report, mode, plan, &before, found).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
+        } else if let Some((lesson, holdings)) = lesson {
+            self.memory.keep(&mirror.name, lesson, &holdings);
         }
         progress.step(&mirror.name, Step::Ended);
         report

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, LOCATION, RANGE, RETRY_AFTER};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RANGE,
+    RETRY_AFTER,
+};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Copy, Failure, copy, failure, http_date, retry_after, text};
@@ -46,13 +49,31 @@ pub struct Page {
     pub content_type: Option<String>,
     /// Where it was found in the end.
     pub url: Url,
+    /// What the server calls this state of it.
+    pub validators: Validators,
+}
+
+/// What a server calls a state of a page (RFC 9110 section 8.8): to be asked whether it is still the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    etag: Option<Box<str>>,
+    modified: Option<Box<str>>,
+}
+
+/// What became of a question for a page of which some state is known.
+#[derive(Debug)]
+pub enum Fetched {
+    /// It came.
+    Page(Page),
+    /// The server says that it is still the same.
+    Unchanged,
 }
 
 /// A question: method and what is special about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Question {
-    /// GET of a page.
-    Page,
+enum Question<'a> {
+    /// GET of a page, unless it is still the same.
+    Page(&'a Validators),
     /// HEAD of a file.
     Head,
     /// GET of a file's first byte, for servers that know no HEAD.
@@ -119,13 +140,33 @@ impl Session {
     /// # Errors
     /// When no whole page came.
     pub async fn page(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Page, Failure> {
+        match self.page_unless(directory, query, &Validators::default()).await? {
+            Fetched::Page(page) => Ok(page),
+            Fetched::Unchanged => Err(Failure::Status(StatusCode::NOT_MODIFIED)),
+        }
+    }
+
+    /// Gets the page of a directory, unless the server says that it is still in a known state.
+    ///
+    /// # Errors
+    /// When neither that nor a whole page came.
+    pub async fn page_unless(
+        &self,
+        directory: &TreePath<'_>,
+        query: Option<&str>,
+        known: &Validators,
+    ) -> Result<Fetched, Failure> {
         let mut url = parse(&self.directory_url(directory))?;
         url.set_query(query);
         self.persist(|| async {
-            let (response, url) = self.ask(Question::Page, url.clone()).await?;
+            let (response, url) = self.ask(Question::Page(known), url.clone()).await?;
+            if response.status() == StatusCode::NOT_MODIFIED {
+                return Ok(Fetched::Unchanged);
+            }
             let content_type = text(&response, &CONTENT_TYPE);
+            let validators = Validators::of(&response);
             let body = self.body(response).await?;
-            Ok(Page { body, content_type, url })
+            Ok(Fetched::Page(Page { body, content_type, url, validators }))
         })
         .await
     }
@@ -217,7 +258,7 @@ impl Session {
     }
 
     /// Sends one question and follows redirects. What comes back has a status that is an answer.
-    async fn ask(&self, question: Question, url: Url) -> Result<(Response, Url), Failure> {
+    async fn ask(&self, question: Question<'_>, url: Url) -> Result<(Response, Url), Failure> {
         if self.is_given_up() {
             return Err(Failure::GivenUp);
         }
@@ -238,20 +279,22 @@ impl Session {
                 self.note_pause(&response);
             }
             let empty = question == Question::FirstByte && status == StatusCode::RANGE_NOT_SATISFIABLE;
-            let good =
-                status == StatusCode::OK || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT || empty;
+            let same = matches!(question, Question::Page(known) if !known.is_empty()) && status == StatusCode::NOT_MODIFIED;
+            let good = same
+                || status == StatusCode::OK
+                || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT
+                || empty;
             return if good { Ok((response, url)) } else { Err(Failure::Status(status)) };
         }
         Err(Failure::Circles)
     }
 
-    async fn send(&self, question: Question, url: Url) -> Result<Response, Failure> {
+    async fn send(&self, question: Question<'_>, url: Url) -> Result<Response, Failure> {
         let request = match question {
-            Question::Page => self
-                .clients
-                .pages
-                .get(url)
-                .header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"),
+            Question::Page(known) => {
+                let page = self.clients.pages.get(url);
+                known.ask(page.header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"))
+            }
             Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, "identity"),
             Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, "bytes=0-0"),
         };
@@ -306,6 +349,31 @@ impl Session {
         if let Some(date) = text(response, &DATE).and_then(|date| http_date(&date)) {
             self.skew.store(date.as_second() - self.clock.now().as_second(), Ordering::Relaxed);
         }
+    }
+}
+
+impl Validators {
+    /// The longest that is remembered, in bytes: others are a waste of memory, or meant to be one.
+    const LONGEST: usize = 200;
+
+    fn of(response: &Response) -> Self {
+        let short = |name| text(response, name).filter(|value| value.len() <= Self::LONGEST).map(String::into_boxed_str);
+        Self { etag: short(&ETAG), modified: short(&LAST_MODIFIED) }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.modified.is_none()
+    }
+
+    /// Makes a question conditional (RFC 9110 section 13.1: a server that knows both headers goes by the first).
+    fn ask(&self, mut request: RequestBuilder) -> RequestBuilder {
+        if let Some(etag) = &self.etag {
+            request = request.header(IF_NONE_MATCH, &**etag);
+        }
+        if let Some(modified) = &self.modified {
+            request = request.header(IF_MODIFIED_SINCE, &**modified);
+        }
+        request
     }
 }
 
