@@ -45,7 +45,8 @@
 //! 1. *No wrong redirect.* A mirror is used for a path only while its copy was seen to match the version that the tree
 //!    holds now. A replaced file gets a version number that was never used before ([`inventory`]), and every request
 //!    compares the file with what the snapshot says of it ([`http`]). `tests/http/changes.txt`,
-//!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`.
+//!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`,
+//!    `a_url_that_was_never_scanned_is_used_for_nobody`.
 //! 2. *Young and private stay home* ([`decide`]). `tests/http/young.txt`, `tests/http/not_public.txt`.
 //! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]). `tests/http/away.txt`,
 //!    `a_locked_database_delays_nobody_but_the_writer`, `a_mirror_that_hangs_holds_nobody_up`.
@@ -88,8 +89,9 @@
 //!    time with its doubt.
 //! 4. Each entry is judged against the version of its path. Doubts about versions that were never confirmed on this mirror are
 //!    settled by HEAD.
-//! 5. What would be taken away in bulk is verified by samples first. The result is one bitmap of version numbers, written
-//!    in one transaction and swapped into the snapshot.
+//! 5. What would be taken away in bulk is verified by samples first. A mirror's other base URL counts only when a sample of what
+//!    was found is there as well; until then no client is sent to it. The result is one bitmap of version numbers, written in one
+//!    transaction with the base URLs that it was seen at, and swapped into the snapshot.
 //!
 //! # A new file
 //!

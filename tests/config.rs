@@ -64,9 +64,9 @@ mirrors.toml:7:1: unknown key `hosts` in [tree]
  7 | hosts = []
    | ^^^^^ it is `hosts` of [server], move it there
 
-mirrors.toml:8:10: tree.hidden: \"a/b\" hides nothing: it has a slash that is not at its end; a pattern is one name, which is hidden at any depth
+mirrors.toml:8:17: tree.hidden: \"a/b\" hides nothing: it has a slash that is not at its end; a pattern is one name, which is hidden at any depth
  8 | hidden = [\".*\", \"a/b\"]
-   |          ^^^^^^^^^^^^^
+   |                 ^^^^^
 
 mirrors.toml:10:11: probe.timeout: integer `5` where a duration in quotes, like \"30m\", should be
  10 | timeout = 5
@@ -141,7 +141,7 @@ fn each_bad_value_is_told_where_it_stands() {
         ("server", "max-header-size = '1kB'", ["4:19:", "max-header-size", "not between"]),
         ("server", "public-url = 'download.example'", ["4:14:", "public-url", "scheme, host and perhaps port"]),
         ("server", "public-url = 'https://a.example/b'", ["4:14:", "public-url", "scheme, host and perhaps port"]),
-        ("server", "hosts = ['https://a.example']", ["4:9:", "hosts", "no host name"]),
+        ("server", "hosts = ['https://a.example']", ["4:10:", "hosts", "no host name"]),
         ("server", "header-timeout = '0'", ["4:18:", "header-timeout", "no time at all"]),
         ("server", "port = 80", ["4:1:", "unknown key `port`", "here it is called `listen`"]),
         ("tree", "walk-interval = '0'", ["3:17:", "walk-interval", "too often"]),
@@ -207,7 +207,11 @@ fn files_that_are_no_text_are_told_and_no_file_is_too_large() {
     };
     let told = |path: &Path| Config::read(path).expect_err("no configuration").to_string();
     assert!(told(&folder.path().join("none.toml")).contains("none.toml: can't open the configuration"));
-    assert!(told(folder.path()).contains("can't read the configuration"));
+    assert!(told(folder.path()).contains("has to be a regular file"));
+    // A pipe without a writer would never be opened.
+    let pipe = folder.path().join("pipe.toml");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).expect("made");
+    assert!(told(&pipe).contains("has to be a regular file"));
     assert!(told(&write("latin1.toml", b"[tree]\npublic = '/\xe4'")).contains("line 2 is not UTF-8"));
     assert!(told(&write("large.toml", &vec![b'#'; (4 << 20) + 1])).contains("larger than 4 MiB"));
     assert!(told(&write("deep.toml", format!("a = {}", "[".repeat(100_000)).as_bytes())).contains("deep.toml:1:"));

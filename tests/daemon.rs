@@ -21,6 +21,43 @@ fn nginx(site: &Site) -> Server {
     Server::nginx(&site.tree(), "autoindex on;")
 }
 
+// What is not public.
+
+#[test]
+fn a_file_that_is_not_public_is_handed_out_by_signed_links_only() {
+    let site = Site::with_a_file("site");
+    site.folder.write("work/4078/new one.xo", 1000, OLD);
+    let tree = "prefix = \"/activities\"\napplication = \"work\"\napplication-access = \"signed\"\n";
+    site.configure("", tree, "");
+    let told = text(&site.run(&["check"]).stderr) + &text(&site.run(&["check"]).stdout);
+    assert!(told.contains("needs `application-key-file`"), "{told}");
+
+    site.folder.write_bytes("key", b"5f0c7d1e9ab3424c8f5d\n", OLD);
+    site.configure("", &format!("{tree}application-key-file = \"key\"\n"), "");
+    let _running = Running::start(&[&site]);
+    let link = |arguments: &[&str]| {
+        let output = site.run(arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim_end().to_owned()
+    };
+    let address = "/activities/4078/new%20one.xo";
+    let good = link(&["files", "sign", "4078/new one.xo", "--for", "1h"]);
+    assert!(good.starts_with(&format!("{address}?expires=")), "{good}");
+    assert_eq!((site.get(address).status, site.get(&good).status, site.get("/activities/old.xo").status), (403, 200, 200));
+    let other = good.replace("new%20one", "new%20two");
+    assert_eq!(site.get(&other).status, 404);
+    let short = link(&["files", "sign", address, "--for", "1s"]);
+    until("the link has expired", || site.get(&short).status == 403);
+    let whole = link(&["files", "sign", &format!("https://download.example.org{address}")]);
+    assert!(whole.starts_with(&format!("https://download.example.org{address}?expires=")), "{whole}");
+    assert!(!site.run(&["files", "sign", "4078/"]).status.success(), "a directory");
+
+    site.folder.write_bytes("key", b"short", OLD);
+    let refused = site.run(&["files", "sign", "4078/new one.xo"]);
+    assert!(text(&refused.stderr).contains("has 5 bytes"), "{}", text(&refused.stderr));
+    assert_eq!(site.get(&good).status, 200, "a running server keeps its key");
+}
+
 // Reload.
 
 #[test]
@@ -296,13 +333,15 @@ fn a_scan_and_a_hold_beside_it_take_effect_soon() {
     until("the scan is seen", || site.get("/old.xo").status == 302);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 
-    for (order, status) in [("hold", 410), ("release", 302)] {
+    // Within a second. A busy machine may add to that, but not to each of several orders.
+    let mut times = Vec::new();
+    for (order, status) in [("hold", 410), ("release", 302)].repeat(3) {
         site.run_well(&["files", order, "/old.xo", "--because", "a test"]);
         let began = redirector::clock::instant();
         until(order, || site.get("/old.xo").status == status);
-        // A second, and what a busy machine adds.
-        assert!(began.elapsed() < Duration::from_secs(5), "{order}: {:?}", began.elapsed());
+        times.push(began.elapsed());
     }
+    assert!(times.iter().filter(|time| **time <= Duration::from_secs(1)).count() >= 2, "{times:?}");
     running.assert_well();
 }
 

@@ -84,6 +84,7 @@ impl World {
             before: None,
             share: None,
             gaps: None,
+            unseen: None,
         };
         self.inventory.record_scan(record).await.expect("written");
     }

@@ -156,6 +156,7 @@ async fn world_with_history() -> (World, Inventory) {
             complete: true,
             holdings: None,
             before: None,
+            unseen: None,
             share,
             gaps: share.map(|_| gaps),
         };
@@ -199,7 +200,7 @@ async fn who_runs_a_mirror_can_see_what_the_site_thinks_of_it() {
     contains_all(&one, &["99.40 % of the files (994 of 1,000)", "80.00 % of the bytes (4.0 MiB of 5.0 MiB)"]);
     contains_all(
         &one,
-        &["5 files missing (1.0 MiB)", "1 other copies", "/4078/&#60;x&#62;", "all of it", "a&#38;b.xo", "And 3 more"],
+        &["5 files missing (1.0 MiB)", "1 copy is not ours", "/4078/&#60;x&#62;", "all of it", "a&#38;b.xo", "And 3 more"],
     );
     contains_all(&one, &["2026-11-01 03:00", "ftp://ftp.example/: &#60;timed out&#62;", "503 &#60;sorry&#62;", "2.5 s"]);
     assert!(!one.contains("secret") && !one.contains("<sorry>"), "nothing private, nothing unescaped: {one}");

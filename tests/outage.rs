@@ -326,6 +326,7 @@ impl Work {
             complete: true,
             holdings: Some(records.iter().map(|record| record.version.0).collect()),
             before: None,
+            unseen: None,
             share: None,
             gaps: None,
         };

@@ -199,9 +199,15 @@ mod real {
         // Where it is to be had in the clear as well, it is scanned there, and the fault is told.
         let plain = Server::nginx(folder.path(), "autoindex on;");
         world.mirror.http = Some(BaseUrl::parse(&plain.url(), Scheme::Http).expect("valid"));
+        world.inventory.set_mirrors(vec![Arc::new(world.mirror.clone())]).await.expect("taken");
         let report = world.scan().await;
         assert!(report.notes.iter().any(|note| note.contains("certificate")), "{report:?}");
         assert_eq!(world.held().await, names(&FILES));
+        // Nobody is sent to where it was not seen.
+        let note = format!("clients are not sent to {base} before it is seen to have the same files");
+        assert!(report.notes.iter().any(|told| told.starts_with(&note)), "{report:?}");
+        let state = world.inventory.snapshot().mirrors().members[0].clone();
+        assert_eq!((state.base(Scheme::Https), state.base(Scheme::Http)), (None, world.mirror.http.as_ref()));
     }
 
     #[tokio::test]
@@ -1163,5 +1169,220 @@ mod again {
         until("down", async || health(&world).await == Health::Down).await;
         stop.cancel();
         task.await.expect("it did not die");
+    }
+}
+
+mod buckets {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const FILES: [(&str, u64, i64); 8] = [
+        ("4078/labyrinth-7.xo", 676_401, THEN),
+        ("4078/labyrinth-8.xo", 5_000_000_000, THEN),
+        ("4259/+ciudadano-2.xo", 999, THEN),
+        ("odd/a b&c.xo", 1024, THEN),
+        ("odd/\u{fc}-\u{8a9e}<.xo", 10_240, THEN),
+        ("deep/er/and/deeper/x.xo", 1, THEN),
+        ("readme.txt", 3, THEN),
+        ("top.xo", 42, THEN),
+    ];
+
+    /// Which version of the interface a server knows.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Api {
+        /// With continuation tokens.
+        V2,
+        /// Which goes on after the last key.
+        V1,
+    }
+
+    /// An object store with few objects a page, whose bucket lists at `root`.
+    struct Store {
+        api: Api,
+        root: &'static str,
+        objects: Vec<(String, u64)>,
+    }
+
+    impl Store {
+        /// The mirror's objects are below `prefix`, and there are others.
+        fn new(api: Api, root: &'static str, prefix: &'static str) -> Self {
+            let ours = FILES.iter().map(|(name, size, _)| (format!("{prefix}{name}"), *size));
+            let others = [("a-private/x.xo", 3), ("zzz/last", 4)].map(|(name, size)| (name.to_owned(), size));
+            let markers =
+                [("4078/", 0), ("odd/../up", 5), ("odd//empty", 6)].map(|(name, size)| (format!("{prefix}{name}"), size));
+            let mut objects: Vec<_> = ours.chain(others).chain(markers).collect();
+            objects.sort();
+            Self { api, root, objects }
+        }
+
+        fn answer(&self, request: &Request, out: &mut TcpStream) -> io::Result<()> {
+            let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+            let missing = "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code></Error>";
+            if path == self.root {
+                let page = self.page(&keys(query));
+                return respond(request, out, "200 OK", &[("Content-Type", "application/xml")], page.as_bytes());
+            }
+            let key = decoded(path.strip_prefix(self.root).unwrap_or("/"));
+            match self.objects.iter().find(|(name, _)| *name == key && !name.ends_with('/')) {
+                // They are written to the store later than they were made.
+                Some((_, size)) => {
+                    let length = size.to_string();
+                    let time =
+                        httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(THEN.unsigned_abs() + 86_400));
+                    let headers = [("Content-Length", length.as_str()), ("Last-Modified", time.as_str())];
+                    respond(request, out, "200 OK", &headers, b"")
+                }
+                None => respond(request, out, "404 Not Found", &[("Content-Type", "application/xml")], missing.as_bytes()),
+            }
+        }
+
+        fn page(&self, query: &[(String, String)]) -> String {
+            const PAGE: usize = 3;
+            let get = |key: &str| query.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value.as_str());
+            let is_v2 = self.api == Api::V2 && get("list-type") == "2";
+            let prefix = get("prefix");
+            let after = match is_v2 {
+                true => get("continuation-token").strip_prefix("token+/=").unwrap_or_default(),
+                false => get("marker"),
+            };
+            let left: Vec<_> =
+                self.objects.iter().filter(|(name, _)| name.starts_with(prefix) && name.as_str() > after).collect();
+            let encode = |text: &str| match get("encoding-type") {
+                "url" => percent_encoding::percent_encode(text.as_bytes(), percent_encoding::NON_ALPHANUMERIC)
+                    .to_string()
+                    .replace("%20", "+"),
+                _ => text.replace('&', "&amp;").replace('<', "&lt;"),
+            };
+            let mut page = format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult><Name>b</Name><Prefix>{}</Prefix><IsTruncated>{}</IsTruncated>",
+                encode(prefix),
+                left.len() > PAGE
+            );
+            if get("encoding-type") == "url" {
+                page.push_str("<EncodingType>url</EncodingType>");
+            }
+            if is_v2 && left.len() > PAGE {
+                write!(page, "<NextContinuationToken>token+/={}</NextContinuationToken>", left[PAGE - 1].0).expect("written");
+            }
+            for (name, size) in left.iter().take(PAGE) {
+                let time = "2025-06-20T00:00:00.000Z";
+                write!(
+                    page,
+                    "<Contents><Key>{}</Key><LastModified>{time}</LastModified><Size>{size}</Size></Contents>",
+                    encode(name)
+                )
+                .expect("written");
+            }
+            page + "</ListBucketResult>"
+        }
+    }
+
+    fn keys(query: &str) -> Vec<(String, String)> {
+        query
+            .split('&')
+            .filter_map(|part| part.split_once('='))
+            .map(|(name, value)| (name.to_owned(), decoded(value)))
+            .collect()
+    }
+
+    fn decoded(text: &str) -> String {
+        percent_encoding::percent_decode_str(text).decode_utf8().expect("UTF-8").into_owned()
+    }
+
+    /// A world whose mirror is a bucket.
+    async fn world(store: Store, base: &str) -> (World, Odd) {
+        let server = Odd::start(move |request, out| store.answer(request, out));
+        let world = World::new(&FILES, &format!("{}{base}", server.url())).await;
+        (world, server)
+    }
+
+    #[tokio::test]
+    async fn a_bucket_is_listed_whole_wherever_it_is() {
+        for api in [Api::V2, Api::V1] {
+            for (root, prefix, base) in
+                [("/", "", ""), ("/b/", "", "b/"), ("/", "pub/sugar/", "pub/sugar/"), ("/b/", "pub/a b/", "b/pub/a%20b/")]
+            {
+                let (world, server) = world(Store::new(api, root, prefix), base).await;
+                let report = world.scan().await;
+                assert_eq!(world.held().await, names(&FILES), "{root} {prefix}: {report:?}");
+                assert!(report.complete && report.notes.is_empty(), "{root} {prefix}: {report:?}");
+                assert_eq!(report.protocol, Protocol::Http);
+                assert!(server.requests() <= 12, "a page a question, not a file: {}", server.requests());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_bucket_no_longer_has_is_gone() {
+        let (world, server) = world(Store::new(Api::V2, "/b/", "pub/"), "b/pub/").await;
+        world.scan().await;
+        let mut less = Store::new(Api::V2, "/b/", "pub/");
+        less.objects.retain(|(name, _)| !name.ends_with("labyrinth-7.xo"));
+        less.objects.iter_mut().filter(|(name, _)| name.ends_with("top.xo")).for_each(|(_, size)| *size += 1);
+        server.turn_into(move |request, out| less.answer(request, out));
+        let report = world.scan().await;
+        let counts = report.outcome.as_ref().expect("it works");
+        assert_eq!((counts.found, counts.gone, counts.mismatched, report.complete), (6, 1, 1, true), "{report:?}");
+        // One directory of it alone.
+        let scanner = world.scanner(|_| {});
+        let plan = scanner.plan(path("odd")).await.expect("readable");
+        let report = scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
+        assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.entries)), Ok((2, 4)), "{report:?}");
+        assert_eq!(world.held().await.len(), 6);
+    }
+
+    /// Scans a good bucket, then one whose listing is changed.
+    async fn keeps_all(what: &str, change: impl Fn(String) -> String + Send + Sync + 'static) {
+        let (world, server) = world(Store::new(Api::V2, "/b/", ""), "b/").await;
+        world.scan().await;
+        let store = Store::new(Api::V2, "/b/", "");
+        server.turn_into(move |request, out| match request.path.split_once('?') {
+            Some((_, query)) if query.contains("prefix=") => {
+                let page = change(store.page(&keys(query)));
+                respond(request, out, "200 OK", &[("Content-Type", "application/xml")], page.as_bytes())
+            }
+            _ => store.answer(request, out),
+        });
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert!(!report.complete, "{report:?}");
+        let told = format!("{:?} {:?}", report.notes, report.outcome);
+        assert!(told.contains(what), "{what:?} is not in {told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_buckets_listing_that_is_cut_or_goes_in_circles_takes_nothing_away() {
+        keeps_all("not whole", |page| page.replace("</ListBucketResult>", "")).await;
+        keeps_all("in circles", |page| {
+            let (head, tail) = page.split_once("token+/=").unwrap_or((&page, ""));
+            let rest = tail.split_once('<').map_or("", |(_, rest)| rest);
+            if rest.is_empty() { page.clone() } else { format!("{head}token+/=4<{rest}") }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn servers_that_have_a_machine_readable_form_are_asked_for_it() {
+        let server = Odd::start(|request, out| {
+            // As Caddy does.
+            let wants_json = request.header("accept").is_some_and(|accept| accept.contains("application/json"));
+            match request.path.as_str() {
+                "/" if wants_json => {
+                    let time = jiff::Timestamp::from_second(THEN).expect("in range");
+                    let page = format!(
+                        r#"[{{"name":"top.xo","size":42,"url":"./top.xo","mod_time":"{time}","mode":420,"is_dir":false,"is_symlink":false}}]"#
+                    );
+                    respond(request, out, "200 OK", &[("Content-Type", "application/json; charset=utf-8")], page.as_bytes())
+                }
+                "/" => respond(request, out, "200 OK", &[("Content-Type", "text/html")], b"<p>a page for people</p>"),
+                _ => respond(request, out, "404 Not Found", &[], b""),
+            }
+        });
+        let world = World::new(&[("top.xo", 42, THEN)], &server.url()).await;
+        let report = world.scan().await;
+        assert_eq!((report.protocol, report.complete), (Protocol::Http, true), "{report:?}");
+        assert_eq!(world.held().await, names(&[("top.xo", 42, THEN)]));
+        assert_eq!(server.requests(), 3, "the listing, whether the server says no, the listing; no file");
     }
 }

@@ -126,6 +126,7 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
         complete: true,
         holdings,
         before: None,
+        unseen: None,
         share: None,
         gaps: None,
     }
@@ -504,7 +505,7 @@ fn what_was_found_during_a_scan_outlives_it(kit: &Kit) {
 }
 
 fn adjusted<const N: usize, const M: usize>(mirror: &str, gained: [VersionNumber; N], lost: [VersionNumber; M]) -> Adjustment {
-    Adjustment { mirror: name(mirror), began: at(0), gained: bitmap(gained), lost: bitmap(lost) }
+    Adjustment { mirror: name(mirror), began: at(0), gained: bitmap(gained), lost: bitmap(lost), unseen: None }
 }
 
 fn single_holdings_come_and_go(kit: &Kit) {
@@ -818,6 +819,41 @@ async fn a_reload_of_the_mirrors_keeps_what_is_known_by_name() {
     inventory.record_scan(scanned("m", 1000, Some(RoaringBitmap::new()))).await.expect("is kept");
     let set = inventory.snapshot().mirrors();
     assert_eq!((set.generation, set.members[0].holds(version)), (generation, false));
+}
+
+#[tokio::test]
+async fn a_url_that_was_never_scanned_is_used_for_nobody() {
+    let urls = |http: &str, https: &str| {
+        let https = BaseUrl::parse(https, Scheme::Https).expect("a good URL");
+        vec![Arc::new(Mirror { https: Some(https), ..(*mirror("m", http)).clone() })]
+    };
+    let (http, https) = ("http://m.example/", "https://m.example/");
+    let inventory = Inventory::temporary(urls(http, https), Clock::manual(at(1000))).await.expect("opens");
+    let version = inventory.observe(vec![seen("a", look(1, 0), 1)]).await.expect("is kept")[0].version;
+    let used = || {
+        let set = inventory.snapshot().mirrors();
+        let state = &set.members[0];
+        let base = |scheme| state.base(scheme).filter(|_| state.holds(version)).map(|base| base.as_str().to_owned());
+        (base(Scheme::Http), base(Scheme::Https))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    inventory.record_scan(scanned("m", 1000, Some(bitmap([version])))).await.expect("is kept");
+    assert_eq!(used(), (text(http), text(https)));
+    inventory.set_mirrors(urls(http, "https://elsewhere.example/")).await.expect("is taken");
+    assert_eq!(used(), (text(http), None), "the new https was never seen");
+    inventory.set_mirrors(urls("http://elsewhere.example/", https)).await.expect("is taken");
+    assert_eq!(used(), (text(https), text(https)), "the new http was never seen");
+    inventory.set_mirrors(urls("http://elsewhere.example/", "https://elsewhere.example/")).await.expect("is taken");
+    assert_eq!(used(), (None, None));
+    inventory.set_mirrors(vec![mirror("m", http)]).await.expect("is taken");
+    assert_eq!(used(), (text(http), None));
+
+    inventory.set_mirrors(urls(http, https)).await.expect("is taken");
+    let unlike = ScanRecord { unseen: Some(Scheme::Https), ..scanned("m", 1001, Some(bitmap([version]))) };
+    inventory.record_scan(unlike).await.expect("is kept");
+    assert_eq!(used(), (text(http), None), "the same files, but no longer over https");
+    inventory.set_mirrors(urls(http, https)).await.expect("is taken");
+    assert_eq!(used(), (text(http), None), "that is kept");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ mod hash;
 
 use std::process::ExitCode;
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clap::Subcommand;
 use jiff::Timestamp;
@@ -11,8 +13,10 @@ use serde::Serialize;
 
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use super::{Context, target};
+use crate::http::signature::Key;
 use crate::inventory::{Damage, Hold, HoldEvent, Inventory};
-use crate::model::{Digests, FileRecord, FileState, Sha256};
+use crate::model::{Digests, FileRecord, FileState, Sha256, Span};
+use crate::tree::ApplicationAccess;
 
 /// See and change what is known of files.
 #[derive(Debug, Subcommand)]
@@ -47,6 +51,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "REASON")]
         because: String,
     },
+    /// Print a link to a file that is not public, signed with the instance's key (`application-access = "signed"`).
+    #[command(after_help = "Example:\n  redirector files sign /activities/4030/etoys-114.xo --for 2d")]
+    Sign {
+        /// A URL, a path as a client asks for it (/activities/1/a.xo), or the path below the prefix (1/a.xo).
+        path: String,
+        /// How long the link is good.
+        #[arg(long = "for", value_name = "DURATION", default_value = "1h")]
+        span: Span,
+    },
     /// List what is on hold, with the reasons.
     #[command(after_help = "Example:\n  redirector files holds --history")]
     Holds {
@@ -58,6 +71,12 @@ pub(crate) enum Command {
         json: bool,
     },
 }
+
+/// How far ahead a link may be good: what is longer is a slip, or should be public.
+const LONGEST_LINK: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// How many files of a directory are named to who asks for it as a file.
+const NEAR: usize = 3;
 
 /// How much of the past `files holds --history` shows.
 const HISTORY: usize = 200;
@@ -92,8 +111,32 @@ async fn order(context: &Context, command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(was_held, "{:?} is not on hold itself; see `redirector files holds`", path);
             print(&format!("released: {}{}", target.config.tree.prefix.encoded(), target.path))
         }
+        Command::Sign { path, span } => sign(context, &path, span),
         Command::Holds { history, json } => holds(context, history, json).await,
     }
+}
+
+/// Neither asks for the file nor for the database: links may be made before the file is there, and on another machine.
+fn sign(context: &Context, text: &str, span: Span) -> anyhow::Result<()> {
+    let target = target::find(&context.configs, text)?;
+    let (tree, server) = (&target.config.tree, &target.config.server);
+    anyhow::ensure!(
+        tree.application_access == ApplicationAccess::Signed,
+        "{} gives files that are not public to {}; links are signed where `tree.application-access` is \"signed\"",
+        target.config.path.display(),
+        if tree.application_access == ApplicationAccess::Open { "everyone" } else { "nobody" }
+    );
+    anyhow::ensure!(!target.is_directory && !target.path.is_root(), "{text:?} is a directory; links lead to files");
+    anyhow::ensure!(!span.0.is_zero() && span.0 <= LONGEST_LINK, "--for {span}: at least a second, at most 366 days");
+    let key = tree.application_key_file.as_deref().context("tree.application-key-file is missing")?;
+    let key = Key::read(key)?;
+    let expires = context.clock.now().checked_add(span.0)?.as_second();
+    let origin = match text.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()),
+        None => server.public_url.as_deref().unwrap_or("").trim_end_matches('/').to_owned(),
+    };
+    let address = tree.prefix.encoded() + &target.path.encoded();
+    print(&format!("{origin}{address}?{}", key.query(&tree.prefix, &target.path, expires)))
 }
 
 #[derive(Serialize)]
@@ -148,12 +191,13 @@ async fn show(context: &Context, text: &str, json: bool) -> anyhow::Result<()> {
     let inventory = context.open_inventory(target.config).await?;
     let record = inventory.file(target.path.clone()).await?;
     let Some(record) = record else {
-        let near = inventory.files(target.path.clone(), None, 1).await?;
+        let near = inventory.files(target.path.clone(), None, NEAR).await?;
         inventory.close().await?;
         let hint = if near.is_empty() {
-            "; is it in the public tree? (`redirector explain` says what a client would get)"
+            "; is it in the public tree? (`redirector explain` says what a client would get)".to_owned()
         } else {
-            "; it is a directory"
+            let names: Vec<String> = near.iter().map(|record| record.path.to_string()).collect();
+            format!("; it is a directory, with files like {}", names.join(", "))
         };
         anyhow::bail!("the inventory has no file {:?}{hint}", target.path);
     };

@@ -1,5 +1,7 @@
 //! `redirector mirrors`: what the instance knows of its mirrors.
 
+mod plot;
+
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -9,8 +11,9 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
-use crate::inventory::{Counts, HealthChange, Inventory, MirrorState, ScanSummary, Share};
-use crate::model::{Mirror, MirrorName};
+use crate::inventory::{Counts, Gaps, HealthChange, Inventory, MirrorState, ScanSummary, Share};
+use crate::model::people::percent;
+use crate::model::{ByteSize, Mirror, MirrorName};
 
 /// See what is known of mirrors.
 #[derive(Debug, Subcommand)]
@@ -130,8 +133,15 @@ struct Shown {
     rsync: Option<String>,
     ftp: Option<String>,
     operator: Option<String>,
+    /// How much it held at the end of the last scan that told it.
+    share: Option<Share>,
+    /// What it lacked then.
+    gaps: Option<Gaps>,
     scans: Vec<Scan>,
     health_changes: Vec<Change>,
+    /// For the plot, oldest first.
+    #[serde(skip)]
+    held: Vec<(Timestamp, Option<f64>)>,
 }
 
 /// A scan, as programs read it.
@@ -184,6 +194,14 @@ async fn show(context: &Context, name: &str, last: usize, json: bool) -> anyhow:
 
 async fn describe(instance: &str, inventory: &Inventory, member: &MirrorState, last: usize) -> anyhow::Result<Shown> {
     let mirror = &member.mirror;
+    let mut scans = inventory.scans(mirror.name.clone(), last.max(plot::WIDTH)).await?;
+    let held = |scan: &ScanSummary| match (&scan.outcome, scan.share) {
+        (Err(_), _) => Some((scan.ended, None)),
+        (Ok(_), share) => share.map(|share| (scan.ended, Some(share.of_files()))),
+    };
+    let held: Vec<_> = scans.iter().take(plot::WIDTH).rev().filter_map(held).collect();
+    let share = scans.iter().find_map(|scan| scan.share);
+    scans.truncate(last);
     Ok(Shown {
         row: row(instance, inventory, member, inventory.snapshot().file_count()).await?,
         http: mirror.http.as_ref().map(ToString::to_string),
@@ -191,7 +209,10 @@ async fn describe(instance: &str, inventory: &Inventory, member: &MirrorState, l
         rsync: mirror.rsync.clone(),
         ftp: mirror.ftp.clone(),
         operator: mirror.operator.clone(),
-        scans: inventory.scans(mirror.name.clone(), last).await?.into_iter().map(Scan::from).collect(),
+        share,
+        gaps: inventory.gaps(mirror.name.clone()).await?,
+        held,
+        scans: scans.into_iter().map(Scan::from).collect(),
         health_changes: inventory
             .health_history(mirror.name.clone(), last)
             .await?
@@ -221,31 +242,74 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
         ("health", if *enabled { health } else { "disabled" }.to_owned()),
         ("holds", format!("{} of {} files ({})", grouped(*holds), grouped(*of), share(*holds, *of))),
     ]);
+    facts.extend(shown.share.map(|share| ("bytes", bytes_held(&share))));
     print_facts(facts)?;
-    if !shown.scans.is_empty() {
-        print("")?;
-        let mut rows = table(["SCAN", "BY", "SECONDS", "FOUND", "GONE", "MISMATCHED", "DOUBTFUL", "RESULT"]);
-        for scan in &shown.scans {
-            let seconds = format!("{:.1}", scan.ended.duration_since(scan.began).as_secs_f64());
-            let (numbers, result) = match (&scan.counts, &scan.error) {
-                (Some(c), _) => {
-                    let result = if scan.complete { "complete" } else { "in part" };
-                    ([c.found, c.gone, c.mismatched, c.doubtful].map(grouped), result.to_owned())
-                }
-                (None, error) => (["-"; 4].map(str::to_owned), format!("failed: {}", error.as_deref().unwrap_or("?"))),
-            };
-            let head = [ago(scan.began, now), scan.protocol.to_owned(), seconds];
-            rows.add_row(head.into_iter().chain(numbers).chain([result]));
-        }
-        print_table(&rows)?;
+    print_plot(&shown.held, now)?;
+    print_scans(&shown.scans, now)?;
+    print_gaps(shown.gaps.as_ref())?;
+    print_health(&shown.health_changes)
+}
+
+fn bytes_held(share: &Share) -> String {
+    format!("{} of {} ({})", ByteSize(share.held_bytes), ByteSize(share.bytes), percent(share.of_bytes()))
+}
+
+/// The share over time, where there is more than one scan to compare.
+fn print_plot(held: &[(Timestamp, Option<f64>)], now: Timestamp) -> anyhow::Result<()> {
+    let [(first, _), .., (last, _)] = held else { return Ok(()) };
+    let columns: Vec<Option<f64>> = held.iter().map(|(_, held)| *held).collect();
+    let failed = if columns.contains(&None) { "; × failed" } else { "" };
+    let span = format!("{} to {}", ago(*first, now), ago(*last, now));
+    print(&format!("\nshare of files held, {} scans, {span}{failed}\n{}", columns.len(), plot::plot(&columns)))
+}
+
+fn print_scans(scans: &[Scan], now: Timestamp) -> anyhow::Result<()> {
+    if scans.is_empty() {
+        return Ok(());
     }
-    if !shown.health_changes.is_empty() {
-        print("")?;
-        let mut rows = table(["HEALTH", "SINCE", "BECAUSE"]);
-        for change in &shown.health_changes {
-            rows.add_row([change.health.to_owned(), time(change.at), change.reason.clone().unwrap_or_default()]);
-        }
-        print_table(&rows)?;
+    print("")?;
+    let mut rows = table(["SCAN", "BY", "SECONDS", "HELD", "FOUND", "GONE", "MISMATCHED", "DOUBTFUL", "RESULT"]);
+    for scan in scans {
+        let seconds = format!("{:.1}", scan.ended.duration_since(scan.began).as_secs_f64());
+        let held = scan.share.map_or_else(|| "-".to_owned(), |share| percent(share.of_files()));
+        let (numbers, result) = match (&scan.counts, &scan.error) {
+            (Some(c), _) => {
+                let result = if scan.complete { "complete" } else { "in part" };
+                ([c.found, c.gone, c.mismatched, c.doubtful].map(grouped), result.to_owned())
+            }
+            (None, error) => (["-"; 4].map(str::to_owned), format!("failed: {}", error.as_deref().unwrap_or("?"))),
+        };
+        let head = [ago(scan.began, now), scan.protocol.to_owned(), seconds, held];
+        rows.add_row(head.into_iter().chain(numbers).chain([result]));
     }
-    Ok(())
+    print_table(&rows)
+}
+
+/// How many directories a person looks through; programs get all that are known.
+const DIRECTORIES: usize = 10;
+
+fn print_gaps(gaps: Option<&Gaps>) -> anyhow::Result<()> {
+    let Some(gaps) = gaps.filter(|gaps| !gaps.directories.is_empty()) else { return Ok(()) };
+    print("")?;
+    let mut rows = table(["LACKS IN", "MISSING", "STALE", "FOR EXAMPLE"]);
+    for gap in gaps.directories.iter().take(DIRECTORIES) {
+        let whole = if gap.whole { " (all of it)" } else { "" };
+        let example = gap.examples.first().cloned().unwrap_or_default();
+        rows.add_row([format!("/{}{whole}", gap.directory), grouped(gap.missing), grouped(gap.stale), example]);
+    }
+    print_table(&rows)?;
+    let more = gaps.more + gaps.directories.len().saturating_sub(DIRECTORIES) as u64;
+    if more > 0 { print(&format!("and in {} more directories", grouped(more))) } else { Ok(()) }
+}
+
+fn print_health(changes: &[Change]) -> anyhow::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    print("")?;
+    let mut rows = table(["HEALTH", "SINCE", "BECAUSE"]);
+    for change in changes {
+        rows.add_row([change.health.to_owned(), time(change.at), change.reason.clone().unwrap_or_default()]);
+    }
+    print_table(&rows)
 }

@@ -1,21 +1,20 @@
 //! `redirector scan`: asks mirrors now what they have, and tells what came of it: a line per mirror.
 
-use std::collections::HashMap;
-use std::io::IsTerminal as _;
+mod bars;
+
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::output::{grouped, print, print_json, print_table, table};
 use crate::clock::Clock;
 use crate::inventory::Inventory;
-use crate::model::{ByteSize, Mirror, MirrorName, TreePath};
-use crate::scan::{Clients, Mode, Progress, Report, Scanner, Settings, Step};
+use crate::model::{ByteSize, Mirror, TreePath};
+use crate::scan::{Clients, Mode, Report, Scanner, Settings};
+use bars::Bars;
 
 /// What `scan --help` says beyond its options.
 pub(super) const HELP: &str = "\
@@ -70,7 +69,7 @@ pub(crate) struct Instance {
 /// Scans, and prints what came of it. Fails when any mirror did.
 pub(crate) async fn run(args: &Args, instances: &[Instance], clock: &Clock) -> anyhow::Result<ExitCode> {
     check_names(&args.mirrors, instances)?;
-    let bars = Bars::new();
+    let bars = Bars::new(instances.iter().map(|instance| chosen(&args.mirrors, instance).len()).sum());
     let mut all = Vec::new();
     for instance in instances {
         let mirrors = chosen(&args.mirrors, instance);
@@ -78,6 +77,7 @@ pub(crate) async fn run(args: &Args, instances: &[Instance], clock: &Clock) -> a
             all.push((instance, scan(args, instance, &mirrors, &bars, clock).await?));
         }
     }
+    bars.clear();
     if all.iter().all(|(_, reports)| reports.is_empty()) {
         bail!("no mirror to scan: none is configured, or none is enabled");
     }
@@ -226,49 +226,6 @@ fn as_json(instance: &str, report: &Report) -> Value {
         "notes": report.notes,
         "changes": changes,
     })
-}
-
-/// A bar per mirror, on a terminal.
-struct Bars {
-    all: Option<MultiProgress>,
-    bars: Mutex<HashMap<MirrorName, (ProgressBar, u64)>>,
-}
-
-impl Bars {
-    fn new() -> Self {
-        let all = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self { all, bars: Mutex::default() }
-    }
-
-    fn begin(&self, all: &MultiProgress, mirror: &MirrorName, files: u64) {
-        let style = ProgressStyle::with_template("{prefix:16} {bar:24} {pos}/{len} files  {per_sec}  {msg}");
-        let bar = all.add(ProgressBar::new(files));
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_prefix(mirror.to_string());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        self.bars.lock().unwrap_or_else(PoisonError::into_inner).insert(mirror.clone(), (bar, 0));
-    }
-}
-
-impl Progress for Bars {
-    fn step(&self, mirror: &MirrorName, step: Step) {
-        let Some(all) = &self.all else { return };
-        if let Step::Began { files } = step {
-            return self.begin(all, mirror, files);
-        }
-        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((bar, directories)) = bars.get_mut(mirror) else { return };
-        match step {
-            Step::Began { .. } => {}
-            Step::Directory => {
-                *directories += 1;
-                bar.set_message(format!("{directories} directories"));
-            }
-            Step::Files(count) => bar.inc(count),
-            Step::Verifying => bar.set_message("asking again for what seems to be gone"),
-            Step::Ended => bar.finish_and_clear(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::MirrorSettings;
 use super::section::Reading;
 use crate::hash::{MAX_PIECE_BYTES, MIN_PIECE_BYTES};
 use crate::model::{Point, Span};
-use crate::tree::{self, Hidden};
+use crate::tree::{self, ApplicationAccess, Hidden};
 use crate::{hash, http, inventory, probe, scan};
 
 /// Mirrors are told apart by 16-bit numbers in memory; no site has a tenth of this.
@@ -43,6 +43,21 @@ impl Values<'_, '_> {
         }
     }
 
+    /// As [`Self::require`], of one entry of a list.
+    fn require_entry(&mut self, key: &str, index: usize, good: bool, text: impl FnOnce() -> String) {
+        if !good {
+            let list = format!("{}.{key}", self.label);
+            let span = self.reading.source.span(&format!("{list}[{index}]")).unwrap_or(0..0);
+            self.reading.problem(span, format!("{list}: {}", text()), None);
+        }
+    }
+
+    /// Whether something was told of a key already.
+    fn was_told(&self, key: &str) -> bool {
+        let start = format!("{}.{key}:", self.label);
+        self.reading.problems.iter().any(|problem| problem.text.starts_with(&start))
+    }
+
     /// Whether the file says something about a key, good or bad: what is bad has been told.
     pub(super) fn has(&self, key: &str) -> bool {
         self.reading.source.has(&format!("{}.{key}", self.label))
@@ -69,7 +84,8 @@ pub(super) fn values<'a, 'r>(reading: &'a mut Reading<'r>, label: &str) -> Value
 pub(super) fn server(reading: &mut Reading<'_>, settings: &http::Settings) {
     let mut server = values(reading, "server");
     let listens = settings.listen.len() + settings.listen_proxy_protocol.len();
-    server.require("listen", listens > 0, || "nothing is listened to".to_owned());
+    let was_told = server.was_told("listen") || server.was_told("listen-proxy-protocol");
+    server.require("listen", listens > 0 || was_told, || "nothing is listened to".to_owned());
     server.count("max-connections", settings.max_connections, 10_000_000);
     server.timeout("header-timeout", settings.header_timeout);
     server.timeout("idle-timeout", settings.idle_timeout);
@@ -85,8 +101,10 @@ pub(super) fn server(reading: &mut Reading<'_>, settings: &http::Settings) {
             format!("{url:?} is not scheme, host and perhaps port alone, like \"https://download.example.org\"")
         });
     }
-    for host in &settings.hosts {
-        server.require("hosts", is_host(host), || format!("{host:?} is no host name; write it without scheme and port"));
+    for (index, host) in settings.hosts.iter().enumerate() {
+        server.require_entry("hosts", index, is_host(host), || {
+            format!("{host:?} is no host name; write it without scheme and port")
+        });
     }
 }
 
@@ -100,9 +118,14 @@ pub(super) fn tree(reading: &mut Reading<'_>, settings: &tree::Settings) {
     for (key, folder) in folders {
         tree.require(key, folder.is_none_or(|folder| !folder.as_os_str().is_empty()), || "an empty path".to_owned());
     }
-    for pattern in &settings.hidden {
+    let signed = settings.application_access == ApplicationAccess::Signed;
+    let has_key = tree.has("application-key-file");
+    tree.require("application-access", !signed || has_key, || {
+        "\"signed\" needs `application-key-file`, the key that links are signed with".to_owned()
+    });
+    for (index, pattern) in settings.hidden.iter().enumerate() {
         if let Err((pattern, why)) = Hidden::parse([pattern.as_str()]) {
-            tree.require("hidden", false, || format!("{pattern:?} hides nothing: {why}"));
+            tree.require_entry("hidden", index, false, || format!("{pattern:?} hides nothing: {why}"));
         }
     }
 }

@@ -144,6 +144,7 @@ impl Config {
         let rebase = |path: &mut PathBuf| *path = folder.join(&*path);
         rebase(&mut self.tree.public);
         self.tree.application.iter_mut().for_each(rebase);
+        self.tree.application_key_file.iter_mut().for_each(rebase);
         self.tree.link_roots.iter_mut().for_each(rebase);
         rebase(&mut self.inventory.database);
         self.answers.stamp_key_file.iter_mut().for_each(rebase);
@@ -156,7 +157,12 @@ impl Config {
 
 fn read_text(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| format!("can't open the configuration: {error}"))?;
+    let opened = |error| format!("can't open the configuration: {error}");
+    // Opening a pipe would wait for its other end, and a reload could not read it again.
+    if !std::fs::metadata(path).map_err(opened)?.is_file() {
+        return Err("the configuration has to be a regular file".to_owned());
+    }
+    let file = File::open(path).map_err(opened)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| format!("can't read the configuration: {error}"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("larger than {} MiB, so this is no configuration", MAX_FILE_BYTES >> 20));

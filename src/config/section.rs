@@ -88,6 +88,9 @@ impl Reading<'_> {
             let name: &str = key.get_ref();
             if known.contains(&name) {
                 self.source.note(format!("{}.{name}", section.label), value.span());
+                for (index, entry) in value.get_ref().as_array().into_iter().flatten().enumerate() {
+                    self.source.note(format!("{}.{name}[{index}]", section.label), entry.span());
+                }
             } else {
                 unknown.push((name.to_owned(), key.span()));
             }
@@ -171,7 +174,10 @@ fn reword(message: &str, written: &str) -> (String, Option<String>) {
     let text = EXPECTED.iter().find_map(|(theirs, ours)| {
         let found = message.strip_suffix(theirs)?;
         let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
-        Some(format!("{} where {ours} should be", found.trim_end_matches(", expected ")))
+        let found = found.trim_end_matches(", expected ").trim_end_matches(" as i128").trim_end_matches(" as u128");
+        // Dates are maps to serde.
+        let found = if found == "map" && !written.starts_with('{') { "a date" } else { found };
+        Some(format!("{found} where {ours} should be"))
     });
     if let Some((_, why, example)) = UNREADABLE.iter().find(|(theirs, ..)| message.starts_with(theirs)) {
         return (format!("{written} {why}"), Some(format!("write it like {example}")));

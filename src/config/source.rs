@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use unicode_width::UnicodeWidthStr as _;
+
 /// Where in a file something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Position {
@@ -71,9 +73,9 @@ pub struct Problem {
     pub text: String,
     /// What to do about it.
     pub advice: Option<String>,
-    /// The line that it is about, and how many of its characters.
+    /// The line that it is about.
     #[serde(skip)]
-    excerpt: Option<(String, usize)>,
+    excerpt: Option<Excerpt>,
 }
 
 impl Problem {
@@ -88,15 +90,12 @@ impl Problem {
     pub(super) fn at(path: &Path, source: &str, span: Range<usize>, text: impl Into<String>) -> Self {
         let position = position(source, span.start);
         let line = source.lines().nth(position.line - 1).unwrap_or("");
-        let rest = line.chars().count().saturating_sub(position.column - 1);
+        let shown = shorten(line, position.column);
+        let (before, rest) = shown.split_at(shown.char_indices().nth(position.column - 1).map_or(shown.len(), |(at, _)| at));
         let length = source.get(span).map_or(1, |part| part.lines().next().unwrap_or("").chars().count());
-        Self {
-            path: path.to_owned(),
-            position: Some(position),
-            text: text.into(),
-            advice: None,
-            excerpt: Some((shorten(line, position.column), length.clamp(1, rest.clamp(1, SHOWN_COLUMNS)))),
-        }
+        let marked: String = rest.chars().take(length).collect();
+        let excerpt = Excerpt { indent: before.width(), width: marked.width().max(1), line: shown };
+        Self { path: path.to_owned(), position: Some(position), text: text.into(), advice: None, excerpt: Some(excerpt) }
     }
 
     pub(super) fn advise(mut self, advice: Option<String>) -> Self {
@@ -104,6 +103,9 @@ impl Problem {
         self
     }
 }
+
+/// Who has more to mend reads the first ones, and runs `check` again.
+const SHOWN_PROBLEMS: usize = 50;
 
 /// No more of a line is shown: wider than any terminal in use, and not a page of a file that is no configuration.
 const SHOWN_COLUMNS: usize = 160;
@@ -117,24 +119,40 @@ fn shorten(line: &str, column: usize) -> String {
     shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// Text with parts of a file in it: control characters would steer a terminal.
+fn plain(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
         if let Some(Position { line, column }) = self.position {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}", self.text)?;
+        write!(f, ": {}", plain(&self.text))?;
         match (&self.excerpt, self.position) {
-            (Some((line, length)), Some(position)) if !line.is_empty() => {
+            (Some(Excerpt { line, indent, width }), Some(position)) if !line.is_empty() => {
                 let number = position.line.to_string();
                 let margin = " ".repeat(number.len());
-                let indent = " ".repeat(position.column - 1);
-                write!(f, "\n {number} | {line}\n {margin} | {indent}{}", "^".repeat(*length))?;
-                self.advice.iter().try_for_each(|advice| write!(f, " {advice}"))
+                let (indent, carets) = (" ".repeat(*indent), "^".repeat(*width));
+                write!(f, "\n {number} | {line}\n {margin} | {indent}{carets}")?;
+                self.advice.iter().try_for_each(|advice| write!(f, " {}", plain(advice)))
             }
-            _ => self.advice.iter().try_for_each(|advice| write!(f, " ({advice})")),
+            _ => self.advice.iter().try_for_each(|advice| write!(f, " ({})", plain(advice))),
         }
     }
+}
+
+/// A line of a configuration, and what is wrong in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Excerpt {
+    line: String,
+    /// The columns of a terminal before it.
+    indent: usize,
+    /// As many as it is wide, at least one.
+    width: usize,
 }
 
 /// All that keeps one or several configurations from being used, in the order of the text.
@@ -143,13 +161,16 @@ pub struct Problems(pub Vec<Problem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.0.iter().enumerate() {
+        for (at, problem) in self.0.iter().take(SHOWN_PROBLEMS).enumerate() {
             if at > 0 {
                 f.write_str("\n\n")?;
             }
             write!(f, "{problem}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(SHOWN_PROBLEMS) {
+            0 => Ok(()),
+            more => write!(f, "\n\nand {more} more problems"),
+        }
     }
 }
 
@@ -177,6 +198,29 @@ mod tests {
         assert_eq!(position("", 9), Position { line: 1, column: 1 });
         let at_end = Problem::at(Path::new("m"), "a =", 3..3, "no value");
         assert_eq!(at_end.to_string(), "m:1:4: no value\n 1 | a =\n   |    ^");
+    }
+
+    #[test]
+    fn carets_stand_below_what_they_point_at_whatever_its_width() {
+        let source = "hosts = [\"語語\", \"a b\"]";
+        let at = source.find("\"a b\"").expect("it is there");
+        let problem = Problem::at(Path::new("m"), source, at..at + 5, "no host");
+        assert_eq!(problem.to_string(), format!("m:1:16: no host\n 1 | {source}\n   | {}^^^^^", " ".repeat(17)));
+        let wide = Problem::at(Path::new("m"), source, 9..17, "no host");
+        assert!(wide.to_string().ends_with(&format!("| {}^^^^^^", " ".repeat(9))), "{wide}");
+    }
+
+    #[test]
+    fn a_name_with_control_characters_steers_no_terminal() {
+        let problem = Problem::at(Path::new("m"), "\"\u{1b}[2J\" = 1", 0..6, "unknown key `\u{1b}[2J`");
+        assert_eq!(problem.to_string(), "m:1:1: unknown key `\\u{1b}[2J`\n 1 | \" [2J\" = 1\n   | ^^^^^^");
+    }
+
+    #[test]
+    fn of_many_problems_the_first_are_shown() {
+        let problem = |at| Problem::of_file(Path::new("m"), format!("problem {at}"));
+        let told = Problems((0..3000).map(problem).collect()).to_string();
+        assert!(told.ends_with("m: problem 49\n\nand 2950 more problems"), "{told}");
     }
 
     #[test]

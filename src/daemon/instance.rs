@@ -16,13 +16,14 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
+use crate::http::signature::{self, Access, Key};
 use crate::http::{Counts, Hints, Problem, Site, stamp};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::Mirror;
 use crate::probe::Prober;
 use crate::scan::{self, Clients, Demand, Redirectable, Scanner, Scheduler};
-use crate::tree::{self, Trees};
+use crate::tree::{self, ApplicationAccess, Trees};
 
 /// Why an instance can't start.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum Error {
     /// A fault of our own.
     #[error("opening its parts failed inside; this is a bug in redirector")]
     Died,
+    /// The key of signed links.
+    #[error("links to files that are not public can't be checked")]
+    Key(#[from] signature::Error),
     /// The client for scans and probes.
     #[error("mirrors can't be asked")]
     Clients(#[from] scan::client::Error),
@@ -57,6 +61,8 @@ pub struct Parts {
     pub config: Config,
     /// Its trees.
     pub trees: Trees,
+    /// Who gets what only the application tree has.
+    pub access: Access,
     /// Where clients are.
     pub locator: Arc<Locator>,
     /// What it knows.
@@ -73,12 +79,14 @@ impl Parts {
     /// # Errors
     /// When a part can't be used at all; what only works less well is logged.
     pub async fn open(config: &Config, clock: &Clock) -> Result<Self, Error> {
+        let access = access(config)?;
         let locator = locator(config)?;
         let addresses = Addresses::default();
         addresses.look_up(config).await;
         let inventory = Inventory::open(&config.inventory, placed(config, &locator, &addresses), clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        Ok(Self { config: config.clone(), trees, locator, inventory, ways: Ways::open(config)?, clock: clock.clone() })
+        let ways = Ways::open(config)?;
+        Ok(Self { config: config.clone(), trees, access, locator, inventory, ways, clock: clock.clone() })
     }
 
     /// The mirrors, placed.
@@ -86,6 +94,18 @@ impl Parts {
     pub fn mirrors(&self) -> Vec<Arc<Mirror>> {
         self.inventory.snapshot().mirrors().members.iter().map(|state| Arc::clone(&state.mirror)).collect()
     }
+}
+
+/// Who gets what only the application tree has, with the key where there is one.
+///
+/// # Errors
+/// When the key can't be used.
+fn access(config: &Config) -> Result<Access, signature::Error> {
+    Ok(match (config.tree.application_access, &config.tree.application_key_file) {
+        (ApplicationAccess::Open, _) => Access::Open,
+        (ApplicationAccess::Signed, Some(path)) => Access::Signed(Key::read(path)?),
+        (ApplicationAccess::Deny, _) | (ApplicationAccess::Signed, None) => Access::Deny,
+    })
 }
 
 /// Opens the trees; on a thread that may wait, since a file system may not answer.
@@ -164,12 +184,12 @@ impl Instance {
     pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
-        let ways = Ways::open(config)?;
+        let (access, ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &kept.addresses);
         let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
         let trees = open_trees(config, &inventory).await?;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock: clock.clone() };
+        let parts = Parts { config: config.clone(), trees, access, locator, inventory, ways, clock: clock.clone() };
         Ok(Self::run(parts, clients, kept))
     }
 
@@ -177,7 +197,7 @@ impl Instance {
     /// the inventory stay. When it fails, everything stays as it was.
     pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
-        let mut ways = Ways::open(config)?;
+        let (access, mut ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &self.kept.addresses);
         let clock = self.parts.clock.clone();
@@ -197,7 +217,7 @@ impl Instance {
         }
         // From here on nothing fails.
         self.tasks.stop().await;
-        let parts = Parts { config: config.clone(), trees, locator, inventory, ways, clock };
+        let parts = Parts { config: config.clone(), trees, access, locator, inventory, ways, clock };
         if parts.mirrors() != mirrors {
             // A task of before had its list of mirrors put back just before it ended.
             set_mirrors(&parts, mirrors).await;

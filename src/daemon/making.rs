@@ -21,13 +21,13 @@ pub(super) fn makings(
     counts: Arc<Counts>,
     (nudge, hints): (mpsc::Sender<TreePath<'static>>, Arc<Hints>),
 ) -> Makings {
-    let Parts { config, trees, locator, inventory, ways, clock } = parts;
+    let Parts { config, trees, access, locator, inventory, ways, clock } = parts;
     Makings {
         name: config.name.clone(),
         route: Route::new(&config.server.hosts, config.tree.prefix.clone()),
         trust: Trust { proxies: config.server.trusted_proxies.clone(), by: config.server.forwarded_by },
         trees: trees.clone(),
-        application_access: config.tree.application_access,
+        application_access: access.clone(),
         index: config.tree.index,
         rules: ways.rules.clone(),
         fallbacks: Arc::clone(&ways.fallbacks),

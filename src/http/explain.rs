@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ranker::Ranked;
+use super::signature::Access;
 use super::site::{Asked, Site};
 use crate::decide::{Decision, Rules, Standing, Why};
 use crate::inventory::{FileEntry, MirrorSet};
@@ -131,7 +132,7 @@ impl Site {
             Decision::Redirect { ranking, .. } => {
                 let best = ranking.ranking.first();
                 let state = best.and_then(|best| ranking.mirrors.members.get(best.index));
-                let base = state.and_then(|state| state.mirror.base(asked.client.scheme));
+                let base = state.and_then(|state| state.base(asked.client.scheme));
                 let name = state.map_or("nobody", |state| state.mirror.name.as_str());
                 let why = best.map_or("", |best| best.class.as_str());
                 redirect(why, base.map(|base| base.url(asked.path)), format!("a redirect to {name}"))
@@ -143,6 +144,11 @@ impl Site {
                 let text = format!("a redirect to the fallback mirror {name}, since no mirror can take this client");
                 redirect("fallback", base.map(|base| base.url(asked.path)), text)
             }
+            Decision::Local(Why::NotPublic) if matches!(self.makings.application_access, Access::Signed(_)) => plain(
+                200,
+                Why::NotPublic.as_str(),
+                "the file itself, which only the application tree has, to who has a signed link, else 403 (`redirector files sign`)",
+            ),
             Decision::Local(why) => {
                 let has_mirrors = !self.makings.snapshot.mirrors().members.is_empty();
                 plain(200, why.as_str(), &format!("the file itself: {}", sentence(*why, &self.makings.rules, has_mirrors)))
@@ -179,6 +185,9 @@ impl File {
     }
 }
 
+/// Why a mirror that holds a version may be of no use to a client.
+const UNSEEN: &str = "its URL for this client was not seen to have the same files (the next scan looks again)";
+
 /// Every mirror: those that can serve in their order, then those that were left out.
 fn lines(mirrors: &MirrorSet, client: &Client, asked: Asked<'_>, entry: &FileEntry) -> Vec<Line> {
     let list: Vec<_> = mirrors.members.iter().map(|state| state.mirror.clone()).collect();
@@ -197,6 +206,7 @@ fn lines(mirrors: &MirrorSet, client: &Client, asked: Asked<'_>, entry: &FileEnt
             let refusal = selection::refusal(&state.mirror, state.health, &request).map(|refusal| refusal.to_string());
             let left_out = refusal
                 .or_else(|| (!holds).then(|| "is not known to hold this version".to_owned()))
+                .or_else(|| state.base(client.scheme).is_none().then(|| UNSEEN.to_owned()))
                 .or_else(|| asked.wishes.avoids(&state.mirror.name).then(|| "the request asks to avoid it".to_owned()));
             let nearness = selector.nearness(&client.place, client.address, index);
             next_rank += usize::from(left_out.is_none());

@@ -50,6 +50,8 @@ pub enum Other {
     List,
     /// 400.
     BadRequest,
+    /// 403.
+    Forbidden,
     /// 404.
     NotFound,
     /// 405.
@@ -61,12 +63,13 @@ pub enum Other {
 }
 
 impl Other {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Index,
         Self::Slash,
         Self::Trace,
         Self::List,
         Self::BadRequest,
+        Self::Forbidden,
         Self::NotFound,
         Self::NotAllowed,
         Self::Gone,
@@ -82,6 +85,7 @@ impl Other {
             Self::Trace => "trace",
             Self::List => "list",
             Self::BadRequest => "bad-request",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::NotAllowed => "not-allowed",
             Self::Gone => "gone",

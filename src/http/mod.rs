@@ -4,8 +4,9 @@
 //! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
 //! people and programs read), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
-//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `hints` (what requests say about mirrors), `mirrors_page` (what those who run mirrors read),
-//! `response` (one constructor for each kind of answer) and `body`. `metrics` counts, `admin`
+//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `hints` (what
+//! requests say about mirrors), `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
+//! kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -33,6 +34,7 @@ pub mod repository;
 pub mod response;
 pub mod route;
 pub mod router;
+pub mod signature;
 pub mod site;
 pub mod stamp;
 mod standing;

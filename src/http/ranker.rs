@@ -107,6 +107,7 @@ impl Ranker {
         let usable = |index: usize| {
             mirrors.members.get(index).is_some_and(|state| {
                 (needs.holds)(state)
+                    && state.base(client.scheme).is_some()
                     && (needs.portion == Portion::Whole || state.ranges.are_usable())
                     && selection::refusal_of_request(&state.mirror, state.health, client.scheme, needs.size).is_none()
                     && !wishes.avoids(&state.mirror.name)

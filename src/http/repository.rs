@@ -136,7 +136,7 @@ impl Site {
         let Some(ranked) = self.rank_by(asked, &needs, MAX_LISTED) else { return Vec::new() };
         let states = ranked.ranking.iter().filter_map(|best| ranked.mirrors.members.get(best.index));
         let source = |state: &MirrorState| {
-            let base = state.mirror.base(asked.client.scheme)?;
+            let base = state.base(asked.client.scheme)?;
             Some(Source { url: base.as_str().to_owned(), country: state.mirror.country })
         };
         states.filter_map(source).collect()

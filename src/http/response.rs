@@ -46,7 +46,7 @@ pub fn redirect(ranking: &[Ranked], mirrors: &MirrorSet, scheme: Scheme, path: &
     let mut links: [Range<usize>; MAX_LINES] = Default::default();
     for (ranked, (pri, link)) in ranking.iter().zip((b'1'..).zip(&mut links)) {
         let Some(state) = mirrors.members.get(ranked.index) else { continue };
-        let Some(base) = state.mirror.base(scheme) else { continue };
+        let Some(base) = state.base(scheme) else { continue };
         if reason.is_empty() {
             let words = ["mirror=", state.mirror.name.as_str(), "; why=", ranked.class.as_str()];
             words.iter().for_each(|word| text.extend_from_slice(word.as_bytes()));

@@ -25,6 +25,7 @@ use super::range::{self, Wanted as WantedPart};
 use super::ranker::{Ranked, Ranker};
 use super::repository::Packages;
 use super::route::Route;
+use super::signature::{Access, Verdict};
 use super::stamp::Stamp;
 use super::threads::Threads;
 use super::wishes::{self, Wishes};
@@ -35,7 +36,7 @@ use crate::geo::Locator;
 use crate::inventory::{FileEntry, Inventory, Snapshot};
 use crate::model::TreePath;
 use crate::selection::Class;
-use crate::tree::{ApplicationAccess, LookError, Trees};
+use crate::tree::{LookError, Trees};
 
 /// What a [`Site`] is made of.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub struct Makings {
     /// The trees.
     pub trees: Trees,
     /// Who gets files that only the application tree has.
-    pub application_access: ApplicationAccess,
+    pub application_access: Access,
     /// Whether directories are listed.
     pub index: bool,
     /// When mirrors may be used.
@@ -221,6 +222,9 @@ impl Site {
         match decision {
             Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry, now),
             Decision::Fallback { to, size } => self.fall_back(asked, to, size, now),
+            Decision::Local(Why::NotPublic) if let Some(detail) = self.objection(asked, now) => {
+                self.error(asked, Other::Forbidden, detail)
+            }
             Decision::Local(why) => self.serve(asked, why, now).await,
             Decision::Index => self.list(asked).await,
             Decision::NotFound => self.not_found(asked),
@@ -274,6 +278,17 @@ impl Site {
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
             Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),
+        }
+    }
+
+    /// Why a client may not have a file that only the application tree has.
+    fn objection(&self, asked: Asked<'_>, now: Timestamp) -> Option<&'static str> {
+        let Access::Signed(key) = &self.makings.application_access else { return None };
+        let query = asked.request.uri.query().unwrap_or("");
+        match key.judge(self.route().prefix(), asked.path, query, now) {
+            Verdict::Good => None,
+            Verdict::Expired => Some("This link has expired. Please get a new one where you found it."),
+            Verdict::Unsigned => Some("This file is not public. It can be had by a signed link only."),
         }
     }
 
@@ -336,6 +351,7 @@ impl Site {
         self.makings.counts.other(other);
         let status = match other {
             Other::BadRequest => StatusCode::BAD_REQUEST,
+            Other::Forbidden => StatusCode::FORBIDDEN,
             Other::Gone => StatusCode::GONE,
             Other::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::NOT_FOUND,

@@ -2,10 +2,10 @@
 //! waiting; all else is looked at on threads that may wait.
 
 use super::look::{Seen, see};
+use super::signature::Access;
 use super::site::{Asked, Makings, Site};
 use crate::decide::Standing;
 use crate::model::TreePath;
-use crate::tree::ApplicationAccess;
 
 impl Site {
     /// How the path stands: by its name, the snapshot and the trees.
@@ -51,7 +51,7 @@ impl Site {
 
     async fn standing_by_a_look(&self, asked: Asked<'_>) -> Standing {
         let Makings { trees, snapshot, application_access, .. } = &self.makings;
-        let application = trees.application.clone().filter(|_| *application_access == ApplicationAccess::Open);
+        let application = trees.application.clone().filter(|_| !matches!(application_access, Access::Deny));
         let (public, path, is_directory) = (trees.public.clone(), asked.path.clone().into_owned(), asked.is_directory);
         let look = move || see(&public, application.as_ref(), &path, is_directory);
         let seen = self.threads.run_in_time(look).await.unwrap_or(Seen::Away);

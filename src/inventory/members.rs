@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use roaring::RoaringBitmap;
 
 use super::snapshot::MirrorState;
-use super::store::{StoredMirror, shares_a_base};
-use crate::model::{Health, Mirror, MirrorName, Ranges};
+use super::store::StoredMirror;
+use crate::model::{BaseUrl, Health, Mirror, MirrorName, Ranges, Scheme};
 
 /// From when on a scan must have begun.
 #[derive(Default)]
@@ -30,7 +29,7 @@ impl MirrorState {
     /// A mirror of which nothing is known.
     #[must_use]
     pub fn unknown(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, holdings: Arc::default(), health: Health::Unknown, ranges: Ranges::Unknown }
+        Self { mirror, holdings: Arc::default(), unseen: None, health: Health::Unknown, ranges: Ranges::Unknown }
     }
 }
 
@@ -39,23 +38,28 @@ pub(super) fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) ->
     for StoredMirror { name, holdings, bases, health } in stored {
         let Some(member) = members.iter_mut().find(|member| member.mirror.name == name) else { continue };
         member.health = health;
-        member.holdings = Arc::new(if is_seen_there(&member.mirror, &bases) { holdings } else { RoaringBitmap::new() });
+        (member.holdings, member.unseen) = match seen_at(&member.mirror, &bases) {
+            Some(unseen) => (Arc::new(holdings), unseen),
+            None => (Arc::default(), None),
+        };
     }
     members
 }
 
-/// The URLs to which clients are sent, joined by spaces.
-pub(super) fn bases_of(mirror: &Mirror) -> String {
-    let bases: Vec<&str> = [&mirror.http, &mirror.https].into_iter().flatten().map(|base| base.as_str()).collect();
-    bases.join(" ")
+/// The URLs to which clients are sent, joined by spaces, without that of the scheme `unseen`.
+pub(super) fn bases_of(mirror: &Mirror, unseen: Option<Scheme>) -> String {
+    let bases = [&mirror.http, &mirror.https].into_iter().flatten().filter(|base| unseen != Some(base.scheme()));
+    bases.map(BaseUrl::as_str).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn has_same_bases(one: &Mirror, other: &Mirror) -> bool {
     one.name == other.name && one.http == other.http && one.https == other.https
 }
 
-/// Whether holdings that were seen at `bases` say something about the mirror as it is configured now. One that has moved
-/// altogether may have other contents, and is scanned anew.
-fn is_seen_there(mirror: &Mirror, bases: &str) -> bool {
-    shares_a_base(bases, &bases_of(mirror))
+/// What holdings that were seen at `bases` say about the mirror as it is configured now: the scheme of the base URL at which they
+/// were not seen, if there is one. `None` where they were seen at neither: one that has moved altogether may have other contents.
+fn seen_at(mirror: &Mirror, bases: &str) -> Option<Option<Scheme>> {
+    let is_seen = |base: &&BaseUrl| bases.split(' ').any(|seen| seen == base.as_str());
+    let (seen, unseen): (Vec<_>, Vec<_>) = [&mirror.http, &mirror.https].into_iter().flatten().partition(is_seen);
+    (!seen.is_empty()).then(|| unseen.first().map(|base| base.scheme()))
 }

@@ -22,7 +22,7 @@ use super::record::{Adjustment, HealthChange, Hold, Observation, Recorded, ScanR
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Scheme, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -328,11 +328,11 @@ impl Owner {
     }
 
     pub(super) fn record_scan(&mut self, record: &ScanRecord) -> Result<(), Error> {
-        let bases = self.bases_of(&record.mirror);
+        let bases = self.bases_of(&record.mirror, record.unseen);
         let outdated = ScanRecord { holdings: None, share: None, gaps: None, ..record.clone() };
         let record = if self.valid_from.admits(&record.mirror, record.began) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
-        self.show_holdings(&record.mirror, written)?;
+        self.show_holdings(&record.mirror, written, |member| member.unseen = record.unseen)?;
         Ok(())
     }
 
@@ -340,26 +340,35 @@ impl Owner {
         if !self.valid_from.admits(&adjustment.mirror, adjustment.began) {
             return Ok(false);
         }
-        let bases = self.bases_of(&adjustment.mirror);
+        let bases = self.bases_of(&adjustment.mirror, adjustment.unseen);
         let written = self.store.adjust_holdings(adjustment, &bases);
-        Ok(self.show_holdings(&adjustment.mirror, written)?.is_some())
+        let shown = self.show_holdings(&adjustment.mirror, written, |member| {
+            if member.holdings.is_empty() {
+                member.unseen = adjustment.unseen;
+            }
+        });
+        Ok(shown?.is_some())
     }
 
-    fn bases_of(&self, mirror: &MirrorName) -> String {
+    fn bases_of(&self, mirror: &MirrorName, unseen: Option<Scheme>) -> String {
         let mirrors = self.snapshot.mirrors();
         let member = mirrors.members.iter().find(|member| member.mirror.name == *mirror);
-        member.map_or_else(String::new, |member| bases_of(&member.mirror))
+        member.map_or_else(String::new, |member| bases_of(&member.mirror, unseen))
     }
 
     fn show_holdings(
         &mut self,
         mirror: &MirrorName,
         written: Result<Written<Option<RoaringBitmap>>, Error>,
+        change: impl FnOnce(&mut MirrorState),
     ) -> Result<Option<RoaringBitmap>, Error> {
         self.show(written, |owner, holdings| {
             if let Some(holdings) = holdings {
                 let holdings = Arc::new(holdings.clone());
-                owner.change_mirror(mirror, |member| member.holdings = holdings);
+                owner.change_mirror(mirror, |member| {
+                    change(member);
+                    member.holdings = holdings;
+                });
             }
         })
     }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::share::{Gaps, Share};
 pub use crate::model::Protocol;
-use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath};
+use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Scheme, Sha256, TreePath};
 
 /// A file of the public tree, as it was just seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -163,6 +163,8 @@ pub struct ScanRecord {
     /// What the mirror was known to hold when the scan began: what others found out since then is neither undone nor forgotten.
     /// `None`: the holdings take the place of all that was known.
     pub before: Option<RoaringBitmap>,
+    /// The one of the mirror's two base URLs that was not seen to have them, if there is one.
+    pub unseen: Option<Scheme>,
     /// How much of the tree that is, where the whole tree was scanned.
     pub share: Option<Share>,
     /// What the mirror lacks. `None`: what was known stays.
@@ -180,6 +182,8 @@ pub struct Adjustment {
     pub gained: RoaringBitmap,
     /// The numbers of versions that it has no longer.
     pub lost: RoaringBitmap,
+    /// The one of the mirror's two base URLs that was not seen to have anything, where nothing was known of the mirror before.
+    pub unseen: Option<Scheme>,
 }
 
 /// What a mirror holds after a scan that found `after` where it began with `before`, when `now` is what is known by then: another

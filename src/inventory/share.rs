@@ -39,7 +39,8 @@ fn part(some: u64, all: u64) -> f64 {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Gaps {
-    /// Tells this from other gaps: the same for the same versions.
+    /// Tells this from other gaps: the same for the same versions. Means nothing to others.
+    #[serde(skip)]
     pub mark: u64,
     /// Files that were not seen there.
     pub missing: u64,

@@ -11,7 +11,9 @@ use siphasher::sip::SipHasher13;
 
 use super::table::{Filling, MAX_SIZE, Table};
 use super::versioning::nanoseconds;
-use crate::model::{FileRecord, FileState, Fingerprint, Health, Mirror, Ranges, Sha256, TreePath, VersionNumber};
+use crate::model::{
+    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, Ranges, Scheme, Sha256, TreePath, VersionNumber,
+};
 
 /// What requests are answered from. Reading takes no lock, no allocation, and waits for nobody; only the inventory's owner
 /// thread writes.
@@ -118,6 +120,8 @@ pub struct MirrorState {
     pub mirror: Arc<Mirror>,
     /// The numbers of the versions that it holds.
     pub holdings: Arc<RoaringBitmap>,
+    /// The one of its two base URLs that was not seen to have them, and which no client is sent to.
+    pub unseen: Option<Scheme>,
     /// Whether it works.
     pub health: Health,
     /// Whether it sends parts of files. Kept in memory only; probes find it out soon after each start.
@@ -129,6 +133,18 @@ impl MirrorState {
     #[must_use]
     pub fn holds(&self, version: VersionNumber) -> bool {
         self.holdings.contains(version.0)
+    }
+
+    /// The base URL for a client, of those that were seen to have what the mirror holds: over TLS only where the request came
+    /// so, else what the request had, else what there is.
+    #[must_use]
+    pub fn base(&self, requested: Scheme) -> Option<&BaseUrl> {
+        let http = self.mirror.http.as_ref().filter(|_| self.unseen != Some(Scheme::Http));
+        let https = self.mirror.https.as_ref().filter(|_| self.unseen != Some(Scheme::Https));
+        match requested {
+            Scheme::Https => https,
+            Scheme::Http => http.or(https),
+        }
     }
 }
 

@@ -224,12 +224,12 @@ pub struct Asking {
 }
 
 impl Mirror {
-    /// The base URL for a client: over TLS only where the request came so, else what the request had, else what there is.
+    /// Whether it has a base URL for requests that came so: those over TLS are sent nowhere else.
     #[must_use]
-    pub fn base(&self, requested: Scheme) -> Option<&BaseUrl> {
+    pub const fn serves(&self, requested: Scheme) -> bool {
         match requested {
-            Scheme::Https => self.https.as_ref(),
-            Scheme::Http => self.http.as_ref().or(self.https.as_ref()),
+            Scheme::Https => self.https.is_some(),
+            Scheme::Http => true,
         }
     }
 }

@@ -358,6 +358,13 @@ impl Prefix {
         if self.0.is_root() { "/".to_owned() } else { format!("/{}/", self.0.encoded()) }
     }
 
+    /// The whole path of what lies below it, decoded, with a slash at its start.
+    #[must_use]
+    pub fn whole(&self, path: &TreePath<'_>) -> Vec<u8> {
+        let parts = [self.0.as_bytes(), path.as_bytes()];
+        parts.into_iter().filter(|part| !part.is_empty()).flat_map(|part| [b"/", part].concat()).collect()
+    }
+
     /// How many bytes long it is: of several prefixes that match, the longest wins.
     #[must_use]
     pub fn len(&self) -> usize {

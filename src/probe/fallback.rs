@@ -50,4 +50,6 @@ pub async fn watch(
     });
     let watches = futures_util::future::join_all(watches);
     stop.run_until_cancelled(watches).await;
+    // Without servers there is nothing to do until the end.
+    stop.cancelled().await;
 }

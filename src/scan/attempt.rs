@@ -11,11 +11,12 @@ use super::opening::{Opening, check_refusal, open};
 use super::round::Scanner;
 use super::session::Session;
 use super::settle::{Settlement, settle};
+use super::twin::{Likeness, compare};
 use super::verify::verify;
-use super::{Settings, head, http, rsync};
+use super::{Settings, bucket, head, http, rsync};
 use crate::cause::chain;
 use crate::inventory::{self, Counts, Protocol};
-use crate::model::{BaseUrl, Mirror, TreePath};
+use crate::model::{BaseUrl, Mirror, Scheme, TreePath};
 
 /// A way to ask a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(super) struct Outcome {
     pub(super) holdings: RoaringBitmap,
     /// Versions of which it has other copies.
     pub(super) stale: RoaringBitmap,
+    /// The one of its base URLs that was not seen to have that.
+    pub(super) unseen: Option<Scheme>,
     /// What a person should know.
     pub(super) notes: Vec<String>,
     /// Whether everything was seen.
@@ -196,6 +199,11 @@ impl Attempt<'_> {
                 let notes = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes })
             }
+            Opening::Bucket(door) => {
+                let mut findings = Findings::default();
+                bucket::list(self.ground, &session, &door, self.deadline, &mut findings).await;
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes: Vec::new() })
+            }
             Opening::Heads(why) if unlisted == Unlisted::Heads => {
                 self.by_heads(session, vec![format!("file by file: {why}")]).await
             }
@@ -221,15 +229,44 @@ impl Attempt<'_> {
         let settlement = settle(self.ground, &session, &self.scanner.inventory, &findings).await.map_err(refused)?;
         notes.extend(settlement.objection.clone());
         let complete = findings.troubles.is_empty() && settlement.objection.is_none();
+        let (unseen, note) = self.compare_twin(session.base(), &settlement.holdings).await.map_err(refused)?;
+        notes.extend(note);
         Ok(Outcome {
             protocol,
             counts: counts(&session, &findings, &settlement),
             stale: &findings.mismatched - &settlement.holdings,
             holdings: settlement.holdings,
+            unseen,
             notes,
             complete,
             lesson: findings.lesson,
         })
+    }
+
+    /// Whether the mirror's other base URL has to be left out, and why: it has not what was found at `base`, or was never seen
+    /// to have it. One that can't be asked now keeps what was known of it.
+    async fn compare_twin(
+        &self,
+        base: &BaseUrl,
+        holdings: &RoaringBitmap,
+    ) -> Result<(Option<Scheme>, Option<String>), inventory::Error> {
+        let Some(twin) = [&self.mirror.http, &self.mirror.https].into_iter().flatten().find(|other| *other != base) else {
+            return Ok((None, None));
+        };
+        let reason = match compare(self.ground, &self.session(twin), &self.scanner.inventory, holdings).await? {
+            Likeness::Same => return Ok((None, None)),
+            Likeness::Unclear(_) if self.was_seen_at(twin.scheme()) => return Ok((None, None)),
+            Likeness::Different(reason) | Likeness::Unclear(reason) => reason,
+        };
+        let note = format!("clients are not sent to {twin} before it is seen to have the same files: {reason}");
+        Ok((Some(twin.scheme()), Some(note)))
+    }
+
+    /// Whether what the mirror is known to hold was seen at its base URL of this scheme.
+    fn was_seen_at(&self, scheme: Scheme) -> bool {
+        let mirrors = self.ground.snapshot.mirrors();
+        let state = mirrors.members.iter().find(|state| state.mirror.name == self.mirror.name);
+        state.is_some_and(|state| state.unseen != Some(scheme) && !state.holdings.is_empty())
     }
 
     /// Asks for the files below directories that are not listed.

@@ -44,6 +44,14 @@ pub struct Finding {
     pub word: Word,
 }
 
+impl Finding {
+    /// Whether the mirror was seen with the version.
+    #[must_use]
+    pub const fn is_holding(&self) -> bool {
+        matches!(self.word, Word::Listing(Verdict::Holds) | Word::Server(Verdict::Holds))
+    }
+}
+
 /// Whose word it is, and what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {

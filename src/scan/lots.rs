@@ -64,6 +64,11 @@ impl Lots {
         }
     }
 
+    /// Whether as many as wanted were put in.
+    pub(super) fn is_full(&self) -> bool {
+        self.heap.len() >= self.wanted
+    }
+
     /// What was drawn.
     pub(super) fn drawn(&self) -> Vec<(TreePath<'static>, Sought)> {
         self.heap.iter().map(|lot| (lot.path.clone(), lot.sought)).collect()

@@ -2,10 +2,12 @@
 //!
 //! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] opens a conversation (`session`), finds out whether the mirror's
 //! word can be relied on and how it can be listed (`opening`), lets a lister fill [`findings::Findings`] (`http` by directory listings,
-//! `head` file by file), settles what is taken away (`settle`), records it, and reports. [`schedule`] does so again and again.
+//! `head` file by file), settles what is taken away (`settle`), compares the mirror's other
+//! base URL (`twin`), records it, and reports. [`schedule`] does so again and again.
 
 pub mod answer;
 mod attempt;
+mod bucket;
 pub mod changes;
 pub mod client;
 pub mod demand;
@@ -34,6 +36,7 @@ pub mod schedule;
 mod secret;
 pub mod session;
 mod settle;
+mod twin;
 mod verify;
 
 use std::path::PathBuf;

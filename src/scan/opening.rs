@@ -1,6 +1,7 @@
 //! The first questions to a mirror: whether its word can be relied on at all, and in which way it can be listed.
 
 use super::answer::{Answer, Failure};
+use super::bucket::{self, Door};
 use super::findings::{Finding, Word};
 use super::ground::Ground;
 use super::http::{Unread, parse};
@@ -13,6 +14,8 @@ use crate::model::TreePath;
 pub(super) enum Opening {
     /// By its listings; with this query, if one is needed to see sizes.
     Listing(Option<&'static str>),
+    /// Whole, as a bucket.
+    Bucket(Door),
     /// File by file, because its base shows no listing.
     Heads(String),
 }
@@ -28,15 +31,27 @@ pub(super) async fn open(ground: &Ground<'_>, session: &Session) -> Result<Openi
         Err(failure) => Err(Unread::Failure(failure)),
     };
     let opening = match read {
-        Ok(listing) if is_strange(ground, &listing) => Opening::Heads("the base page shows nothing of ours".to_owned()),
+        Ok(listing) if listing.family == Family::S3 => {
+            by_bucket(session, "the base page is a bucket's, which is empty".to_owned()).await
+        }
+        Ok(listing) if is_strange(ground, &listing) => {
+            by_bucket(session, "the base page shows nothing of ours".to_owned()).await
+        }
         Ok(listing) if lacks_sizes(&listing) => Opening::Listing(better_form(session).await),
         Ok(_) => Opening::Listing(None),
-        Err(Unread::NoListing(error)) => Opening::Heads(format!("the base page is {error}")),
-        Err(unread) if unread.shows_no_listing() || is_absent(&unread) => Opening::Heads(format!("the base page: {unread}")),
+        Err(Unread::NoListing(error)) => by_bucket(session, format!("the base page is {error}")).await,
+        Err(unread) if unread.shows_no_listing() || is_absent(&unread) => {
+            by_bucket(session, format!("the base page: {unread}")).await
+        }
         Err(unread) => return Err(unread.to_string()),
     };
     check_refusal(session).await?;
     Ok(opening)
+}
+
+/// What shows no listing may be a bucket, which lists in a way of its own; else its files are asked for one by one, for that reason.
+async fn by_bucket(session: &Session, why: String) -> Opening {
+    bucket::find(session).await.map_or(Opening::Heads(why), Opening::Bucket)
 }
 
 /// Whether the server says that there is nothing at the base: some that list nothing say so of every directory.

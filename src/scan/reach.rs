@@ -115,6 +115,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || octets[0] >= 240
         || (octets[0] == 100 && octets[1] & 0b1100_0000 == 64)
         || (octets[0] == 192 && octets[1] == 0 && octets[2] == 0)
+        || (octets[0] == 192 && octets[1] == 88 && octets[2] == 99)
         || (octets[0] == 198 && octets[1] & 0b1111_1110 == 18);
     !special && address != METADATA
 }
@@ -125,8 +126,17 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     match segments {
         // NAT64 (RFC 6052), 6to4 (RFC 3056): what counts is the IPv4 address within.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
-        // Documentation, and local-use NAT64 (RFC 8215).
-        [0x2001, 0xdb8, ..] | [0x64, 0xff9b, 1, ..] => false,
+        // Teredo (RFC 4380): the IPv4 addresses of a server, and of the host behind it with all bits turned over.
+        [0x2001, 0, high, low, _, _, mapped_high, mapped_low] => {
+            is_public_v4(embedded(high, low)) && is_public_v4(embedded(!mapped_high, !mapped_low))
+        }
+        // Documentation (RFC 3849, RFC 9637), benchmarking (RFC 5180), hashes instead of addresses (ORCHID, RFC 4843 and 7343), and
+        // local-use NAT64 (RFC 8215).
+        [0x2001, 0xdb8, ..]
+        | [0x3fff, 0..=0xfff, ..]
+        | [0x2001, 2, 0, ..]
+        | [0x2001, 0x10..=0x2f, ..]
+        | [0x64, 0xff9b, 1, ..] => false,
         // Global unicast is 2000::/3; everything else is local, multicast or unassigned.
         [first, ..] => first & 0xe000 == 0x2000,
     }
@@ -226,7 +236,23 @@ mod tests {
             ("64:ff9b::7f00:1", false),
             ("64:ff9b:1::1", false),
             ("2002:7f00:1::", false),
+            ("2002:808:808::1", true),
+            ("2001:0:4136:e378:8000:63bf:3fff:fdd2", false), // RFC 4380's example: behind it is 192.0.2.45
+            ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", true),
+            ("2001:0:4136:e378:8000:63bf:80ff:fffe", false),
+            ("2001:0:a00:1:8000:63bf:f7f7:f7f7", false),
+            ("2001:2::1", false),
+            ("2001:10::1", false),
+            ("2001:2f:ffff::1", false),
+            ("2001:30::1", true),
+            ("2001:200::1", true),
             ("2001:db8::1", false),
+            ("3fff:fff::1", false),
+            ("3fff:1000::1", true),
+            ("192.0.2.1", false),
+            ("198.51.100.1", false),
+            ("203.0.113.1", false),
+            ("192.88.99.1", false),
         ] {
             assert_eq!(is_public(address.parse().expect("an address")), public, "{address}");
         }

@@ -17,7 +17,7 @@ use super::progress::{Progress, Step};
 use crate::cause::chain;
 use crate::clock::{self, Clock};
 use crate::inventory::{self, Counts, Inventory, Protocol, ScanRecord};
-use crate::model::{Mirror, MirrorName, TreePath};
+use crate::model::{Mirror, MirrorName, Scheme, TreePath};
 
 /// Scans mirrors, one at a time per call; cheap to clone.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ impl Scanner {
             took,
             changes: None,
         };
-        let (mut found, mut lesson) = (None, None);
+        let (mut found, mut unseen, mut lesson) = (None, None, None);
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
@@ -119,13 +119,14 @@ impl Scanner {
                 report.notes = outcome.notes;
                 lesson = (outcome.complete && mode == Mode::Record).then(|| (outcome.lesson, outcome.holdings.clone()));
                 found = Some((outcome.holdings, outcome.stale));
+                unseen = outcome.unseen;
             }
             Err(Failed { protocol, reason }) => {
                 report.protocol = protocol;
                 report.outcome = Err(reason);
             }
         }
-        if let Err(error) = self.finish(&mut report, mode, plan, &before, found).await {
+        if let Err(error) = self.finish(&mut report, mode, plan, &before, (found, unseen)).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         } else if let Some((lesson, holdings)) = lesson {
             self.memory.keep(&mirror.name, lesson, &holdings);
@@ -147,7 +148,7 @@ impl Scanner {
         mode: Mode,
         plan: &Plan,
         before: &RoaringBitmap,
-        found: Option<(RoaringBitmap, RoaringBitmap)>,
+        (found, unseen): (Option<(RoaringBitmap, RoaringBitmap)>, Option<Scheme>),
     ) -> Result<(), inventory::Error> {
         if mode == Mode::DryRun {
             if let Some((after, _)) = &found {
@@ -170,6 +171,7 @@ impl Scanner {
             complete: report.complete,
             holdings: found.map(|(after, _)| after),
             before: Some(before.clone()),
+            unseen,
             share,
             gaps,
         };

@@ -80,6 +80,9 @@ enum Question<'a> {
     FirstByte,
 }
 
+/// Not to read so many bytes is worth a new connection: an answer that is left unread closes the old one.
+const WORTH_A_CONNECTION: u64 = 64 << 10;
+
 impl Session {
     /// Begins a conversation over one of the mirror's URLs.
     #[must_use]
@@ -99,6 +102,12 @@ impl Session {
             received: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
         }
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub const fn base(&self) -> &BaseUrl {
+        &self.base
     }
 
     /// The limits of this conversation.
@@ -140,31 +149,50 @@ impl Session {
     /// # Errors
     /// When no whole page came.
     pub async fn page(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Page, Failure> {
-        match self.page_unless(directory, query, &Validators::default()).await? {
-            Fetched::Page(page) => Ok(page),
-            Fetched::Unchanged => Err(Failure::Status(StatusCode::NOT_MODIFIED)),
-        }
+        self.page_at(self.page_url(directory, query)?).await
     }
 
-    /// Gets the page of a directory, unless the server says that it is still in a known state.
+    /// Gets the page of a directory, unless it is still in a known state.
     ///
     /// # Errors
-    /// When neither that nor a whole page came.
+    /// When neither the server says so nor a whole page came.
     pub async fn page_unless(
         &self,
         directory: &TreePath<'_>,
         query: Option<&str>,
         known: &Validators,
     ) -> Result<Fetched, Failure> {
+        self.fetch(self.page_url(directory, query)?, known).await
+    }
+
+    /// Gets any page of the mirror's server.
+    ///
+    /// # Errors
+    /// When no whole page came.
+    pub(super) async fn page_at(&self, url: Url) -> Result<Page, Failure> {
+        match self.fetch(url, &Validators::default()).await? {
+            Fetched::Page(page) => Ok(page),
+            Fetched::Unchanged => Err(Failure::Status(StatusCode::NOT_MODIFIED)),
+        }
+    }
+
+    fn page_url(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Url, Failure> {
         let mut url = parse(&self.directory_url(directory))?;
         url.set_query(query);
+        Ok(url)
+    }
+
+    async fn fetch(&self, url: Url, known: &Validators) -> Result<Fetched, Failure> {
         self.persist(|| async {
             let (response, url) = self.ask(Question::Page(known), url.clone()).await?;
-            if response.status() == StatusCode::NOT_MODIFIED {
+            let validators = Validators::of(&response);
+            // Apache names the state of a listing, and sends it all the same.
+            let is_same = !known.is_empty() && validators == *known;
+            let is_long = response.content_length().is_some_and(|length| length > WORTH_A_CONNECTION);
+            if response.status() == StatusCode::NOT_MODIFIED || is_same && is_long {
                 return Ok(Fetched::Unchanged);
             }
             let content_type = text(&response, &CONTENT_TYPE);
-            let validators = Validators::of(&response);
             let body = self.body(response).await?;
             Ok(Fetched::Page(Page { body, content_type, url, validators }))
         })

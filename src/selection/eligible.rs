@@ -58,7 +58,7 @@ pub fn refusal_of_request(mirror: &Mirror, health: Health, scheme: Scheme, size:
     if !health.is_usable() {
         return Some(Refusal::Down);
     }
-    if mirror.base(scheme).is_none() {
+    if !mirror.serves(scheme) {
         return Some(Refusal::Scheme);
     }
     mirror.max_file_size.filter(|limit| size > *limit).map(Refusal::TooLarge)

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use rustix::fd::{AsFd, OwnedFd};
@@ -23,6 +24,8 @@ pub enum Absence {
     Emptied,
     /// The file system does not answer as it should; its error number.
     Unreadable(i32),
+    /// The file system does not answer at all, so far.
+    Silent,
 }
 
 impl fmt::Display for Absence {
@@ -32,6 +35,7 @@ impl fmt::Display for Absence {
             Self::NoFolder => f.write_str("it is no folder"),
             Self::Emptied => f.write_str("the folder is empty where there were files; is its file system mounted?"),
             Self::Unreadable(errno) => write!(f, "the folder can't be opened: {}", std::io::Error::from_raw_os_error(*errno)),
+            Self::Silent => f.write_str("the file system does not answer; is its file server there?"),
         }
     }
 }
@@ -60,14 +64,19 @@ pub(super) struct Opened {
 }
 
 impl Anchor {
-    /// Opens the folder, following links up to it. One that can't be opened is away.
-    pub(super) fn new(path: &Path) -> Self {
+    /// A folder that nobody has looked at yet.
+    fn unseen(path: &Path) -> Self {
         // An absolute path, so that the targets of links can be compared with it; this one can't fail but for an empty path.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let anchor =
-            Self { path, state: ArcSwap::from_pointee(State::Away(Absence::Missing)), peopled: AtomicBool::new(false) };
-        anchor.refresh();
-        anchor
+        Self { path, state: ArcSwap::from_pointee(State::Away(Absence::Silent)), peopled: AtomicBool::new(false) }
+    }
+
+    /// Opens folders, following links up to them. One that can't be opened is away, and so is, for as long as that lasts, one
+    /// whose file system does not answer.
+    pub(super) fn open_all(paths: &[&Path]) -> Vec<Arc<Self>> {
+        let anchors: Vec<_> = paths.iter().map(|path| Arc::new(Self::unseen(path))).collect();
+        look_in_time(&anchors, FIRST_LOOK, |anchor| _ = anchor.refresh());
+        anchors
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -129,6 +138,28 @@ impl Anchor {
     }
 }
 
+/// How long file systems may take to answer for the first time. A server that was just started may be this slow; nobody waits
+/// longer for a start.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
+
+/// Has a look taken at each folder, and waits until all are done or none of them was for as long as `bound`. A call into a file system that hangs can't be
+/// taken back: its thread stays, and takes in the answer when it comes.
+fn look_in_time(anchors: &[Arc<Anchor>], bound: Duration, look: impl Fn(&Anchor) + Clone + Send + 'static) {
+    let (done, finished) = mpsc::channel();
+    for anchor in anchors {
+        let (own, look, done) = (Arc::clone(anchor), look.clone(), done.clone());
+        let spawned = std::thread::Builder::new().name("first-look".to_owned()).spawn(move || {
+            look(&own);
+            done.send(()).ok();
+        });
+        if spawned.is_err() {
+            anchor.refresh();
+        }
+    }
+    drop(done);
+    while finished.recv_timeout(bound).is_ok() {}
+}
+
 fn open(path: &Path) -> Result<Opened, Absence> {
     let absence = |errno| match errno {
         Errno::NOENT => Absence::Missing,
@@ -185,6 +216,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::clock;
 
     fn absence(anchor: &Anchor) -> Option<Absence> {
         match &**anchor.state() {
@@ -200,11 +232,37 @@ mod tests {
         folder
     }
 
+    fn anchor(path: &Path) -> Arc<Anchor> {
+        Anchor::open_all(&[path]).pop().expect("as many as paths")
+    }
+
+    #[test]
+    fn a_file_system_that_does_not_answer_is_away_until_it_does() {
+        let folder = a_folder_with_a_file();
+        let anchors = [folder.path().join("tree"), folder.path().to_owned()].map(|path| Arc::new(Anchor::unseen(&path)));
+        let (answer, answers) = mpsc::channel::<()>();
+        let answers = Arc::new(std::sync::Mutex::new(answers));
+        let hangs = anchors[0].path().to_owned();
+        look_in_time(&anchors, Duration::from_millis(100), move |anchor| {
+            if anchor.path() == hangs {
+                answers.lock().expect("one thread only").recv().ok();
+            }
+            anchor.refresh();
+        });
+        assert_eq!(absence(&anchors[0]), Some(Absence::Silent));
+        answer.send(()).expect("it waits");
+        let deadline = clock::instant() + Duration::from_secs(20);
+        while anchors.iter().any(|anchor| absence(anchor).is_some()) {
+            assert!(clock::instant() < deadline, "it is open soon after it answered, and the other one was all the time");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn a_missing_folder_is_away_until_it_comes() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("tree");
-        let anchor = Anchor::new(&path);
+        let anchor = anchor(&path);
         assert_eq!(absence(&anchor), Some(Absence::Missing));
         assert!(!anchor.refresh());
         fs::File::create(&path).expect("a file");
@@ -221,7 +279,7 @@ mod tests {
     fn a_folder_that_is_replaced_by_an_empty_one_is_away_until_the_files_are_back() {
         let folder = a_folder_with_a_file();
         let (path, aside) = (folder.path().join("tree"), folder.path().join("aside"));
-        let anchor = Anchor::new(&path);
+        let anchor = anchor(&path);
         fs::rename(&path, &aside).expect("moved away");
         assert!(anchor.refresh());
         assert_eq!(absence(&anchor), Some(Absence::Missing));
@@ -238,7 +296,7 @@ mod tests {
     #[test]
     fn a_folder_whose_last_file_was_deleted_is_still_there() {
         let folder = a_folder_with_a_file();
-        let anchor = Anchor::new(&folder.path().join("tree"));
+        let anchor = anchor(&folder.path().join("tree"));
         fs::remove_file(folder.path().join("tree/file")).expect("deleted");
         assert!(!anchor.refresh());
         assert_eq!(absence(&anchor), None);
@@ -247,7 +305,7 @@ mod tests {
     #[test]
     fn an_empty_folder_is_not_believed_when_files_are_known_from_before() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let anchor = Anchor::new(folder.path());
+        let anchor = anchor(folder.path());
         assert!(anchor.expect_files());
         assert_eq!(absence(&anchor), Some(Absence::Emptied));
         assert!(!anchor.refresh());

@@ -57,12 +57,10 @@ impl Trees {
     pub fn open(settings: &Settings) -> Result<Self, Error> {
         let hidden = Hidden::parse(settings.hidden.iter().map(String::as_str))
             .map_err(|(pattern, why)| Error::Hidden { pattern: pattern.to_owned(), why })?;
-        let open = |path: &PathBuf| Arc::new(anchor::Anchor::new(path));
-        let public = open(&settings.public);
-        let application = settings.application.as_ref().map(open);
-        let mut anchors = vec![Arc::clone(&public)];
-        anchors.extend(application.clone());
-        anchors.extend(settings.link_roots.iter().map(open));
+        let paths = std::iter::once(&settings.public).chain(&settings.application).chain(&settings.link_roots);
+        let anchors = anchor::Anchor::open_all(&paths.map(PathBuf::as_path).collect::<Vec<_>>());
+        let public = Arc::clone(&anchors[0]);
+        let application = settings.application.as_ref().map(|_| Arc::clone(&anchors[1]));
         let bounds = Arc::new(resolve::Bounds { symlinks: settings.symlinks, anchors });
         let root = |anchor| Root { anchor, bounds: Arc::clone(&bounds) };
         Ok(Self { public: root(public), application: application.map(root), hidden })
@@ -110,12 +108,15 @@ pub struct Settings {
     /// Folders outside the trees in which links may end.
     #[serde(default)]
     pub link_roots: Vec<PathBuf>,
-    /// What nobody is shown: names (`.*`), or folders with a slash at the end (`temp/`); `*` and `?` match within a name.
+    /// What nobody is shown: names (`.*`), or folders with a slash at the end (`temp/`); `*` and `?` match within a name. Names that
+    /// are asked for count, not those that links lead to: `current -> .versions/7` is how a site publishes.
     #[serde(default = "default_hidden")]
     pub hidden: Vec<String>,
     /// Who gets files that only the application tree has.
     #[serde(default)]
     pub application_access: ApplicationAccess,
+    /// The file with the key that links to them are signed with.
+    pub application_key_file: Option<PathBuf>,
     /// Whether directories are listed.
     #[serde(default = "default_true")]
     pub index: bool,
@@ -144,6 +145,7 @@ impl Settings {
             link_roots: Vec::new(),
             hidden: default_hidden(),
             application_access: ApplicationAccess::default(),
+            application_key_file: None,
             index: default_true(),
             walk_interval: default_walk_interval(),
             settle: default_settle(),
@@ -170,6 +172,8 @@ pub enum ApplicationAccess {
     /// Everyone.
     #[default]
     Open,
+    /// Who comes by a signed link.
+    Signed,
     /// Nobody.
     Deny,
 }

@@ -36,7 +36,7 @@ impl World {
     }
 
     fn bounds(&self, symlinks: Symlinks) -> Bounds {
-        let anchors = ["public", "application", "linked"].map(|tree| Arc::new(Anchor::new(&self.base.join(tree))));
+        let anchors = ["public", "application", "linked"].map(|tree| anchor(&self.base.join(tree)));
         Bounds { symlinks, anchors: anchors.into() }
     }
 
@@ -54,6 +54,10 @@ impl World {
         assert_eq!(looked_at, told_of_look(open_by_walk(start, &path, &bounds, For::Looking)), "{path}");
         by_walk
     }
+}
+
+fn anchor(path: &Path) -> Arc<Anchor> {
+    Anchor::open_all(&[path]).pop().expect("as many as paths")
 }
 
 fn told(opened: Result<OwnedFd, LookError>) -> String {
@@ -207,10 +211,10 @@ fn a_fifo_is_never_waited_for() {
 #[test]
 fn a_tree_below_a_link_root_may_link_up_to_it() {
     let world = World::new();
-    let outer = Arc::new(Anchor::new(&world.base));
+    let outer = anchor(&world.base);
     let deep = world.absolute("public/4078");
     world.link("public/4078/up", "../../outside/4078/file");
-    let tree = Arc::new(Anchor::new(&deep));
+    let tree = anchor(&deep);
     let bounds = Bounds { symlinks: INSIDE, anchors: vec![Arc::clone(&tree), outer] };
     let state = tree.state();
     let State::Here(opened) = &**state else { panic!("the tree is there") };

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::curl::{curl, curled, status_of};
 use super::mirror::Mirror;
 use super::site::{NETHERLANDS, PRODUCTION, Site, UNITED_STATES, bundle, until, write};
-use crate::servers::{Odd, Server, respond};
+use crate::servers::{Folder, Odd, Server, respond};
 
 const FILE: &str = "4078/labyrinth-7.xo";
 const LABYRINTH: &str = "/activities/4078/labyrinth-7.xo";
@@ -309,6 +309,36 @@ async fn laptops_without_tls_and_browsers_with_it_each_get_mirrors_that_they_can
     let answer = site.ask("GET", etoys, &[("X-Forwarded-For", NETHERLANDS)]).await;
     assert_eq!(answer.gist(), "302 leiden");
     assert!(answer.location().starts_with("http://"), "{answer:?}");
+}
+
+/// What was seen over TLS says nothing about a plain URL that leads elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_url_with_other_files_is_not_used_though_the_one_over_tls_is() {
+    let mut site = Site::new();
+    let tree = site.production().public();
+    write(&tree.join(FILE), b"labyrinth", site.clock.now() - MONTH);
+    let copy = Mirror::new("delft", "nl");
+    copy.sync(&tree);
+    let (secure, plain) = (Server::nginx_tls(&copy.copy()), Folder::new());
+    plain.write(FILE, 4, 1_600_000_000);
+    let plain = Server::nginx(plain.path(), "autoindex on;");
+    site.production().entries = format!(
+        "\n[[mirror]]\nname = \"delft\"\nhttps = \"https://localhost:{}/\"\nhttp = \"{}\"\ncountry = \"nl\"\n",
+        secure.address().port(),
+        plain.url()
+    );
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/authority.pem");
+    let trust = [("SSL_CERT_FILE", authority)];
+    site.spawn(&trust).await;
+    let told = site.command_with(PRODUCTION, &["scan"], &trust);
+    assert!(told.contains("is missing there, or is another one"), "{told}");
+    for scheme in ["https", "http"] {
+        let from = [("X-Forwarded-Proto", scheme), ("X-Forwarded-For", NETHERLANDS)];
+        until("delft is scanned", async || site.ask("GET", LABYRINTH, &from).await.status == 302).await;
+        let answer = site.ask("GET", LABYRINTH, &from).await;
+        assert_eq!(answer.gist(), "302 delft", "{scheme}");
+        assert!(answer.location().starts_with("https://"), "{scheme}: {answer:?}");
+    }
 }
 
 /// Scenario 38.

@@ -17,6 +17,7 @@ use redirector::clock::Clock;
 use redirector::config::FallbackSettings;
 use redirector::decide::{self, Keep, Rules};
 use redirector::geo::{self, Locator};
+use redirector::http::signature::{Access, Key};
 use redirector::http::{self, Counts, Fallbacks, Makings, Packages, Route, Router, Server, Site, Stamp, Start, Trust};
 use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
@@ -24,7 +25,7 @@ use redirector::model::{
 };
 use redirector::repository::{self, Ledger, Repositories};
 use redirector::selection::Fallback;
-use redirector::tree::{self, Trees};
+use redirector::tree::{self, ApplicationAccess, Trees};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -384,7 +385,11 @@ impl Instance {
             route: Route::new(&self.server.hosts, self.settings.prefix.clone()),
             trust: Trust { proxies: self.server.trusted_proxies.clone(), by: self.server.forwarded_by },
             trees,
-            application_access: self.settings.application_access,
+            application_access: match self.settings.application_access {
+                ApplicationAccess::Open => Access::Open,
+                ApplicationAccess::Deny => Access::Deny,
+                ApplicationAccess::Signed => Access::Signed(Key::new(b"0123456789abcdef")),
+            },
             index: self.settings.index,
             rules: Rules { keep, ..Rules::new(self.settings.min_age, self.settings.min_size) },
             fallbacks: Arc::clone(self.fallbacks.get_or_insert_with(|| Arc::new(Fallbacks::new(fallbacks)))),

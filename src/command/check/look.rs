@@ -8,10 +8,12 @@ use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 
 use super::survey;
+use crate::cause::chain;
 use crate::command::output::grouped;
 use crate::config::Config;
 use crate::config::check::{Finding, Severity};
 use crate::geo::{Locator, Source};
+use crate::http::signature::Key;
 use crate::inventory::sqlite::{Inspection, Sqlite};
 use crate::model::TreePath;
 use crate::tree::{ApplicationAccess, Hidden, LookError, Root, Trees};
@@ -21,6 +23,7 @@ pub(super) fn all(config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut look = Look { config, findings: Vec::new() };
     look.clock(now);
     look.trees(now);
+    look.key();
     look.database();
     look.geoip(now);
     look.sockets();
@@ -129,9 +132,23 @@ impl Look<'_> {
             application.join(name).is_dir() && !path.is_some_and(|path| hidden.matches_directory(&path))
         };
         let open: Vec<&str> = ["temp", "extracted"].into_iter().filter(|name| shown(name)).collect();
-        if !open.is_empty() && self.config.tree.application_access == ApplicationAccess::Open {
+        if !open.is_empty() && self.config.tree.application_access != ApplicationAccess::Deny {
             let text = format!("{}/ of the application tree is not hidden", open.join("/ and "));
             self.tell(Severity::Warning, "tree.hidden", text, "write hidden = [\"temp/\", \"extracted/\", \".*\"]");
+        }
+    }
+
+    /// The key of signed links: usable, and not for everyone to read.
+    fn key(&mut self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        const KEY: &str = "tree.application-key-file";
+        let Some(path) = &self.config.tree.application_key_file else { return };
+        if let Err(error) = Key::read(path) {
+            return self.tell(Severity::Error, KEY, chain(&error), "signed links can't be checked without it");
+        }
+        if std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0) {
+            let text = format!("every user of this machine can read the key {}", path.display());
+            self.tell(Severity::Warning, KEY, text, "chmod o-r: who has the key can make links");
         }
     }
 

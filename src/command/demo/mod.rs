@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// The port of the redirector on 127.0.0.1; if it is taken, another that is free.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Print the commands to try as JSON, for programs.
+    /// Print JSON, for programs: two documents, what the scan found and then the commands to try.
     #[arg(long)]
     json: bool,
 }

@@ -26,7 +26,7 @@ const GERMANY: &str = "141.44.1.1";
 const JAPAN: &str = "133.11.0.1";
 const URUGUAY: &str = "164.73.32.2";
 
-/// What `--json` prints, in one line.
+/// What `--json` prints after the scan.
 #[derive(Serialize)]
 struct Told<'a> {
     listen: SocketAddr,

@@ -81,7 +81,7 @@ fn overlap(a: &Folder<'_>, b: &Folder<'_>) -> Option<Finding> {
 fn published(config: &Config, folders: &[Folder<'_>], resolve: &dyn Fn(&Path) -> PathBuf, findings: &mut Vec<Finding>) {
     let database = resolve(&config.inventory.database);
     if let Some(folder) = folders.iter().find(|folder| database.starts_with(&folder.real)) {
-        let open = folder.key == "tree.public" || folder.config.tree.application_access == ApplicationAccess::Open;
+        let open = folder.key == "tree.public" || folder.config.tree.application_access != ApplicationAccess::Deny;
         let severity = if open { Severity::Error } else { Severity::Warning };
         let text = format!("the database {} lies inside {}", config.inventory.database.display(), folder.key);
         findings.push(Finding::new(

@@ -25,8 +25,9 @@ pub(super) fn small(points: &[Point]) -> String {
 /// of time.
 pub(super) fn large(points: &[Point]) -> String {
     let least = points.iter().filter_map(|point| point.held).fold(1.0, f64::min);
-    let low = [0.99, 0.9, 0.5].into_iter().find(|low| least >= *low).unwrap_or(0.0);
-    let frame = Frame { left: 46.0, top: 12.0, width: 580.0, height: 110.0, low };
+    let is_told = points.iter().any(|point| point.held.is_some());
+    let low = [0.99, 0.9, 0.5].into_iter().find(|low| is_told && least >= *low).unwrap_or(0.0);
+    let frame = Frame { left: 54.0, top: 12.0, width: 576.0, height: 110.0, low };
     let mut svg = begin("plot", 640.0, 152.0, points);
     for line in [low, low.midpoint(1.0), 1.0] {
         let y = frame.y(line);
@@ -128,7 +129,7 @@ mod tests {
     fn the_last_per_mille_can_be_seen() {
         let svg = large(&points(&[Some(0.995), Some(1.0)]));
         assert!(
-            svg.contains(">99.0 %<") && svg.contains(">100.0 %<") && svg.contains(r#"points="46.0,67.0 626.0,12.0 ""#),
+            svg.contains(">99.0 %<") && svg.contains(">100.0 %<") && svg.contains(r#"points="54.0,67.0 630.0,12.0 ""#),
             "{svg}"
         );
         assert!(large(&points(&[Some(0.2), Some(1.0)])).contains(">0 %<"));

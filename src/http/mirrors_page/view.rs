@@ -263,10 +263,12 @@ impl Page {
         let size = |bytes| ByteSize(bytes).to_string();
         let mut parts = Vec::new();
         if gaps.missing > 0 {
-            parts.push(format!("{} files missing ({})", grouped(gaps.missing), size(gaps.missing_bytes)));
+            let files = if gaps.missing == 1 { "file" } else { "files" };
+            parts.push(format!("{} {files} missing ({})", grouped(gaps.missing), size(gaps.missing_bytes)));
         }
         if gaps.stale > 0 {
-            parts.push(format!("{} other copies than ours ({})", grouped(gaps.stale), size(gaps.stale_bytes)));
+            let copies = if gaps.stale == 1 { "copy is" } else { "copies are" };
+            parts.push(format!("{} {copies} not ours ({})", grouped(gaps.stale), size(gaps.stale_bytes)));
         }
         Some(if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") })
     }

@@ -29,13 +29,13 @@ pub(super) fn from_both_ends(
     let number = changes::latest(transaction)?;
     let worthwhile = next_version(transaction)? > WORTHWHILE;
     std::thread::scope(|scope| {
-        let helper = twin.zip(back).filter(|_| worthwhile).map(|(twin, back)| {
+        let thread = twin.zip(back).filter(|_| worthwhile).map(|(twin, back)| {
             let meeting = &meeting;
             scope.spawn(move || help(&twin, number, meeting, back))
         });
         let read = Reader { end: End::Front, meeting: &meeting }.read(transaction, front);
-        let helped = helper.map_or(Ok(()), |helper| helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        read.and(helped)
+        let joined = thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        read.and(joined)
     })
 }
 

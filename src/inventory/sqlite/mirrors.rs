@@ -113,8 +113,8 @@ pub(super) fn record_scan(
             record.share.map(|share| share.held_bytes.cast_signed()),
         ])?;
     if let Some(gaps) = &record.gaps {
-        let text =
-            serde_json::to_string(gaps).map_err(|error| Fault::Damaged(format!("gaps that can't be written: {error}")))?;
+        let text = serde_json::to_string(&(gaps.mark, gaps))
+            .map_err(|error| Fault::Damaged(format!("gaps that can't be written: {error}")))?;
         transaction.prepare_cached("UPDATE mirror SET gaps = ? WHERE id = ?")?.execute(params![text, id])?;
     }
     trim(transaction, "scan", id, MAX_SCANS)?;
@@ -136,8 +136,11 @@ pub(super) fn adjust_holdings(
     if after == before {
         return Ok((None, None));
     }
+    // Where more was seen, a few questions say nothing new about the URLs.
+    let known = one(transaction, &adjustment.mirror)?.filter(|_| !before.is_empty());
+    let bases = known.map_or_else(|| bases.to_owned(), |known| known.bases);
     let id = id(transaction, &adjustment.mirror)?;
-    keep_holdings(transaction, &adjustment.mirror, id, after, bases)
+    keep_holdings(transaction, &adjustment.mirror, id, after, &bases)
 }
 
 /// What a mirror is known to hold, as far as it was seen at one of these URLs.
@@ -235,7 +238,8 @@ fn share(row: &Row<'_>) -> Result<Option<Share>, Fault> {
 pub(super) fn gaps(transaction: &Transaction<'_>, name: &MirrorName) -> Result<Option<Gaps>, Fault> {
     let mut statement = transaction.prepare_cached("SELECT gaps FROM mirror WHERE name = ?")?;
     let text: Option<Option<String>> = statement.query_row([name.as_str()], |row| row.get(0)).optional()?;
-    Ok(text.flatten().and_then(|text| serde_json::from_str(&text).ok()))
+    let read: Option<(u64, Gaps)> = text.flatten().and_then(|text| serde_json::from_str(&text).ok());
+    Ok(read.map(|(mark, gaps)| Gaps { mark, ..gaps }))
 }
 
 /// A time of which milliseconds are kept.

@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 use crate::cause::chain;
 use crate::clock::Clock;
 use crate::inventory::{Adjustment, Inventory, MirrorState};
-use crate::model::{BaseUrl, MirrorName, TreePath, VersionNumber};
+use crate::model::{BaseUrl, MirrorName, Scheme, TreePath, VersionNumber};
 use crate::scan::findings::Word;
 use crate::scan::ground::{Questions, Sought};
 use crate::scan::matching::{Before, Verdict};
@@ -51,7 +51,8 @@ impl Asker {
     /// Asks over the mirror's URLs in order; the first over which it answers counts.
     pub(super) async fn ask(self, state: MirrorState, items: Vec<Item>) -> (MirrorName, Asked) {
         let mut asked = Asked::default();
-        for base in [&state.mirror.https, &state.mirror.http].into_iter().flatten() {
+        let bases = [&state.mirror.https, &state.mirror.http].into_iter().flatten();
+        for base in bases.filter(|base| state.unseen != Some(base.scheme())) {
             asked = match tokio::time::timeout(TIME, self.ask_over(base, &state, &items)).await {
                 Ok(asked) => asked,
                 Err(_) => Asked { failure: Some("no answers in time".to_owned()), ..Asked::default() },
@@ -91,7 +92,7 @@ impl Asker {
             return Asked { failure: Some(reason), ..asked };
         }
         (asked.found, asked.gone) = (gained.len(), lost.len());
-        let adjustment = Adjustment { mirror: state.mirror.name.clone(), began, gained, lost };
+        let adjustment = Adjustment { mirror: state.mirror.name.clone(), began, gained, lost, unseen: unseen(state, base) };
         if let Err(error) = self.inventory.adjust_holdings(adjustment).await {
             return Asked { failure: Some(format!("the inventory refuses: {}", chain(&error))), found: 0, gone: 0, ..asked };
         }
@@ -108,4 +109,10 @@ impl Asker {
         };
         items.iter().filter_map(sought).collect()
     }
+}
+
+/// The base URL that nothing is known of, where only one was asked and nothing was known before.
+fn unseen(state: &MirrorState, asked: &BaseUrl) -> Option<Scheme> {
+    let mut bases = [&state.mirror.https, &state.mirror.http].into_iter().flatten().map(BaseUrl::scheme);
+    if state.holdings.is_empty() { bases.find(|scheme| *scheme != asked.scheme()) } else { state.unseen }
 }

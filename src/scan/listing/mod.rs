@@ -23,6 +23,7 @@ mod xml;
 
 pub use address::Base;
 pub use family::Family;
+pub use s3::{Bucket, Next, Object, bucket};
 pub use size::Size;
 pub use time::{ListedTime, MAX_OFFSET, Zone};
 
