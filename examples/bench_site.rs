@@ -161,6 +161,7 @@ async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: 
         complete: true,
         holdings: Some(holdings),
         notes: String::new(),
+        before: None,
         unseen: None,
         share: None,
         gaps: None,

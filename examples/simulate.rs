@@ -373,6 +373,7 @@ fn parse_mirror(line: &str) -> Result<Mirror> {
         max_file_size: None,
         enabled: true,
         operator: None,
+        asking: redirector::model::Asking::default(),
     })
 }
 

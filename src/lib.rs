@@ -104,7 +104,9 @@
 //!    public. No mirror holds that number yet.
 //! 4. [`hash`] reads it in the background, once for all digests: they describe it to clients, and later tell a rewrite with the
 //!    same bytes from new content, and both from a bad disk.
-//! 5. Scans find it on mirrors; when it is older than `min-age`, the first request is redirected.
+//! 5. When it is about to be `min-age` old, [`scan::demand`] asks all mirrors for it, and again soon while some lack it; scans find
+//!    what is left. Requests that miss it near the client, or come back for it, give clues ([`http::clues`]) that make it ask sooner.
+//! 6. When it is older than `min-age` and a mirror was seen with it, the first request is redirected.
 
 pub mod cause;
 pub mod clock;

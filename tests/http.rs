@@ -49,6 +49,7 @@ scripts! {
     errors
     fallback
     forwarded
+    hints
     holds
     https
     instances
@@ -156,6 +157,7 @@ async fn world_with_history() -> (World, Inventory) {
             complete: true,
             notes: String::new(),
             holdings: None,
+            before: None,
             unseen: None,
             share,
             gaps: share.map(|_| gaps),

@@ -204,6 +204,7 @@ fn mirror(name: &str) -> Arc<Mirror> {
         max_file_size: None,
         enabled: true,
         operator: None,
+        asking: redirector::model::Asking::default(),
     })
 }
 
@@ -325,6 +326,7 @@ impl Work {
             complete: true,
             notes: String::new(),
             holdings: Some(records.iter().map(|record| record.version.0).collect()),
+            before: None,
             unseen: None,
             share: None,
             gaps: None,

@@ -192,6 +192,7 @@ mod ranking {
                 max_file_size: max,
                 enabled: enabled > 0,
                 operator: None,
+                asking: redirector::model::Asking::default(),
             },
         )
     }

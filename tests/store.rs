@@ -13,8 +13,8 @@ use redirector::inventory::store::{
     Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
-    Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol, Recorded,
-    ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
+    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol,
+    Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
     BaseUrl, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256,
@@ -62,6 +62,8 @@ suite!(sqlite => [
     a_sweep_forgets_what_a_walk_did_not_see,
     holdings_are_replaced_whole_and_never_hold_the_future,
     a_failed_scan_keeps_the_holdings,
+    what_was_found_during_a_scan_outlives_it,
+    single_holdings_come_and_go,
     shares_and_gaps_stay_until_another_scan_tells_of_them,
     what_a_scan_leaves_for_the_next_is_kept,
     the_history_of_scans_is_bounded,
@@ -125,6 +127,7 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
         complete: true,
         notes: String::new(),
         holdings,
+        before: None,
         unseen: None,
         share: None,
         gaps: None,
@@ -489,6 +492,39 @@ fn a_failed_scan_keeps_the_holdings(kit: &Kit) {
     assert_eq!(scans[1].outcome, scanned("m", 0, Some(bitmap([a]))).outcome);
 }
 
+fn what_was_found_during_a_scan_outlives_it(kit: &Kit) {
+    let mut store = (kit.open)();
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| observe(&mut *store, name, look(1, 0), 0).version);
+    store.record_scan(&scanned("m", 0, Some(bitmap([a, b]))), "http://m/").expect("is kept");
+    // The scan began when a and b were known, and found c, and b no longer; meanwhile d was found, and a lost.
+    store.adjust_holdings(&adjusted("m", [d], [a]), "http://m/").expect("is kept");
+    let scan = ScanRecord { before: Some(bitmap([a, b])), ..scanned("m", 5, Some(bitmap([a, c]))) };
+    let written = store.record_scan(&scan, "http://m/").expect("is kept");
+    assert_eq!(written.value, Some(bitmap([c, d])));
+    // At other URLs nothing is known yet.
+    let scan = ScanRecord { before: Some(RoaringBitmap::new()), ..scanned("m", 9, Some(bitmap([a]))) };
+    assert_eq!(store.record_scan(&scan, "http://elsewhere/").expect("is kept").value, Some(bitmap([a])));
+}
+
+fn adjusted<const N: usize, const M: usize>(mirror: &str, gained: [VersionNumber; N], lost: [VersionNumber; M]) -> Adjustment {
+    Adjustment { mirror: name(mirror), began: at(0), gained: bitmap(gained), lost: bitmap(lost), unseen: None }
+}
+
+fn single_holdings_come_and_go(kit: &Kit) {
+    let mut store = (kit.open)();
+    let [a, b, c] = ["a", "b", "c"].map(|name| observe(&mut *store, name, look(1, 0), 0).version);
+    let never = VersionNumber(c.0 + 1);
+    let written = store.adjust_holdings(&adjusted("m", [a, b, never], []), "http://m/ https://m/").expect("is kept");
+    assert_eq!(written.value, Some(bitmap([a, b])), "of a mirror that was never scanned; the future is not held");
+    let again = store.adjust_holdings(&adjusted("m", [a], [c]), "http://m/ https://m/").expect("is kept");
+    assert_eq!((again.value, again.sequence), (None, None), "nothing is new, and nothing is written");
+    let written = store.adjust_holdings(&adjusted("m", [c], [a]), "http://m/").expect("is kept");
+    assert_eq!(written.value, Some(bitmap([b, c])));
+    assert_eq!(loaded(&mut *(kit.open)()).1.mirrors[0].holdings, bitmap([b, c]));
+    let written = store.adjust_holdings(&adjusted("m", [a], []), "http://moved/").expect("is kept");
+    assert_eq!(written.value, Some(bitmap([a])), "what was seen at other URLs does not count");
+}
+
 fn shares_and_gaps_stay_until_another_scan_tells_of_them(kit: &Kit) {
     let mut store = (kit.open)();
     assert_eq!(store.gaps(&name("m")).expect("is read"), None);
@@ -703,6 +739,7 @@ fn mirror(text: &str, base: &str) -> Arc<Mirror> {
         max_file_size: None,
         enabled: true,
         operator: None,
+        asking: redirector::model::Asking::default(),
     })
 }
 

@@ -334,7 +334,7 @@ mod by_ftp {
         format!("type=cdir; {directory}\r\n{}", Vec::from_iter(lines).concat()).into_bytes()
     }
 
-    pub fn good(command: &str, directory: &str) -> Deed {
+    pub(crate) fn good(command: &str, directory: &str) -> Deed {
         if command == "MLSD" { Deed::Send(facts(directory), DONE) } else { Deed::Usual }
     }
 

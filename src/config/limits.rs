@@ -18,6 +18,8 @@ const MAX_TRACKERS: usize = 32;
 const MAX_SCORE: u32 = 1_000_000;
 /// More at once than this helps no scan, and looks like an attack to mirrors.
 const MAX_PARALLEL: usize = 1_000;
+/// More questions a second than this are more than a server answers.
+const MAX_REQUESTS_PER_SECOND: usize = 100_000;
 /// Oftener than this, watching a mirror is a burden to it.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// More threads than this read slower than fewer, from any disk.
@@ -178,6 +180,7 @@ pub(super) fn scan(reading: &mut Reading<'_>, settings: &scan::Settings) {
     scan.interval("interval", settings.interval);
     scan.count("parallel", settings.parallel, MAX_PARALLEL);
     scan.count("connections", settings.connections, 64);
+    scan.count("requests-per-second", settings.requests_per_second as usize, MAX_REQUESTS_PER_SECOND);
     scan.timeout("timeout", settings.timeout);
     let contact = settings.contact.as_deref().unwrap_or("");
     let good = contact.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '(' | ')' | '\\'));
@@ -226,6 +229,7 @@ fn mirror(mirror: &mut Values<'_, '_>, settings: &MirrorSettings) {
     mirror.require("max-file-size", settings.max_file_size.is_none_or(|size| size.0 > 0), || {
         "a mirror for empty files only".to_owned()
     });
+    mirror.require("requests-per-second", settings.requests_per_second != Some(0), || "it could never be asked".to_owned());
     let both = settings.also_countries.iter().find(|country| settings.exclude_countries.contains(country));
     mirror.require("also-countries", both.is_none(), || {
         format!("`exclude-countries` has {} too", both.map_or("", |c| c.as_str()))

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::model::{
-    BaseUrl, ByteSize, Continent, Country, Mirror, MirrorName, Only, Place, Point, Protocol, Scanning, Scheme, TreePath, way,
+    Asking, BaseUrl, ByteSize, Continent, Country, Mirror, MirrorName, Only, Place, Point, Protocol, Scanning, Scheme,
+    TreePath, way,
 };
 
 /// `[[mirror]]`.
@@ -81,6 +82,12 @@ pub struct MirrorSettings {
     /// Who runs it, for people.
     #[serde(default)]
     pub operator: Option<String>,
+    /// How many questions a second it is asked at most; left out: `scan.requests-per-second`.
+    #[serde(default)]
+    pub requests_per_second: Option<u32>,
+    /// Whether it may send clients on to other hosts.
+    #[serde(default)]
+    pub may_redirect: bool,
 }
 
 /// What a mirror's score is when the file says nothing.
@@ -144,6 +151,7 @@ impl MirrorSettings {
             max_file_size: self.max_file_size.map(|size| size.0),
             enabled: self.enabled,
             operator: self.operator.clone(),
+            asking: Asking { requests_per_second: self.requests_per_second, may_redirect: self.may_redirect },
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::instance::Parts;
 use crate::hash::Orders;
-use crate::http::{Counts, Makings, NoRecords, Packages, Records, Route, Silent, Site, Trust};
+use crate::http::{Clues, Counts, Makings, NoRecords, Packages, Records, Route, Silent, Site, Trust};
 use crate::inventory::Inventory;
 use crate::model::{Digests, TreePath, VersionNumber};
 use crate::repository::Repositories;
@@ -15,13 +15,14 @@ use crate::repository::Repositories;
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
 #[must_use]
 pub fn site(parts: &Parts) -> Site {
-    Site::new(makings(parts, Arc::default(), mpsc::channel(1).0, Arc::new(NoRecords)))
+    let clues = Arc::new(Clues::new(mpsc::channel(1).0));
+    Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, clues), Arc::new(NoRecords)))
 }
 
 pub(super) fn makings(
     parts: &Parts,
     counts: Arc<Counts>,
-    nudge: mpsc::Sender<TreePath<'static>>,
+    (nudge, clues): (mpsc::Sender<TreePath<'static>>, Arc<Clues>),
     records: Arc<dyn Records>,
 ) -> Makings {
     let Parts { config, trees, access, locator, inventory, ways, clock } = parts;
@@ -49,6 +50,7 @@ pub(super) fn makings(
         locator: Arc::clone(locator),
         counts,
         nudge,
+        clues,
         clock: clock.clone(),
     }
 }

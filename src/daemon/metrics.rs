@@ -11,6 +11,7 @@ use crate::{hash, index, probe, scan};
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     scan: scan::Metrics,
+    demand: scan::demand::Metrics,
     probe: probe::Metrics,
     index: index::Families,
     hash: hash::Families,
@@ -20,6 +21,7 @@ pub(super) struct Metrics {
 #[derive(Debug, Clone)]
 pub(super) struct Counts {
     pub(super) scan: Arc<scan::Metrics>,
+    pub(super) demand: Arc<scan::demand::Metrics>,
     pub(super) probe: Arc<probe::Metrics>,
     pub(super) index: index::Counts,
     pub(super) hash: hash::Counts,
@@ -30,6 +32,7 @@ impl Metrics {
     pub(super) fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("redirector");
         self.scan.register(&mut registry);
+        self.demand.register(&mut registry);
         self.probe.register(&mut registry);
         self.index.register(&mut registry);
         self.hash.register(&mut registry);
@@ -40,6 +43,7 @@ impl Metrics {
     pub(super) fn of(&self, instance: &str) -> Counts {
         Counts {
             scan: Arc::new(self.scan.of(instance)),
+            demand: Arc::new(self.demand.of(instance)),
             probe: Arc::new(self.probe.of(instance)),
             index: self.index.of(instance),
             hash: self.hash.of(instance),

@@ -3,9 +3,10 @@
 //! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
-//! people and programs read), `describe`, `representation` and `hints` (what describes a file, and links to that), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
-//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `mirrors_page`
-//! (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
+//! people and programs read), `describe`, `representation` and `hints` (what describes a file, and links to that), `wishes`
+//! (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides), `explain` (the decision as a story),
+//! `repository` (lists for package managers), `missing` (what nobody has), `clues` (what requests give away about mirrors),
+//! `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
 //! kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
@@ -13,6 +14,7 @@ pub mod accept;
 pub mod admin;
 pub mod body;
 pub mod client;
+pub mod clues;
 pub mod conditional;
 pub mod connection;
 mod deciding;
@@ -52,6 +54,7 @@ use crate::model::{ByteSize, Span};
 
 pub use admin::{Admin, Problem};
 pub use client::{Client, ForwardedBy, Trust};
+pub use clues::Clues;
 pub use describe::{NoRecords, Records, Silent};
 pub use explain::Explanation;
 pub use fallback::Fallbacks;

@@ -42,10 +42,19 @@ pub struct Ranked {
     pub ranking: Ranking,
     /// The mirrors.
     pub mirrors: Guard<Arc<MirrorSet>>,
+    /// Whether there are mirrors nearer than the best, which can't serve this request.
+    pub is_far: bool,
     prepared: Guard<Arc<Prepared>>,
 }
 
 impl Ranked {
+    /// The best mirror.
+    #[must_use]
+    pub fn best(&self) -> Option<(&selection::Ranked, &MirrorState)> {
+        let best = self.ranking.first()?;
+        Some((best, self.mirrors.members.get(best.index)?))
+    }
+
     /// What is counted of the best mirror.
     #[must_use]
     pub fn counts_of_best(&self) -> Option<&MirrorCounts> {
@@ -105,7 +114,8 @@ impl Ranker {
             })
         };
         let ranking = tiers.draw(ClientNetwork::of(client.address), usable, wanted);
-        (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, prepared })
+        let is_far = tiers.iter().next().is_some_and(|tier| ranking.first().is_some_and(|best| best.class > tier.class));
+        (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, is_far, prepared })
     }
 
     /// The mirrors, and what is prepared for just this list of them.

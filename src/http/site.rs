@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::body::Body;
 use super::client::{Client, Trust};
+use super::clues::Clues;
 use super::describe::Records;
 use super::fallback::Fallbacks;
 use super::listener::Origin;
@@ -80,6 +81,8 @@ pub struct Makings {
     pub counts: Arc<Counts>,
     /// Where paths go of files that are not as the inventory says, to be looked at.
     pub nudge: mpsc::Sender<TreePath<'static>>,
+    /// Where questions go about what mirrors hold.
+    pub clues: Arc<Clues>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -224,6 +227,7 @@ impl Site {
         if standing == Standing::Absent && !asked.is_directory {
             self.missing.tell(&self.makings.name, asked.path, now);
         }
+        self.makings.clues.take(asked, &standing, &decision, now);
         if asked.wishes.trace && self.may_trace(asked.client) {
             self.makings.counts.other(Other::Trace);
             let mut explanation = self.explain(asked, standing, &decision);

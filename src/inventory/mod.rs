@@ -5,7 +5,8 @@ mod condition;
 mod descriptions;
 pub mod error;
 mod hashes;
-mod moved;
+mod members;
+mod newcomers;
 mod owner;
 pub mod record;
 pub mod share;
@@ -29,13 +30,15 @@ use crate::clock::Clock;
 use crate::model::{FileRecord, Health, Mirror, MirrorName, Ranges, TreePath};
 use condition::Condition;
 use descriptions::Desk;
+use newcomers::Newcomers;
 use owner::{Extent, Owner, Work};
 use store::{MAX_PAGE, Page, Store, Which};
 
 pub use error::Error;
+pub use newcomers::Newcomer;
 pub use record::{
-    Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanMemory, ScanRecord,
-    ScanSummary, Seen, SeenStamp, Waiting,
+    Adjustment, Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanMemory,
+    ScanRecord, ScanSummary, Seen, SeenStamp, Waiting,
 };
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
@@ -65,6 +68,7 @@ impl Default for Settings {
 pub struct Inventory {
     snapshot: Arc<Snapshot>,
     condition: Arc<Condition>,
+    newcomers: Arc<Newcomers>,
     desk: Arc<Desk>,
     queue: mpsc::Sender<Work>,
     thread: Arc<OwnerThread>,
@@ -141,6 +145,7 @@ impl Inventory {
         let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock, extent)) {
             Ok(owner) => {
                 let shared = (Arc::clone(owner.snapshot()), Arc::clone(owner.condition()), Arc::clone(owner.desk()));
+                let shared = (shared, Arc::clone(owner.newcomers()));
                 if ready.send(Ok(shared)).is_ok() {
                     owner.run(work);
                 }
@@ -149,8 +154,8 @@ impl Inventory {
         };
         let handle = std::thread::Builder::new().name("inventory".to_owned()).spawn(run).map_err(Error::Thread)?;
         let thread = Arc::new(OwnerThread { thread: handle.thread().clone(), handle: Some(handle).into() });
-        let (snapshot, condition, desk) = started.await.map_err(|_| Error::Internal)??;
-        Ok(Self { snapshot, condition, desk, queue, thread })
+        let ((snapshot, condition, desk), newcomers) = started.await.map_err(|_| Error::Internal)??;
+        Ok(Self { snapshot, condition, newcomers, desk, queue, thread })
     }
 
     /// What requests are answered from.
@@ -163,6 +168,13 @@ impl Inventory {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         self.condition.problem()
+    }
+
+    /// Versions that became public a short while ago, from number `from` on in the order in which they were noticed, and the number
+    /// to ask for next. The list is bounded, and begins anew at a start.
+    #[must_use]
+    pub fn newcomers(&self, from: u64) -> (Vec<Newcomer>, u64) {
+        self.newcomers.since(from)
     }
 
     /// Takes another list of mirrors. Holdings and health stay by name, but for mirrors that moved to other URLs altogether.
@@ -270,6 +282,14 @@ impl Inventory {
     /// When the store fails; then the old one stays.
     pub async fn remember_scan(&self, mirror: MirrorName, began: Timestamp, memory: ScanMemory) -> Result<(), Error> {
         self.ask(move |owner| owner.remember_scan(&mirror, began, &memory)).await
+    }
+
+    /// Adds to a mirror's holdings, and takes away from them, what single questions found out; tells whether that changed them.
+    ///
+    /// # Errors
+    /// When the store fails; then what was known stays.
+    pub async fn adjust_holdings(&self, adjustment: Adjustment) -> Result<bool, Error> {
+        self.ask(move |owner| owner.adjust_holdings(&adjustment)).await
     }
 
     /// The newest scans of a mirror, newest first.

@@ -16,12 +16,13 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::condition::Condition;
 use super::descriptions::Desk;
 use super::error::Error;
-use super::moved::{ValidFrom, bases_of, has_same_bases, known};
-use super::record::{HealthChange, Hold, Observation, Recorded, ScanMemory, ScanRecord};
+use super::members::{ValidFrom, bases_of, has_same_bases, known};
+use super::newcomers::{Newcomers, Young, is_young};
+use super::record::{Adjustment, HealthChange, Hold, Observation, Recorded, ScanMemory, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Scheme, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -50,6 +51,7 @@ pub(super) struct Owner {
     /// The snapshot missed something: everything is loaded again as soon as that works.
     behind: bool,
     condition: Arc<Condition>,
+    newcomers: Arc<Newcomers>,
     desk: Arc<Desk>,
     closing: bool,
 }
@@ -71,6 +73,7 @@ impl Owner {
             at,
             valid_from: ValidFrom::default(),
             condition: Arc::default(),
+            newcomers: Arc::default(),
             desk: Arc::new(Desk::new()),
             behind: false,
             closing: false,
@@ -81,6 +84,10 @@ impl Owner {
 
     pub(super) fn condition(&self) -> &Arc<Condition> {
         &self.condition
+    }
+
+    pub(super) fn newcomers(&self) -> &Arc<Newcomers> {
+        &self.newcomers
     }
 
     pub(super) fn desk(&self) -> &Arc<Desk> {
@@ -145,8 +152,7 @@ impl Owner {
 
     fn apply(&mut self, update: Update) {
         update.files.iter().filter_map(|(_, record)| record.as_ref()).for_each(|record| self.desk.forget(record.version));
-        let files = update.files.iter().map(|(path, record)| (path.borrowed(), record.as_ref().map(FileEntry::from)));
-        self.snapshot.update_files(files);
+        self.put_in(update.files.iter().map(|(path, record)| (path, record.as_ref())));
         if !update.mirrors.is_empty() {
             self.learn(update.mirrors);
         }
@@ -161,9 +167,21 @@ impl Owner {
         let (mut filling, mut other) = (self.snapshot.filling(), self.snapshot.filling());
         let contents = match self.extent {
             Extent::Whole | Extent::WithoutDigests => {
-                let sinks: &mut [&mut Sink<'_>] =
-                    &mut [&mut |path, entry| filling.add(path, entry), &mut |path, entry| other.add(path, entry)];
-                self.store.load(sinks)?
+                let now = self.clock.now();
+                let (mut young, mut more) = (Young::new(now), Young::new(now));
+                let sinks: &mut [&mut Sink<'_>] = &mut [
+                    &mut |path, entry| {
+                        filling.add(path, entry);
+                        young.meet(path, entry);
+                    },
+                    &mut |path, entry| {
+                        other.add(path, entry);
+                        more.meet(path, entry);
+                    },
+                ];
+                let contents = self.store.load(sinks)?;
+                young.met.iter().chain(&more.met).for_each(|(path, entry)| self.newcomers.add(path, entry, now));
+                contents
             }
             Extent::WithoutFiles => self.store.load(&mut [])?,
         };
@@ -185,6 +203,19 @@ impl Owner {
         self.behind = false;
         self.snapshot.set_synced(self.clock.now());
         Ok(())
+    }
+
+    /// Shows files as they are now, and tells of versions that are new.
+    fn put_in<'a>(&self, files: impl Iterator<Item = (&'a TreePath<'static>, Option<&'a FileRecord>)> + Clone) {
+        let now = self.clock.now();
+        for (path, record) in files.clone() {
+            let Some(entry) = record.map(FileEntry::from) else { continue };
+            let is_known = |known: FileEntry| known.version == entry.version && known.state == entry.state;
+            if is_young(&entry, now) && !self.snapshot.file(path).is_some_and(is_known) {
+                self.newcomers.add(path, &entry, now);
+            }
+        }
+        self.snapshot.update_files(files.map(|(path, record)| (path.borrowed(), record.map(FileEntry::from))));
     }
 
     /// After a try to write: shows what was committed in the snapshot, with what others committed just before it.
@@ -245,7 +276,7 @@ impl Owner {
     pub(super) fn observe(&mut self, batch: &[Observation]) -> Result<Vec<FileRecord>, Error> {
         let written = self.store.observe(batch);
         self.show(written, |owner, records| {
-            owner.snapshot.update_files(records.iter().map(|record| (record.path.borrowed(), Some(record.into()))));
+            owner.put_in(records.iter().map(|record| (&record.path, Some(record))));
         })
     }
 
@@ -276,7 +307,7 @@ impl Owner {
     fn show_recorded(&mut self, written: Result<Written<Recorded>, Error>) -> Result<Recorded, Error> {
         self.show(written, |owner, recorded| {
             if let Recorded::Kept(record) = recorded {
-                owner.snapshot.update_files([(record.path.borrowed(), Some(record.into()))]);
+                owner.put_in(std::iter::once((&record.path, Some(record))));
             }
         })
     }
@@ -297,23 +328,49 @@ impl Owner {
     }
 
     pub(super) fn record_scan(&mut self, record: &ScanRecord) -> Result<(), Error> {
-        let mirrors = self.snapshot.mirrors();
-        let bases = mirrors.members.iter().find(|member| member.mirror.name == record.mirror);
-        let bases = bases.map_or_else(String::new, |member| bases_of(&member.mirror, record.unseen));
-        drop(mirrors);
+        let bases = self.bases_of(&record.mirror, record.unseen);
         let outdated = ScanRecord { holdings: None, share: None, gaps: None, ..record.clone() };
         let record = if self.valid_from.admits(&record.mirror, record.began) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
+        self.show_holdings(&record.mirror, written, |member| member.unseen = record.unseen)?;
+        Ok(())
+    }
+
+    pub(super) fn adjust_holdings(&mut self, adjustment: &Adjustment) -> Result<bool, Error> {
+        if !self.valid_from.admits(&adjustment.mirror, adjustment.began) {
+            return Ok(false);
+        }
+        let bases = self.bases_of(&adjustment.mirror, adjustment.unseen);
+        let written = self.store.adjust_holdings(adjustment, &bases);
+        let shown = self.show_holdings(&adjustment.mirror, written, |member| {
+            if member.holdings.is_empty() {
+                member.unseen = adjustment.unseen;
+            }
+        });
+        Ok(shown?.is_some())
+    }
+
+    fn bases_of(&self, mirror: &MirrorName, unseen: Option<Scheme>) -> String {
+        let mirrors = self.snapshot.mirrors();
+        let member = mirrors.members.iter().find(|member| member.mirror.name == *mirror);
+        member.map_or_else(String::new, |member| bases_of(&member.mirror, unseen))
+    }
+
+    fn show_holdings(
+        &mut self,
+        mirror: &MirrorName,
+        written: Result<Written<Option<RoaringBitmap>>, Error>,
+        change: impl FnOnce(&mut MirrorState),
+    ) -> Result<Option<RoaringBitmap>, Error> {
         self.show(written, |owner, holdings| {
             if let Some(holdings) = holdings {
                 let holdings = Arc::new(holdings.clone());
-                owner.change_mirror(&record.mirror, |member| {
+                owner.change_mirror(mirror, |member| {
+                    change(member);
                     member.holdings = holdings;
-                    member.unseen = record.unseen;
                 });
             }
-        })?;
-        Ok(())
+        })
     }
 
     pub(super) fn remember_scan(&mut self, mirror: &MirrorName, began: Timestamp, memory: &ScanMemory) -> Result<(), Error> {
@@ -359,14 +416,6 @@ impl Owner {
             self.snapshot.set_holds(holds.into_iter().map(|hold| hold.path));
         }
         Ok(value)
-    }
-}
-
-impl MirrorState {
-    /// A mirror of which nothing is known.
-    #[must_use]
-    pub fn unknown(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, holdings: Arc::default(), unseen: None, health: Health::Unknown, ranges: Ranges::Unknown }
     }
 }
 

@@ -162,6 +162,9 @@ pub struct ScanRecord {
     pub notes: String,
     /// The numbers of all versions that the mirror now is known to hold. `None`: what was known stays.
     pub holdings: Option<RoaringBitmap>,
+    /// What the mirror was known to hold when the scan began: what others found out since then is neither undone nor forgotten.
+    /// `None`: the holdings take the place of all that was known.
+    pub before: Option<RoaringBitmap>,
     /// The one of the mirror's two base URLs that was not seen to have them, if there is one.
     pub unseen: Option<Scheme>,
     /// How much of the tree that is, where the whole tree was scanned.
@@ -190,6 +193,30 @@ pub struct SeenStamp {
     pub scans: u32,
     /// The largest version number that was looked for.
     pub newest: u32,
+}
+
+/// What single questions found out about a mirror, between scans.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Adjustment {
+    /// Which mirror was asked.
+    pub mirror: MirrorName,
+    /// When the asking began.
+    pub began: Timestamp,
+    /// The numbers of versions that it was seen with.
+    pub gained: RoaringBitmap,
+    /// The numbers of versions that it has no longer.
+    pub lost: RoaringBitmap,
+    /// The one of the mirror's two base URLs that was not seen to have anything, where nothing was known of the mirror before.
+    pub unseen: Option<Scheme>,
+}
+
+/// What a mirror holds after a scan that found `after` where it began with `before`, when `now` is what is known by then: another
+/// scan, or single questions, may have found something meanwhile.
+#[must_use]
+pub(super) fn carried_over(before: &RoaringBitmap, after: &RoaringBitmap, mut now: RoaringBitmap) -> RoaringBitmap {
+    now |= after - before;
+    now -= before - after;
+    now
 }
 
 /// A line in a mirror's history of scans.

@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::error::Error;
 use super::record::{
-    Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
+    Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
 };
 use super::share::Gaps;
 use super::snapshot::FileEntry;
@@ -151,6 +151,13 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails; then the old one stays.
     fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error>;
+
+    /// Adds to a mirror's holdings, and takes away from them. What was seen at other URLs than `bases` altogether does not count
+    /// any more. The value is what the holdings became, if they changed.
+    ///
+    /// # Errors
+    /// When the store fails; then what was known stays.
+    fn adjust_holdings(&mut self, adjustment: &Adjustment, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error>;
 
     /// The newest scans of a mirror, newest first.
     ///
@@ -320,6 +327,12 @@ pub struct StoredMirror {
     pub bases: String,
     /// Whether it works.
     pub health: Health,
+}
+
+/// Whether what was seen at some URLs says something about a mirror at others, both joined by spaces: one of them is the same.
+#[must_use]
+pub(super) fn shares_a_base(seen: &str, now: &str) -> bool {
+    seen.is_empty() || now.split(' ').any(|base| seen.split(' ').any(|other| other == base))
 }
 
 /// What was committed since.

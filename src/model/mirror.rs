@@ -210,6 +210,17 @@ pub struct Mirror {
     pub enabled: bool,
     /// Who runs it, for people.
     pub operator: Option<String>,
+    /// How it is asked.
+    pub asking: Asking,
+}
+
+/// How a mirror is asked what it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Asking {
+    /// How many questions a second it is asked at most; `None`: as many as others.
+    pub requests_per_second: Option<u32>,
+    /// Whether it may send clients on to other hosts.
+    pub may_redirect: bool,
 }
 
 impl Mirror {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::health::Outcome;
 use crate::clock::Clock;
 use crate::model::{BaseUrl, FileRecord, Mirror, Ranges};
@@ -40,8 +42,33 @@ impl Finding {
     }
 }
 
+/// Asks, unless the mirror wants to be left alone. `None`: it says that we ask too much, which says nothing about how it serves
+/// clients.
+pub(super) async fn ask_politely(
+    clients: &Clients,
+    mirror: &Mirror,
+    files: &[FileRecord],
+    timeout: Duration,
+    clock: &Clock,
+) -> Option<Finding> {
+    let manners = clients.manners(mirror);
+    let is_too_much = || manners.rest().is_some_and(|rest| rest.status == StatusCode::TOO_MANY_REQUESTS);
+    if is_too_much() {
+        return None;
+    }
+    if let Some(rest) = manners.rest() {
+        let minutes = rest.left().as_secs().div_ceil(60);
+        return Some(Finding::failure(format!(
+            "the server answers {} and wants to be left alone for {minutes} min",
+            rest.status
+        )));
+    }
+    let finding = ask(clients, mirror, files, timeout, clock).await;
+    (finding.outcome == Outcome::Success || !is_too_much()).then_some(finding)
+}
+
 /// Asks over each URL that clients are sent to; the first failure counts.
-pub(super) async fn ask(clients: &Clients, mirror: &Mirror, files: &[FileRecord], timeout: Duration, clock: &Clock) -> Finding {
+async fn ask(clients: &Clients, mirror: &Mirror, files: &[FileRecord], timeout: Duration, clock: &Clock) -> Finding {
     // One question, one try: the next probe is the second try.
     let limits = Limits { retries: 0, ..Limits::default() };
     let mut lacks = false;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
-use super::ask::ask;
+use super::ask::ask_politely;
 use super::health::{Tally, Thresholds};
 use crate::clock::Clock;
 use crate::model::{Health, Mirror};
@@ -33,7 +33,8 @@ pub async fn watch(
             let mut pause = FIRST.min(settings.interval.0);
             loop {
                 tokio::time::sleep(pause).await;
-                let finding = ask(clients, server, &[], settings.timeout.0, clock).await;
+                pause = settings.interval.0;
+                let Some(finding) = ask_politely(clients, server, &[], settings.timeout.0, clock).await else { continue };
                 let before = tally.health();
                 tally = tally.after(finding.outcome, thresholds);
                 if before.is_usable() != tally.health().is_usable() {
@@ -44,7 +45,6 @@ pub async fn watch(
                     }
                 }
                 tell(index, tally.health());
-                pause = settings.interval.0;
             }
         }
     });

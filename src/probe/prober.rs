@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
-use super::ask::{Finding, ask, ask_for_part};
+use super::ask::{Finding, ask_for_part, ask_politely};
 use super::health::{Tally, Thresholds};
 use super::metrics::Metrics;
 use super::target::Cursor;
@@ -123,7 +123,9 @@ impl Prober {
                         return Probed { cursor, finding: None, ranges: Ranges::Unknown };
                     }
                 };
-                let finding = ask(&clients, &due.mirror, &files, timeout, &clock).await;
+                let Some(finding) = ask_politely(&clients, &due.mirror, &files, timeout, &clock).await else {
+                    return Probed { cursor, finding: None, ranges: Ranges::Unknown };
+                };
                 let ranges = if asks_for_part && finding.is_good() {
                     ask_for_part(&clients, &due.mirror, &files, timeout, &clock).await
                 } else {

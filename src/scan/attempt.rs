@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 use super::findings::Findings;
 use super::ground::{Ground, Sought};
 use super::head::Turn;
+use super::memory::Lesson;
 use super::opening::{Opening, check_refusal, open};
 use super::round::Scanner;
 use super::session::Session;
@@ -59,6 +60,8 @@ pub(super) struct Outcome {
     pub(super) complete: bool,
     /// Whether some files rested until their turn comes.
     pub(super) rested: bool,
+    /// What was learnt about listings.
+    pub(super) lesson: Lesson,
 }
 
 /// The ways of a mirror, in order.
@@ -169,6 +172,7 @@ impl Attempt<'_> {
             notes: Vec::new(),
             complete: true,
             rested: false,
+            lesson: Lesson::default(),
         });
         Ok((stamp, outcome))
     }
@@ -237,8 +241,10 @@ impl Attempt<'_> {
         let session = self.session(base);
         match open(self.ground, &session).await? {
             Opening::Listing(query) => {
-                let mut findings = Findings::default();
-                http::list(self.ground, &session, query, self.deadline, &mut findings).await;
+                let place = format!("{base} {}", query.unwrap_or_default());
+                let recollection = self.scanner.listings.recall(&self.mirror.name, &place, session.limits().reread);
+                let mut findings = Findings { lesson: Lesson { place, ..Lesson::default() }, ..Findings::default() };
+                http::list(self.ground, &session, (query, &recollection), self.deadline, &mut findings).await;
                 self.ask_unlisted(&session, &mut findings).await;
                 let notes = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes })
@@ -284,6 +290,7 @@ impl Attempt<'_> {
             notes,
             complete,
             rested: !findings.rested.is_empty(),
+            lesson: findings.lesson,
         })
     }
 

@@ -4,13 +4,16 @@
 //! used, cookies are not kept.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 
+use super::etiquette::{Etiquette, Manners};
 use super::{Settings, reach};
 use crate::cause::chain;
+use crate::model::Mirror;
 
 /// Clients for all mirrors of an instance; cheap to clone, and its clones share their connections.
 #[derive(Clone, Debug)]
@@ -19,6 +22,10 @@ pub struct Clients {
     pub(super) pages: reqwest::Client,
     /// For questions about files: what the server says about lengths is not touched.
     pub(super) files: reqwest::Client,
+    /// What mirrors want of those who ask them.
+    pub(super) etiquette: Arc<Etiquette>,
+    /// Whether mirrors may be in our own network.
+    pub(super) allow_private_addresses: bool,
 }
 
 /// Why there are no clients.
@@ -44,7 +51,14 @@ impl Clients {
         let builder = || configured(settings, &agent);
         let pages = build(&builder, true)?;
         let files = build(&builder, false)?;
-        Ok(Self { pages, files })
+        let etiquette = Arc::new(Etiquette::new(settings.requests_per_second));
+        Ok(Self { pages, files, etiquette, allow_private_addresses: settings.allow_private_addresses })
+    }
+
+    /// How a mirror is treated by all who ask it.
+    #[must_use]
+    pub fn manners(&self, mirror: &Mirror) -> Arc<Manners> {
+        self.etiquette.of(mirror)
     }
 }
 
@@ -103,7 +117,8 @@ impl Resolve for PublicOnly {
         Box::pin(async move {
             let name = name.as_str().to_owned();
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let is_own_word = is_localhost(&name);
+            // Who wrote it into the file meant that; a redirect to such a name is not followed.
+            let is_own_word = reach::is_localhost(&name);
             let public: Vec<SocketAddr> = found.filter(|address| is_own_word || reach::is_public(address.ip())).collect();
             if public.is_empty() {
                 return Err(OnlyPrivate(name).into());
@@ -111,12 +126,6 @@ impl Resolve for PublicOnly {
             Ok(Box::new(public.into_iter()) as Addrs)
         })
     }
-}
-
-/// Whether a name means this machine by its form alone (RFC 6761 section 6.3): who wrote it into the file meant that.
-pub(super) fn is_localhost(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -146,7 +155,7 @@ mod tests {
     #[test]
     fn localhost_is_the_administrators_own_word() {
         for (name, own) in [("localhost", true), ("a.localhost.", true), ("LOCALHOST", true), ("localhost.example", false)] {
-            assert_eq!(is_localhost(name), own, "{name}");
+            assert_eq!(reach::is_localhost(name), own, "{name}");
         }
     }
 }

@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::listing::Family;
 use super::matching::Verdict;
+use super::memory::Lesson;
 use crate::model::{TreePath, VersionNumber};
 
 /// The result of listing one mirror: the one shape that every lister fills, whatever its protocol.
@@ -30,6 +31,8 @@ pub struct Findings {
     pub blind: Vec<TreePath<'static>>,
     /// What went wrong.
     pub troubles: Troubles,
+    /// What was learnt about listings.
+    pub(super) lesson: Lesson,
 }
 
 /// What was found about one version.
@@ -71,6 +74,7 @@ impl Findings {
     pub fn note(&mut self, finding: &Finding) {
         let number = finding.version.0;
         self.seen.remove(number);
+        self.rested.remove(number);
         self.mismatched.remove(number);
         self.doubtful.remove(number);
         match finding.word {

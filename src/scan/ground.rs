@@ -52,9 +52,7 @@ impl Ground<'_> {
     }
 
     fn sought_entry(&self, entry: &FileEntry) -> Option<Sought> {
-        let before = if self.before.contains(entry.version.0) { Before::Confirmed } else { Before::Unknown };
-        let wanted = Wanted { size: entry.size, mtime: entry.version_mtime, before };
-        (entry.state != FileState::Changing).then_some(Sought { version: entry.version, wanted })
+        Sought::of(entry, if self.before.contains(entry.version.0) { Before::Confirmed } else { Before::Unknown })
     }
 
     /// Tells of progress.
@@ -64,6 +62,13 @@ impl Ground<'_> {
 }
 
 impl Sought {
+    /// What is looked for where the tree has this file, unless it is being written.
+    #[must_use]
+    pub(super) fn of(entry: &FileEntry, before: Before) -> Option<Self> {
+        let wanted = Wanted { size: entry.size, mtime: entry.version_mtime, before };
+        (entry.state != FileState::Changing).then_some(Self { version: entry.version, wanted })
+    }
+
     /// The finding that a word about it makes.
     #[must_use]
     pub(super) const fn finding(&self, word: Word) -> Finding {

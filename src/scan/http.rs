@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use reqwest::StatusCode;
 
 use super::answer::Failure;
 use super::findings::{Extent, Finding, Findings, Word};
@@ -14,19 +15,20 @@ use super::ground::Ground;
 use super::judge::{Candidate, Judge};
 use super::listing::{self, Entry, Family, Kind, Listing, Zone};
 use super::matching::{Listed, Time, Verdict};
+use super::memory::{Known, Learnt, Recollection};
 use super::progress::Step;
-use super::session::{Page, Session};
-use crate::model::TreePath;
+use super::session::{Fetched, Page, Session};
+use crate::model::{TreePath, VersionNumber};
 
 /// Lists the mirror below the plan's scope, until all is seen or `deadline` has come.
 pub(super) async fn list(
     ground: &Ground<'_>,
     session: &Session,
-    query: Option<&str>,
+    (query, recollection): (Option<&str>, &Recollection),
     deadline: Instant,
     findings: &mut Findings,
 ) {
-    let crawl = Crawl { ground, session, query, judge: Judge::new(session) };
+    let crawl = Crawl { ground, session, query, recollection, judge: Judge::new(session) };
     let mut queue = VecDeque::from([ground.plan.scope().clone()]);
     findings.coverage.set(ground.plan.scope(), Extent::Unknown);
     let mut visits = FuturesUnordered::new();
@@ -55,6 +57,7 @@ struct Crawl<'a> {
     ground: &'a Ground<'a>,
     session: &'a Session,
     query: Option<&'a str>,
+    recollection: &'a Recollection,
     judge: Judge<'a>,
 }
 
@@ -70,6 +73,10 @@ struct Seen {
     below: Vec<TreePath<'static>>,
     entries: u64,
     extent: Extent,
+    /// Versions that stay as they are known: the directory has not changed.
+    rested: Vec<u32>,
+    /// What is worth remembering.
+    learnt: Option<Learnt>,
 }
 
 /// Why a directory could not be read.
@@ -123,7 +130,9 @@ impl<'a> Crawl<'a> {
         };
         findings.entries += seen.entries;
         self.ground.step(Step::Files(seen.findings.len() as u64));
+        findings.rested.extend(seen.rested);
         seen.findings.iter().for_each(|finding| findings.note(finding));
+        findings.lesson.learnt.extend(seen.learnt);
         for directory in seen.below {
             if !findings.coverage.has(&directory) && directory.segments().count() <= self.session.limits().depth {
                 findings.coverage.set(&directory, Extent::Unknown);
@@ -142,7 +151,22 @@ impl<'a> Crawl<'a> {
     }
 
     async fn read(&self, directory: &TreePath<'static>) -> Result<Seen, Unread> {
-        let page = self.session.page(directory, self.query).await?;
+        let versions = self.ground.plan.versions_in(directory);
+        let known = self.recollection.of(directory, versions, self.ground.before);
+        let validators = known.map(|known| known.validators.clone()).unwrap_or_default();
+        let page = match (self.session.page_unless(directory, self.query, &validators).await?, known) {
+            (Fetched::Unchanged, Some(known)) => return Ok(self.rest(known, versions)),
+            (Fetched::Unchanged, None) => return Err(Failure::Status(StatusCode::NOT_MODIFIED).into()),
+            (Fetched::Page(page), _) => page,
+        };
+        let state = (page.validators.clone(), self.recollection.digest(&page.body));
+        if let Some(known) = known.filter(|known| known.body == state.1) {
+            let renamed = known.validators != state.0;
+            let known = Known::new(state, known.mismatched.clone(), known.below.clone(), (known.entries, known.family));
+            let seen = self.rest(&known, versions);
+            let learnt = renamed.then(|| Learnt { directory: directory.clone(), versions: versions.into(), known });
+            return Ok(Seen { learnt, ..seen });
+        }
         let listing = parse(page).await?;
         let mut candidates = Vec::new();
         let mut below = Vec::new();
@@ -164,7 +188,31 @@ impl<'a> Crawl<'a> {
         let is_strange = listing.family == Family::Generic && candidates.is_empty() && below.is_empty();
         let extent = if listing.complete && !is_strange { Extent::Complete(listing.family) } else { Extent::Unknown };
         findings.extend(self.judge.judge(candidates).await);
-        Ok(Seen { findings, below, entries, extent })
+        let is_clear =
+            |finding: &Finding| !matches!(finding.word, Word::Listing(Verdict::Doubtful) | Word::Server(Verdict::Doubtful));
+        let learnt = (matches!(extent, Extent::Complete(_)) && findings.iter().all(is_clear)).then(|| {
+            let mismatched = findings.iter().filter(|finding| finding.word == Word::Listing(Verdict::Mismatched));
+            let mismatched = mismatched.map(|finding| finding.version.0).collect();
+            let known = Known::new(state, mismatched, below.clone().into(), (entries, listing.family));
+            Learnt { directory: directory.clone(), versions: versions.into(), known }
+        });
+        Ok(Seen { findings, below, entries, extent, rested: Vec::new(), learnt })
+    }
+
+    /// What there is to say of a directory that has not changed since it was judged: the same as then.
+    fn rest(&self, known: &Known, versions: &[u32]) -> Seen {
+        let other = known
+            .mismatched
+            .iter()
+            .map(|version| Finding { version: VersionNumber(*version), word: Word::Listing(Verdict::Mismatched) });
+        Seen {
+            findings: other.collect(),
+            below: known.below.to_vec(),
+            entries: known.entries,
+            extent: Extent::Complete(known.family),
+            rested: versions.iter().copied().filter(|version| self.ground.before.contains(*version)).collect(),
+            learnt: None,
+        }
     }
 
     /// What an entry says, as evidence. Times of a mirror whose clock is far off are none.

@@ -10,7 +10,9 @@ mod attempt;
 mod bucket;
 pub mod changes;
 pub mod client;
+pub mod demand;
 pub mod entry;
+pub mod etiquette;
 pub mod findings;
 pub mod ftp;
 mod gaps;
@@ -23,6 +25,7 @@ pub mod limits;
 pub mod listing;
 mod lots;
 pub mod matching;
+mod memory;
 pub mod metrics;
 mod opening;
 pub mod plan;
@@ -45,6 +48,7 @@ use serde::Deserialize;
 
 pub use changes::Changes;
 pub use client::{Clients, Error as ClientError};
+pub use demand::{Demand, Redirectable};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use plan::Plan;
@@ -64,6 +68,8 @@ pub struct Settings {
     pub parallel: usize,
     /// How many connections one mirror is asked over at once.
     pub connections: usize,
+    /// How many questions a second one mirror is asked, whoever asks.
+    pub requests_per_second: u32,
     /// Where the mirrors' operators can ask what this is: a URL or an address, sent in the User-Agent.
     pub contact: Option<String>,
     /// How long one request to a mirror may take in all.
@@ -87,6 +93,7 @@ impl Default for Settings {
             interval: seconds(3600),
             parallel: 8,
             connections: 4,
+            requests_per_second: 100,
             contact: None,
             stamp: None,
             rsync_program: PathBuf::from("rsync"),

@@ -1,7 +1,7 @@
 //! What there is to find: the directories of the public tree that have files of ours. One plan serves the scans of many
 //! mirrors, and bounds what each of them costs: other directories of a mirror are not entered.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use roaring::RoaringBitmap;
@@ -16,7 +16,8 @@ pub struct Plan {
     scope: TreePath<'static>,
     hasher: RandomState,
     /// Hashes: a collision costs one request for a directory that has nothing of ours.
-    directories: HashSet<u64>,
+    /// Each with the versions of the files that lie directly in it, in the order of their paths.
+    directories: HashMap<u64, Vec<u32>>,
     versions: RoaringBitmap,
     bytes: u64,
     unlisted: Vec<TreePath<'static>>,
@@ -47,7 +48,7 @@ impl Plan {
         Self {
             scope,
             hasher: RandomState::new(),
-            directories: HashSet::new(),
+            directories: HashMap::new(),
             versions: RoaringBitmap::new(),
             bytes: 0,
             unlisted: Vec::new(),
@@ -60,8 +61,12 @@ impl Plan {
             self.unlisted.push(path.clone());
         }
         let mut directory = path.parent();
+        let mut files = Some(version.0);
         while let Some(above) = directory {
-            if !self.directories.insert(self.hasher.hash_one(above.as_bytes())) {
+            let key = self.hasher.hash_one(above.as_bytes());
+            let is_known = self.directories.contains_key(&key);
+            self.directories.entry(key).or_default().extend(files.take());
+            if is_known {
                 break;
             }
             directory = above.parent().map(TreePath::into_owned);
@@ -95,7 +100,13 @@ impl Plan {
     /// Whether a directory has files of ours, somewhere below.
     #[must_use]
     pub fn has_directory(&self, directory: &TreePath<'_>) -> bool {
-        self.directories.contains(&self.hasher.hash_one(directory.as_bytes()))
+        self.directories.contains_key(&self.hasher.hash_one(directory.as_bytes()))
+    }
+
+    /// The versions of the files that lie directly in a directory.
+    #[must_use]
+    pub(super) fn versions_in(&self, directory: &TreePath<'_>) -> &[u32] {
+        self.directories.get(&self.hasher.hash_one(directory.as_bytes())).map_or(&[], Vec::as_slice)
     }
 
     /// Files that listings tend to leave out, up to a limit.

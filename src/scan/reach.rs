@@ -13,6 +13,18 @@ use crate::model::Mirror;
 #[derive(Debug, Clone)]
 pub struct Reach {
     bases: Vec<Url>,
+    elsewhere: Elsewhere,
+}
+
+/// Whether redirects may lead to other hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Elsewhere {
+    /// They may not.
+    Nowhere,
+    /// To hosts of the public Internet (`may-redirect`).
+    Public,
+    /// To any (`may-redirect`, and `scan.allow-private-addresses`).
+    Anywhere,
 }
 
 /// Why a URL is not asked.
@@ -29,17 +41,28 @@ pub enum Refusal {
 impl Reach {
     /// What a mirror's configuration allows.
     #[must_use]
-    pub fn of(mirror: &Mirror) -> Self {
+    pub fn of(mirror: &Mirror, allow_private_addresses: bool) -> Self {
         let bases = [&mirror.https, &mirror.http].into_iter().flatten();
-        Self { bases: bases.filter_map(|base| Url::parse(base.as_str()).ok()).collect() }
+        let elsewhere = match (mirror.asking.may_redirect, allow_private_addresses) {
+            (false, _) => Elsewhere::Nowhere,
+            (true, false) => Elsewhere::Public,
+            (true, true) => Elsewhere::Anywhere,
+        };
+        Self { bases: bases.filter_map(|base| Url::parse(base.as_str()).ok()).collect(), elsewhere }
     }
 
     /// Checks where a redirect leads.
     ///
     /// # Errors
-    /// When the target is not below one of the mirror's own URLs.
+    /// When the target is not below one of the mirror's own URLs, and the mirror may not redirect to where it is.
     pub fn check(&self, target: &Url) -> Result<(), Refusal> {
-        if self.bases.iter().any(|base| is_below(base, target)) { Ok(()) } else { Err(Refusal::Away(shown(target))) }
+        let is_web = matches!(target.scheme(), "http" | "https") && target.username().is_empty() && target.password().is_none();
+        match self.elsewhere {
+            _ if self.bases.iter().any(|base| is_below(base, target)) => Ok(()),
+            Elsewhere::Public if is_web && is_own_network(target) => Err(Refusal::Private(shown(target))),
+            Elsewhere::Public | Elsewhere::Anywhere if is_web => Ok(()),
+            _ => Err(Refusal::Away(shown(target))),
+        }
     }
 }
 
@@ -53,6 +76,19 @@ fn is_below(base: &Url, target: &Url) -> bool {
         && target.username().is_empty()
         && target.password().is_none()
         && target.path().starts_with(base.path())
+}
+
+/// Whether a URL names an address of our own network, or this machine. What other names stand for is checked when they are looked up.
+fn is_own_network(url: &Url) -> bool {
+    // The parser writes all forms of an IPv4 address in the usual one, and IPv6 addresses in brackets.
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host.parse::<IpAddr>().map_or_else(|_| is_localhost(host), |address| !is_public(address))
+}
+
+/// Whether a name means this machine by its form alone (RFC 6761 section 6.3).
+pub(super) fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Whether an address is one of the public Internet, as far as the IANA registries of special-purpose addresses
@@ -127,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_redirect_stays_on_the_mirror_and_below_its_path() {
-        let reach = Reach { bases: vec![url("http://m.example/sugar/"), url("https://tls.m.example:8443/s/")] };
+        let elsewhere = Elsewhere::Nowhere;
+        let reach = Reach { elsewhere, bases: vec![url("http://m.example/sugar/"), url("https://tls.m.example:8443/s/")] };
         for (target, allowed) in [
             ("http://m.example/sugar/a", true),
             ("http://m.example/sugar/", true),
@@ -146,6 +183,26 @@ mod tests {
         ] {
             assert_eq!(reach.check(&url(target)).is_ok(), allowed, "{target}");
         }
+    }
+
+    #[test]
+    fn a_mirror_that_may_redirect_leads_to_the_public_internet_and_not_into_our_network() {
+        let reach = |elsewhere| Reach { elsewhere, bases: vec![url("http://m.example/sugar/")] };
+        for (target, allowed) in [
+            ("https://cdn.example/x", true),
+            ("http://m.example/elsewhere/a", true),
+            ("http://8.8.8.8/a", true),
+            ("http://10.0.0.1/a", false),
+            ("http://[::1]/a", false),
+            ("http://localhost:8081/metrics", false),
+            ("http://a.localhost./", false),
+            ("ftp://cdn.example/x", false),
+            ("https://user@cdn.example/x", false),
+        ] {
+            assert_eq!(reach(Elsewhere::Public).check(&url(target)).is_ok(), allowed, "{target}");
+        }
+        assert!(reach(Elsewhere::Anywhere).check(&url("http://127.0.0.1/a")).is_ok(), "if the administrator says so");
+        assert!(reach(Elsewhere::Nowhere).check(&url("https://cdn.example/x")).is_err());
     }
 
     #[test]

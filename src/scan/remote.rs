@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use percent_encoding::percent_decode_str;
 
-use super::client::is_localhost;
 use super::{Settings, reach};
 
 /// An `rsync://`, `ftp://` or `ftps://` URL in its parts.
@@ -95,7 +94,7 @@ impl Remote {
         }
         let found = tokio::net::lookup_host((self.host.as_str(), port)).await;
         let found = found.map_err(|error| Unreachable::Unknown(self.host.clone(), error))?;
-        let may_be_ours = which == Addresses::Any || is_localhost(&self.host);
+        let may_be_ours = which == Addresses::Any || reach::is_localhost(&self.host);
         let good = found.filter(|address| may_be_ours || reach::is_public(address.ip()));
         let addresses: Vec<SocketAddr> = good.take(MAX_ADDRESSES).collect();
         if addresses.is_empty() { Err(Unreachable::Private(self.host.clone())) } else { Ok(addresses) }

@@ -14,6 +14,7 @@ use super::client::Clients;
 use super::gaps::survey;
 use super::ground::Ground;
 use super::head::Turn;
+use super::memory::Memory;
 use super::plan::Plan;
 use super::progress::{Progress, Step};
 use super::stamp::{self, Circumstances, Stamp};
@@ -31,6 +32,8 @@ pub struct Scanner {
     pub(super) clock: Clock,
     /// Mirrors whose stamps are not believed now.
     distrusted: Arc<Mutex<HashSet<MirrorName>>>,
+    /// What was learnt about listings.
+    pub(super) listings: Memory,
 }
 
 /// Whether what a scan finds is written down.
@@ -86,7 +89,7 @@ impl Scanner {
     /// A scanner for an instance's mirrors.
     #[must_use]
     pub fn new(inventory: Inventory, settings: Settings, clients: Clients, clock: Clock) -> Self {
-        Self { inventory, settings, clients, clock, distrusted: Arc::default() }
+        Self { inventory, settings, clients, clock, distrusted: Arc::default(), listings: Memory::default() }
     }
 
     /// How it scans.
@@ -128,7 +131,7 @@ impl Scanner {
             took,
             changes: None,
         };
-        let (mut found, mut unseen) = (None, None);
+        let (mut found, mut unseen, mut lesson) = (None, None, None);
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
@@ -136,7 +139,10 @@ impl Scanner {
                 report.complete = outcome.complete;
                 report.notes = outcome.notes;
                 round.rested = outcome.rested;
-                found = (outcome.protocol != Protocol::Stamp).then_some((outcome.holdings, outcome.stale));
+                let is_listed = outcome.protocol != Protocol::Stamp;
+                lesson =
+                    (is_listed && outcome.complete && mode == Mode::Record).then(|| (outcome.lesson, outcome.holdings.clone()));
+                found = is_listed.then_some((outcome.holdings, outcome.stale));
                 unseen = outcome.unseen;
             }
             Err(Failed { protocol, reason }) => {
@@ -146,6 +152,8 @@ impl Scanner {
         }
         if let Err(error) = self.finish(&mut report, mode, round, (found, unseen)).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
+        } else if let Some((lesson, holdings)) = lesson {
+            self.listings.keep(&mirror.name, lesson, &holdings);
         }
         progress.step(&mirror.name, Step::Ended);
         report
@@ -186,7 +194,8 @@ impl Scanner {
             outcome: report.outcome.clone(),
             complete: report.complete,
             notes: report.notes.join("; "),
-            holdings: found.map(|(after, _)| carried_over(before, &after, self.holdings(&report.mirror))),
+            holdings: found.map(|(after, _)| after),
+            before: Some(before.clone()),
             unseen,
             share,
             gaps,
@@ -300,12 +309,4 @@ impl Scanner {
         let reason = if reasons.is_empty() { "there is no way to scan it".to_owned() } else { reasons.join("; ") };
         Err(Failed { protocol: last, reason })
     }
-}
-
-/// What a scan found out, carried over to what is known `now`: another scan of the mirror may have ended meanwhile, and what
-/// that found is neither undone nor forgotten.
-fn carried_over(before: &RoaringBitmap, after: &RoaringBitmap, mut now: RoaringBitmap) -> RoaringBitmap {
-    now |= after - before;
-    now -= before - after;
-    now
 }

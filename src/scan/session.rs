@@ -1,19 +1,23 @@
 //! One mirror, asked politely: few connections, redirects within its own URLs, pauses where it asks for them, second tries
 //! where a failure may pass.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RANGE,
+    RETRY_AFTER,
+};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Copy, Failure, copy, failure, http_date, retry_after, text};
 use super::client::Clients;
+use super::etiquette::Manners;
 use super::limits::Limits;
 use super::reach::Reach;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::model::{BaseUrl, Mirror, Ranges, TreePath};
 
 /// A conversation with one mirror over one of its URLs.
@@ -26,19 +30,14 @@ pub struct Session {
     clock: Clock,
     connections: usize,
     slots: Semaphore,
-    pause: Mutex<Pause>,
+    manners: Arc<Manners>,
+    /// For how long this conversation may still wait when the mirror asks for it; `None`: no longer at all.
+    patience: Mutex<Option<Duration>>,
     refuses_head: AtomicBool,
     /// Seconds by which the mirror's clock is ahead.
     skew: AtomicI64,
     received: AtomicU64,
     failures_in_a_row: AtomicU32,
-}
-
-#[derive(Debug)]
-struct Pause {
-    until: Option<Instant>,
-    patience: Duration,
-    for_good: bool,
 }
 
 /// A page as it came.
@@ -50,6 +49,24 @@ pub struct Page {
     pub content_type: Option<String>,
     /// Where it was found in the end.
     pub url: Url,
+    /// What the server calls this state of it.
+    pub validators: Validators,
+}
+
+/// What a server calls a state of a page (RFC 9110 section 8.8): to be asked whether it is still the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    etag: Option<Box<str>>,
+    modified: Option<Box<str>>,
+}
+
+/// What became of a question for a page of which some state is known.
+#[derive(Debug)]
+pub enum Fetched {
+    /// It came.
+    Page(Page),
+    /// The server says that it is still the same.
+    Unchanged,
 }
 
 /// A file as it came.
@@ -65,14 +82,17 @@ pub(super) struct SmallFile {
 
 /// A question: method and what is special about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Question {
-    /// GET of a page.
-    Page,
+enum Question<'a> {
+    /// GET of a page, unless it is still the same.
+    Page(&'a Validators),
     /// HEAD of a file.
     Head,
     /// GET of a file's first byte, for servers that know no HEAD.
     FirstByte,
 }
+
+/// Not to read so many bytes is worth a new connection: an answer that is left unread closes the old one.
+const WORTH_A_CONNECTION: u64 = 64 << 10;
 
 impl Session {
     /// Begins a conversation over one of the mirror's URLs.
@@ -81,12 +101,13 @@ impl Session {
         Self {
             clients: clients.clone(),
             base: base.clone(),
-            reach: Reach::of(mirror),
+            reach: Reach::of(mirror, clients.allow_private_addresses),
             limits: limits.clone(),
             clock: clock.clone(),
             connections: connections.max(1),
             slots: Semaphore::new(connections.max(1)),
-            pause: Mutex::new(Pause { until: None, patience: limits.patience, for_good: false }),
+            manners: clients.manners(mirror),
+            patience: Mutex::new(Some(limits.patience)),
             refuses_head: AtomicBool::new(false),
             skew: AtomicI64::new(0),
             received: AtomicU64::new(0),
@@ -139,9 +160,20 @@ impl Session {
     /// # Errors
     /// When no whole page came.
     pub async fn page(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Page, Failure> {
-        let mut url = parse(&self.directory_url(directory))?;
-        url.set_query(query);
-        self.page_at(url).await
+        self.page_at(self.page_url(directory, query)?).await
+    }
+
+    /// Gets the page of a directory, unless it is still in a known state.
+    ///
+    /// # Errors
+    /// When neither the server says so nor a whole page came.
+    pub async fn page_unless(
+        &self,
+        directory: &TreePath<'_>,
+        query: Option<&str>,
+        known: &Validators,
+    ) -> Result<Fetched, Failure> {
+        self.fetch(self.page_url(directory, query)?, known).await
     }
 
     /// Gets any page of the mirror's server.
@@ -149,11 +181,31 @@ impl Session {
     /// # Errors
     /// When no whole page came.
     pub(super) async fn page_at(&self, url: Url) -> Result<Page, Failure> {
+        match self.fetch(url, &Validators::default()).await? {
+            Fetched::Page(page) => Ok(page),
+            Fetched::Unchanged => Err(Failure::Status(StatusCode::NOT_MODIFIED)),
+        }
+    }
+
+    fn page_url(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Url, Failure> {
+        let mut url = parse(&self.directory_url(directory))?;
+        url.set_query(query);
+        Ok(url)
+    }
+
+    async fn fetch(&self, url: Url, known: &Validators) -> Result<Fetched, Failure> {
         self.persist(|| async {
-            let (response, url) = self.ask(Question::Page, url.clone()).await?;
+            let (response, url) = self.ask(Question::Page(known), url.clone()).await?;
+            let validators = Validators::of(&response);
+            // Apache names the state of a listing, and sends it all the same.
+            let is_same = !known.is_empty() && validators == *known;
+            let is_long = response.content_length().is_some_and(|length| length > WORTH_A_CONNECTION);
+            if response.status() == StatusCode::NOT_MODIFIED || is_same && is_long {
+                return Ok(Fetched::Unchanged);
+            }
             let content_type = text(&response, &CONTENT_TYPE);
             let body = self.body(response).await?;
-            Ok(Page { body, content_type, url })
+            Ok(Fetched::Page(Page { body, content_type, url, validators }))
         })
         .await
     }
@@ -165,7 +217,7 @@ impl Session {
     pub(super) async fn file(&self, path: &TreePath<'_>) -> Result<SmallFile, Failure> {
         let url = parse(&self.base.url(path))?;
         self.persist(|| async {
-            let (response, _) = self.ask(Question::Page, url.clone()).await?;
+            let (response, _) = self.ask(Question::Page(&Validators::default()), url.clone()).await?;
             let (modified, tag) = (text(&response, &LAST_MODIFIED), text(&response, &ETAG));
             Ok(SmallFile { body: self.body(response).await?, modified, tag })
         })
@@ -259,17 +311,14 @@ impl Session {
     }
 
     /// Sends one question and follows redirects. What comes back has a status that is an answer.
-    async fn ask(&self, question: Question, url: Url) -> Result<(Response, Url), Failure> {
+    async fn ask(&self, question: Question<'_>, url: Url) -> Result<(Response, Url), Failure> {
         if self.is_given_up() {
             return Err(Failure::GivenUp);
         }
         let _slot = self.slots.acquire().await.map_err(|closed| Failure::Broken(closed.to_string()))?;
         let mut url = url;
         for _ in 0..=self.limits.redirects {
-            if self.is_paused_for_good() {
-                return Err(Failure::LeftAlone);
-            }
-            self.wait_out_pause().await;
+            self.wait_for_turn().await?;
             let response = self.send(question, url.clone()).await?;
             self.note_clock(&response);
             let status = response.status();
@@ -283,20 +332,22 @@ impl Session {
                 self.note_pause(&response);
             }
             let empty = question == Question::FirstByte && status == StatusCode::RANGE_NOT_SATISFIABLE;
-            let good =
-                status == StatusCode::OK || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT || empty;
+            let same = matches!(question, Question::Page(known) if !known.is_empty()) && status == StatusCode::NOT_MODIFIED;
+            let good = same
+                || status == StatusCode::OK
+                || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT
+                || empty;
             return if good { Ok((response, url)) } else { Err(Failure::Status(status)) };
         }
         Err(Failure::Circles)
     }
 
-    async fn send(&self, question: Question, url: Url) -> Result<Response, Failure> {
+    async fn send(&self, question: Question<'_>, url: Url) -> Result<Response, Failure> {
         let request = match question {
-            Question::Page => self
-                .clients
-                .pages
-                .get(url)
-                .header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"),
+            Question::Page(known) => {
+                let page = self.clients.pages.get(url);
+                known.ask(page.header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"))
+            }
             Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, "identity"),
             Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, "bytes=0-0"),
         };
@@ -316,35 +367,66 @@ impl Session {
         Ok(body)
     }
 
-    /// Waits while the server asked for a pause.
-    async fn wait_out_pause(&self) {
-        let until = self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner).until;
-        if let Some(until) = until {
-            tokio::time::sleep_until(until.into()).await;
+    /// Waits until the mirror may be asked: while it wants to be left alone, unless that is too long for this conversation, and for
+    /// its turn among all who ask it.
+    async fn wait_for_turn(&self) -> Result<(), Failure> {
+        while let Some(rest) = self.manners.rest() {
+            if self.is_paused_for_good() || rest.left() > self.limits.pause {
+                return Err(Failure::LeftAlone);
+            }
+            rest.over().await;
         }
+        if self.is_paused_for_good() {
+            return Err(Failure::LeftAlone);
+        }
+        self.manners.turn().await;
+        Ok(())
     }
 
-    /// Notes how long the server wants to be left alone: what it says, or, when that is too long for this scan, for good.
+    /// Takes note of how long the server wants to be left alone; when that is too long for this conversation, it is over.
     fn note_pause(&self, response: &Response) {
         let asked = text(response, &RETRY_AFTER).and_then(|value| retry_after(&value, self.clock.now())).unwrap_or_default();
-        let mut pause = self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if asked > self.limits.pause || asked > pause.patience {
-            pause.for_good = true;
-        } else {
-            pause.patience -= asked;
-            pause.until = Some(clock::instant() + asked);
+        if !asked.is_zero() {
+            self.manners.leave_alone(asked, response.status());
         }
+        let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        *patience = patience.and_then(|left| left.checked_sub(asked)).filter(|_| asked <= self.limits.pause);
     }
 
-    /// Whether the server wants to be left alone for longer than one scan can wait.
+    /// Whether the server wants to be left alone for longer than this conversation can wait.
     fn is_paused_for_good(&self) -> bool {
-        self.pause.lock().unwrap_or_else(std::sync::PoisonError::into_inner).for_good
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     fn note_clock(&self, response: &Response) {
         if let Some(date) = text(response, &DATE).and_then(|date| http_date(&date)) {
             self.skew.store(date.as_second() - self.clock.now().as_second(), Ordering::Relaxed);
         }
+    }
+}
+
+impl Validators {
+    /// The longest that is remembered, in bytes: others are a waste of memory, or meant to be one.
+    const LONGEST: usize = 200;
+
+    fn of(response: &Response) -> Self {
+        let short = |name| text(response, name).filter(|value| value.len() <= Self::LONGEST).map(String::into_boxed_str);
+        Self { etag: short(&ETAG), modified: short(&LAST_MODIFIED) }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.modified.is_none()
+    }
+
+    /// Makes a question conditional (RFC 9110 section 13.1: a server that knows both headers goes by the first).
+    fn ask(&self, mut request: RequestBuilder) -> RequestBuilder {
+        if let Some(etag) = &self.etag {
+            request = request.header(IF_NONE_MATCH, &**etag);
+        }
+        if let Some(modified) = &self.modified {
+            request = request.header(IF_MODIFIED_SINCE, &**modified);
+        }
+        request
     }
 }
 

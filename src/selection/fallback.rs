@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{BaseUrl, ClientNetwork, Continent, Country, Mirror, MirrorName, Place, Scanning, Scheme};
+use crate::model::{Asking, BaseUrl, ClientNetwork, Continent, Country, Mirror, MirrorName, Place, Scanning, Scheme};
 
 use super::draw::{Lot, fnv1a, mix};
 
@@ -53,6 +53,7 @@ impl Fallback {
             enabled: true,
             scanning: Scanning::default(),
             operator: None,
+            asking: Asking::default(),
         }
     }
 

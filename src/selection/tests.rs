@@ -34,6 +34,7 @@ fn mirror(line: &str) -> Mirror {
         max_file_size: None,
         enabled: true,
         operator: None,
+        asking: crate::model::Asking::default(),
     };
     for word in words {
         let countries = |text: &str| text.split(',').map(|code| code.parse().expect("a country")).collect();

@@ -101,6 +101,7 @@ pub fn mirror(url: &str) -> Mirror {
         max_file_size: None,
         enabled: true,
         operator: None,
+        asking: redirector::model::Asking::default(),
     }
 }
 

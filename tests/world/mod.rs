@@ -24,8 +24,8 @@ use redirector::http::signature::{Access, Key};
 use redirector::http::{self, Counts, Fallbacks, Makings, Packages, Route, Router, Server, Site, Stamp, Start, Trust};
 use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    BaseUrl, ByteSize, Digests, FileRecord, FileState, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256, TreePath,
-    VersionNumber,
+    BaseUrl, ByteSize, Digests, FileRecord, FileState, Health, Mirror, MirrorName, Pieces, Question, Scanning, Scheme, Sha256,
+    TreePath, VersionNumber,
 };
 use redirector::repository::{self, Ledger, Repositories};
 use redirector::selection::Fallback;
@@ -75,6 +75,8 @@ pub struct Instance {
     counts: Arc<Counts>,
     nudge: mpsc::Sender<TreePath<'static>>,
     nudged: mpsc::Receiver<TreePath<'static>>,
+    clues: Arc<http::Clues>,
+    questions: mpsc::Receiver<Question>,
 }
 
 /// What large files are filled with, again and again. 23 letters, so that no two pieces of a file look the same.
@@ -244,6 +246,7 @@ impl Instance {
             folder.join("application")
         );
         let (nudge, nudged) = mpsc::channel(64);
+        let (question, questions) = mpsc::channel(64);
         Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
@@ -268,6 +271,8 @@ impl Instance {
             mirror_pages: None,
             nudge,
             nudged,
+            clues: Arc::new(http::Clues::new(question)),
+            questions,
         }
     }
 
@@ -427,6 +432,11 @@ impl Instance {
         std::iter::from_fn(|| self.nudged.try_recv().ok()).map(|path| path.to_string()).collect()
     }
 
+    /// What mirrors would have been asked for since the last call.
+    pub fn take_questions(&mut self) -> Vec<Question> {
+        std::iter::from_fn(|| self.questions.try_recv().ok()).collect()
+    }
+
     fn site(&mut self, clock: &Clock, locator: &Arc<Locator>) -> Site {
         let trees = self.trees().clone();
         let metadata = |settings: &repository::Settings| decide::Metadata {
@@ -462,6 +472,7 @@ impl Instance {
             locator: Arc::clone(locator),
             counts: Arc::clone(&self.counts),
             nudge: self.nudge.clone(),
+            clues: Arc::clone(&self.clues),
             clock: clock.clone(),
         })
     }
@@ -498,6 +509,7 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
         max_file_size: keys.get("max-file-size").map(|size| size.parse::<ByteSize>().expect("a size").0),
         enabled: !keys.contains_key("disabled"),
         operator: None,
+        asking: redirector::model::Asking::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use redirector::model::{FileState, Health, Span};
+use redirector::model::{FileState, Health, Question, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -66,6 +66,12 @@ struct Response {
 impl Run<'_> {
     fn fail(&self, what: impl std::fmt::Display) -> ! {
         panic!("tests/http/{}.txt:{}: {what}", self.name, self.line)
+    }
+
+    fn same(&self, what: &str, found: &[String], expected: &[&str]) {
+        if found != expected {
+            self.fail(format!("{what} {found:?}"));
+        }
     }
 
     /// Makes the world as a line says.
@@ -138,9 +144,11 @@ impl Run<'_> {
             ["mount", which] => world.instance().mount(which),
             ["nudged", ..] => {
                 let nudged = world.instance().take_nudged();
-                if nudged != words[1..] {
-                    self.fail(format!("nudged {nudged:?}"));
-                }
+                self.same("nudged", &nudged, &words[1..]);
+            }
+            ["asked", ..] => {
+                let asked: Vec<String> = world.instance().take_questions().iter().map(shown).collect();
+                self.same("asked", &asked, &words[1..]);
             }
             ["from", address] => self.from = Some(address.to_owned()),
             ["proxy-header"] => self.before = unescape(&text.expect("a header in quotes")),
@@ -386,5 +394,13 @@ impl Response {
     fn all(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
+    }
+}
+
+/// A question as a script writes it: the path, and `@` with the mirror where it is about one.
+fn shown(question: &Question) -> String {
+    match question {
+        Question::WhoHolds(path) => path.to_string(),
+        Question::DoesHold(path, mirror) => format!("{path}@{mirror}"),
     }
 }

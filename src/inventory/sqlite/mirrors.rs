@@ -7,9 +7,9 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::changes::Change;
 use super::fault::Fault;
 use super::files::next_version;
-use crate::inventory::record::{Counts, HealthChange, Protocol, ScanRecord, ScanSummary};
+use crate::inventory::record::{Adjustment, Counts, HealthChange, Protocol, ScanRecord, ScanSummary, carried_over};
 use crate::inventory::share::{Gaps, Share};
-use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror};
+use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror, shares_a_base};
 use crate::model::{Health, MirrorName};
 
 /// All mirrors of which something is known.
@@ -119,8 +119,35 @@ pub(super) fn record_scan(
         transaction.prepare_cached("UPDATE mirror SET gaps = ? WHERE id = ?")?.execute(params![text, id])?;
     }
     trim(transaction, "scan", id, MAX_SCANS)?;
-    let Some(holdings) = &record.holdings else { return Ok((None, None)) };
-    keep_holdings(transaction, &record.mirror, id, holdings.clone(), bases)
+    let Some(found) = &record.holdings else { return Ok((None, None)) };
+    let holdings = match &record.before {
+        None => found.clone(),
+        Some(before) => carried_over(before, found, standing(transaction, &record.mirror, bases)?),
+    };
+    keep_holdings(transaction, &record.mirror, id, holdings, bases)
+}
+
+pub(super) fn adjust_holdings(
+    transaction: &Transaction<'_>,
+    adjustment: &Adjustment,
+    bases: &str,
+) -> Result<(Option<RoaringBitmap>, Option<Change>), Fault> {
+    let before = standing(transaction, &adjustment.mirror, bases)?;
+    let after = (&before | &adjustment.gained) - &adjustment.lost;
+    if after == before {
+        return Ok((None, None));
+    }
+    // Where more was seen, a few questions say nothing new about the URLs.
+    let known = one(transaction, &adjustment.mirror)?.filter(|_| !before.is_empty());
+    let bases = known.map_or_else(|| bases.to_owned(), |known| known.bases);
+    let id = id(transaction, &adjustment.mirror)?;
+    keep_holdings(transaction, &adjustment.mirror, id, after, &bases)
+}
+
+/// What a mirror is known to hold, as far as it was seen at one of these URLs.
+fn standing(transaction: &Transaction<'_>, name: &MirrorName, bases: &str) -> Result<RoaringBitmap, Fault> {
+    let known = one(transaction, name)?.filter(|known| shares_a_base(&known.bases, bases));
+    Ok(known.map(|known| known.holdings).unwrap_or_default())
 }
 
 /// Writes holdings if they, or the URLs where they were seen, are not those that stand there.

@@ -22,7 +22,7 @@ use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
 use super::record::{
-    Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
+    Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
 };
 use super::share::Gaps;
 use super::store::{
@@ -231,6 +231,10 @@ impl Store for Sqlite {
 
     fn record_scan(&mut self, record: &ScanRecord, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error> {
         self.write(|transaction| mirrors::record_scan(transaction, record, bases))
+    }
+
+    fn adjust_holdings(&mut self, adjustment: &Adjustment, bases: &str) -> Result<Written<Option<RoaringBitmap>>, Error> {
+        self.write(|transaction| mirrors::adjust_holdings(transaction, adjustment, bases))
     }
 
     fn scans(&mut self, mirror: &MirrorName, limit: usize) -> Result<Vec<ScanSummary>, Error> {

@@ -1,4 +1,5 @@
-//! Mirrors that moved: what was seen at other URLs, or under other numbers, says nothing any more.
+//! What is known of the mirrors of a list, and whether it still says something about them: a mirror may have moved, and numbers of
+//! versions are those of one database.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 
 use super::snapshot::MirrorState;
 use super::store::StoredMirror;
-use crate::model::{BaseUrl, Mirror, MirrorName, Scheme};
+use crate::model::{BaseUrl, Health, Mirror, MirrorName, Ranges, Scheme};
 
 /// From when on a scan must have begun.
 #[derive(Default)]
@@ -19,9 +20,16 @@ pub(super) struct ValidFrom {
 }
 
 impl ValidFrom {
-    /// Whether what was seen of a mirror from then on counts.
     pub(super) fn admits(&self, mirror: &MirrorName, began: Timestamp) -> bool {
         [self.all.as_ref(), self.one.get(mirror)].into_iter().flatten().all(|from| began >= *from)
+    }
+}
+
+impl MirrorState {
+    /// A mirror of which nothing is known.
+    #[must_use]
+    pub fn unknown(mirror: Arc<Mirror>) -> Self {
+        Self { mirror, holdings: Arc::default(), unseen: None, health: Health::Unknown, ranges: Ranges::Unknown }
     }
 }
 
@@ -44,7 +52,6 @@ pub(super) fn bases_of(mirror: &Mirror, unseen: Option<Scheme>) -> String {
     bases.map(BaseUrl::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether it is the same mirror at the same URLs.
 pub(super) fn has_same_bases(one: &Mirror, other: &Mirror) -> bool {
     one.name == other.name && one.http == other.http && one.https == other.https
 }
