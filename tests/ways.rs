@@ -416,6 +416,7 @@ mod by_ftp {
     }
 
     #[tokio::test]
+    #[expect(clippy::too_many_lines, reason = "a table of what servers do wrong")]
     async fn a_server_that_misbehaves_takes_nothing_away() {
         let folder = folder();
         let (web, ftp) = (Server::nginx(folder.path(), "autoindex on;"), Ftp::start(good));
@@ -687,11 +688,14 @@ mod file_by_file {
 mod stamped {
     use super::*;
 
+    /// A file's name, size and time.
+    type Listed = (&'static str, u64, i64);
+
     /// A mirror with listings, a stamp, and a count of what was asked for.
     struct Stamped {
         server: Odd,
         stamp: Arc<Mutex<&'static str>>,
-        has: Arc<Mutex<Vec<(&'static str, u64, i64)>>>,
+        has: Arc<Mutex<Vec<Listed>>>,
     }
 
     impl Stamped {
