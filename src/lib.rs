@@ -102,7 +102,8 @@
 //! 2. While it still moves it is `changing`: served from one open handle, and not hashed.
 //! 3. Once it stands still, the inventory gives it a version number that was never used and writes down since when it is
 //!    public. No mirror holds that number yet.
-//! 4. [`hash`] reads it in the background: later, the digest tells a rewrite with the same bytes from new content.
+//! 4. [`hash`] reads it in the background, once for all digests: they describe it to clients, and later tell a rewrite with the
+//!    same bytes from new content, and both from a bad disk.
 //! 5. Scans find it on mirrors; when it is older than `min-age`, the first request is redirected.
 
 pub mod cause;

@@ -21,6 +21,36 @@ fn nginx(site: &Site) -> Server {
     Server::nginx(&site.tree(), "autoindex on;")
 }
 
+// Fallback mirrors.
+
+#[test]
+fn a_fallback_that_is_down_is_not_used_until_it_is_back_and_redirects_are_stamped() {
+    let site = Site::with_a_file("site");
+    let well = |request: &servers::Request, out: &mut TcpStream| respond(request, out, "200 OK", &[], b"a page");
+    let ill = |request: &servers::Request, out: &mut TcpStream| respond(request, out, "503 Away", &[], b"");
+    let fallback = Odd::start(well);
+    site.folder.write_bytes("key", b"secret\n", OLD);
+    let answers = "[answers]\nstamp-key-file = \"key\"\nmirrorbrain-headers = true\n";
+    site.configure("", "", &format!("{answers}[[fallback]]\nhttp = \"{}pub/\"\n", fallback.url()));
+    let running = Running::start(&[&site]);
+    until("the file is known, or old enough as it lies there", || site.get("/old.xo").status == 302);
+    let reply = site.get("/old.xo");
+    let host = fallback.address().ip().to_string();
+    assert_eq!(reply.header("x-redirector"), Some(&*format!("mirror={host}; why=fallback")));
+    assert_eq!(reply.header("x-mirrorbrain-mirror"), Some(&*host));
+    let location = reply.header("location").expect("a location");
+    let stamped = location.strip_prefix(&format!("{}pub/old.xo?time=", fallback.url())).expect("the fallback's URL");
+    let (time, digest) = stamped.split_once("&stamp=").expect("a stamp");
+    assert!(time.parse::<i64>().is_ok_and(|time| time > OLD) && digest.len() == 32, "{location}");
+
+    fallback.turn_into(ill);
+    until("the fallback is down", || site.get("/old.xo").status == 200);
+    assert_eq!(site.get("/old.xo").header("x-redirector"), Some("local; why=no-mirror"));
+    fallback.turn_into(well);
+    until("the fallback is back", || site.get("/old.xo").status == 302);
+    running.assert_well();
+}
+
 // What is not public.
 
 #[test]

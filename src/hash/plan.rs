@@ -17,7 +17,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Bytes of a piece. Torrents with another piece length are other torrents.
     pub piece_length: ByteSize,
-    /// Pieces of larger files are longer, by powers of two, until there are no more than so many. Left out: they never are.
+    /// Pieces of larger files are longer, by powers of two, until there are no more than so many. Left out: only those
+    /// of files beyond 256 GiB are, for a million pieces at most.
     pub max_pieces: Option<u32>,
     /// Whether zsync's block sums are made.
     pub zsync: bool,
@@ -45,6 +46,10 @@ pub const MIN_PIECE_BYTES: u64 = 16 << 10;
 /// The longest: clients fetch a bad piece again as a whole.
 pub const MAX_PIECE_BYTES: u64 = 64 << 20;
 
+/// The most pieces, whatever the settings say: their digests are in memory while the file is read and in one row of the
+/// database, 54 MB. Reached by files of 256 GiB at the default length.
+const MAX_PIECES: u64 = 1 << 20;
+
 /// What is made of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -61,7 +66,7 @@ impl Settings {
     #[must_use]
     pub fn plan(&self, size: u64) -> Plan {
         let mut length = self.piece_length.0.clamp(1, MAX_PIECE_BYTES);
-        let most = self.max_pieces.map_or(u64::MAX, u64::from);
+        let most = self.max_pieces.map_or(MAX_PIECES, u64::from).min(MAX_PIECES);
         while size.div_ceil(length) > most && length * 2 <= MAX_PIECE_BYTES {
             length *= 2;
         }
@@ -99,7 +104,8 @@ mod tests {
     fn pieces_stay_as_long_as_the_settings_say() {
         let fixed = Settings::default();
         assert_eq!(fixed.plan(0).piece_length, 256 << 10);
-        assert_eq!(fixed.plan(1 << 40).piece_length, 256 << 10);
+        assert_eq!(fixed.plan(256 << 30).piece_length, 256 << 10);
+        assert_eq!(fixed.plan(1 << 40).piece_length, 1 << 20, "the list would be too long");
         let growing = Settings { max_pieces: Some(1000), ..Settings::default() };
         for (size, length) in [(1000 << 18, 1 << 18), ((1000 << 18) + 1, 1 << 19), (1 << 30, 1 << 21), (1 << 50, 1 << 26)] {
             assert_eq!(growing.plan(size).piece_length, length, "{size}");

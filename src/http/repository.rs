@@ -35,16 +35,18 @@ const MAX_LISTED: usize = 10;
 const MAX_REPOMD_BYTES: u64 = 4 << 20;
 
 impl Site {
-    /// The list that a request is for, if it is for one: `None` where it is for a file or directory as any other.
-    pub(super) async fn packages(&self, asked: Asked<'_>, standing: Standing, now: Timestamp) -> Option<Response<Body>> {
+    /// The list that a request is for: `None` where it is for a file or directory as any other.
+    pub(super) fn wanted_list(&self, asked: Asked<'_>, standing: Standing) -> Option<repository::Asked> {
         let repositories = &self.makings.packages.repositories;
         if repositories.is_empty() {
             return None;
         }
         let wanted = repositories.find(asked.path, asked.is_directory, asked.request.uri.query())?;
-        if wanted.is_name && standing != Standing::Absent {
-            return None;
-        }
+        (!wanted.is_name || standing == Standing::Absent).then_some(wanted)
+    }
+
+    /// Answers with a list.
+    pub(super) async fn packages(&self, asked: Asked<'_>, wanted: &repository::Asked, now: Timestamp) -> Response<Body> {
         let mut entries = Vec::new();
         let (mut may_leave, mut is_settled) = (true, true);
         for marker in &wanted.markers {
@@ -55,19 +57,19 @@ impl Site {
                     entries.push(entry);
                 }
                 Standing::NotIndexed { .. } => (may_leave, is_settled) = (false, false),
-                Standing::Held => return Some(self.error(asked, Other::Gone, HELD)),
-                Standing::Away => return Some(self.unavailable(asked)),
-                _ => return Some(self.error(asked, Other::NotFound, NO_REPOSITORY)),
+                Standing::Held => return self.error(asked, Other::Gone, HELD),
+                Standing::Away => return self.unavailable(asked),
+                _ => return self.error(asked, Other::NotFound, NO_REPOSITORY),
             }
         }
         let listed = if may_leave { entries.as_slice() } else { &[] };
-        Some(match wanted.list {
-            List::Apt | List::Rpm => self.mirror_list(asked, &wanted, listed),
+        match wanted.list {
+            List::Apt | List::Rpm => self.mirror_list(asked, wanted, listed),
             List::Metalink => {
                 let entry = entries.first().copied().filter(|_| is_settled);
-                self.repomd_metalink(asked, &wanted, (entry, may_leave), now).await
+                self.repomd_metalink(asked, wanted, (entry, may_leave), now).await
             }
-        })
+        }
     }
 
     /// Whether mirrors may be used for a marker. That it is small, or kept here as all metadata are, says nothing of packages.

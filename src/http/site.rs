@@ -204,8 +204,9 @@ impl Site {
             return self.tell_of_mirrors(asked, pages, &wanted, now).await;
         }
         let standing = self.standing(asked).await;
-        if let Some(list) = self.packages(asked, standing, now).await {
-            return list;
+        if let Some(wanted) = self.wanted_list(asked, standing) {
+            // Apart, so that what is kept of every other request while it waits stays small.
+            return Box::pin(self.packages(asked, &wanted, now)).await;
         }
         if let Some(wanted) = self.wants_description(asked, standing)
             && let Some(description) = self.describe(asked, &wanted, standing, now).await

@@ -3,7 +3,6 @@
 //! It serves one request after the other and, several times a second, looks for what other processes committed. Whatever
 //! goes wrong with the database is told to who asked; the thread goes on, and requests go on with the last snapshot.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,11 +16,12 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::condition::Condition;
 use super::descriptions::Desk;
 use super::error::Error;
+use super::moved::{ValidFrom, bases_of, has_same_bases, known};
 use super::record::{HealthChange, Hold, Observation, Recorded, ScanMemory, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{BaseUrl, Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Scheme, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -362,58 +362,12 @@ impl Owner {
     }
 }
 
-/// From when on a scan must have begun.
-#[derive(Default)]
-struct ValidFrom {
-    /// When another database took the place of the first.
-    all: Option<Timestamp>,
-    /// When a mirror moved.
-    one: HashMap<MirrorName, Timestamp>,
-}
-
-impl ValidFrom {
-    fn admits(&self, mirror: &MirrorName, began: Timestamp) -> bool {
-        [self.all.as_ref(), self.one.get(mirror)].into_iter().flatten().all(|from| began >= *from)
-    }
-}
-
 impl MirrorState {
     /// A mirror of which nothing is known.
     #[must_use]
     pub fn unknown(mirror: Arc<Mirror>) -> Self {
         Self { mirror, holdings: Arc::default(), unseen: None, health: Health::Unknown, ranges: Ranges::Unknown }
     }
-}
-
-/// Adds to mirrors what the store knows of them.
-fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) -> Vec<MirrorState> {
-    for StoredMirror { name, holdings, bases, health } in stored {
-        let Some(member) = members.iter_mut().find(|member| member.mirror.name == name) else { continue };
-        member.health = health;
-        (member.holdings, member.unseen) = match seen_at(&member.mirror, &bases) {
-            Some(unseen) => (Arc::new(holdings), unseen),
-            None => (Arc::default(), None),
-        };
-    }
-    members
-}
-
-/// The URLs to which clients are sent, joined by spaces, without that of the scheme `unseen`.
-fn bases_of(mirror: &Mirror, unseen: Option<Scheme>) -> String {
-    let bases = [&mirror.http, &mirror.https].into_iter().flatten().filter(|base| unseen != Some(base.scheme()));
-    bases.map(BaseUrl::as_str).collect::<Vec<_>>().join(" ")
-}
-
-fn has_same_bases(one: &Mirror, other: &Mirror) -> bool {
-    one.name == other.name && one.http == other.http && one.https == other.https
-}
-
-/// What holdings that were seen at `bases` say about the mirror as it is configured now: the scheme of the base URL at which they
-/// were not seen, if there is one. `None` where they were seen at neither: one that has moved altogether may have other contents.
-fn seen_at(mirror: &Mirror, bases: &str) -> Option<Option<Scheme>> {
-    let is_seen = |base: &&BaseUrl| bases.split(' ').any(|seen| seen == base.as_str());
-    let (seen, unseen): (Vec<_>, Vec<_>) = [&mirror.http, &mirror.https].into_iter().flatten().partition(is_seen);
-    (!seen.is_empty()).then(|| unseen.first().map(|base| base.scheme()))
 }
 
 fn wait_until(deadline: Instant) {

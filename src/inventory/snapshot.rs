@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use siphasher::sip::SipHasher13;
 
-use super::table::{Filling, MAX_SIZE, Table};
+use super::slot::MAX_SIZE;
+use super::table::{Filling, Table};
 use super::versioning::nanoseconds;
 use crate::model::{
     BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, Ranges, Scheme, Sha256, TreePath, VersionNumber,

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use siphasher::sip128::SipHasher13;
 
+use super::slot::Slot;
 use super::snapshot::{Detail, FileEntry};
-use crate::model::{FileState, Sha256, TreePath, VersionNumber};
+use crate::model::{Sha256, TreePath};
 
 /// The files of a snapshot.
 #[derive(Debug)]
@@ -126,7 +127,7 @@ impl Filling {
     pub(super) fn add(&mut self, path: &[u8], entry: &FileEntry) {
         let key = key(&self.hasher, path);
         let group = &mut self.groups[key.shard() >> (SHARD_BITS - GROUP_BITS)];
-        group.rows.push((key.top >> u32::BITS, key.tag, Slot::new(key, entry).0));
+        group.rows.push((key.top >> u32::BITS, key.tag, Slot::new(key.rest(), entry).0));
         if self.detail == Detail::Full {
             group.digests.push(pack_digest(entry.sha256));
         }
@@ -245,7 +246,7 @@ struct Row {
 impl Row {
     fn new(key: Key, entry: &FileEntry, detail: Detail) -> Self {
         let digest = if detail == Detail::Full { pack_digest(entry.sha256) } else { NO_DIGEST };
-        Self { slot: Slot::new(key, entry), digest }
+        Self { slot: Slot::new(key.rest(), entry), digest }
     }
 }
 
@@ -337,80 +338,15 @@ impl Building {
     }
 }
 
-/// A file entry in 32 bytes, with the rest of its key:
-/// rest 32, version 32 | fingerprint 64 | mtime's low part 16, state 2, size 46 | public since 40, mtime's high part 24.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(32))]
-struct Slot([u64; 4]);
-
-const SIZE_BITS: u32 = 46;
-/// The largest size that is kept: 64 TiB. A larger file never matches a mirror's copy and is served from the tree.
-pub(super) const MAX_SIZE: u64 = (1 << SIZE_BITS) - 1;
-const TIME_BITS: u32 = 40;
-/// The latest second that is kept, in the year 19391, past what a time stamp can say.
-const MAX_TIME: i64 = (1 << (TIME_BITS - 1)) - 1;
-
-impl Slot {
-    fn new(key: Key, entry: &FileEntry) -> Self {
-        let state = match entry.state {
-            FileState::Settled => 0,
-            FileState::Unconfirmed => 1,
-            FileState::Changing => 2_u64,
-        };
-        let mtime = pack_time(entry.version_mtime);
-        Self([
-            u64::from(key.rest()) << 32 | u64::from(entry.version.0),
-            entry.fingerprint,
-            (mtime & 0xffff) << 48 | state << SIZE_BITS | entry.size.min(MAX_SIZE),
-            pack_time(entry.public_since) << 24 | mtime >> 16,
-        ])
-    }
-
-    const fn rest(&self) -> u32 {
-        (self.0[0] >> 32) as u32
-    }
-
-    fn entry(&self) -> FileEntry {
-        let [names, fingerprint, size, times] = self.0;
-        let version = VersionNumber(names as u32);
-        FileEntry {
-            version,
-            size: size & MAX_SIZE,
-            version_mtime: unpack_time((times & 0xff_ffff) << 16 | size >> 48),
-            public_since: unpack_time(times >> 24),
-            state: match size >> SIZE_BITS & 0b11 {
-                0 => FileState::Settled,
-                1 => FileState::Unconfirmed,
-                _ => FileState::Changing,
-            },
-            sha256: None,
-            fingerprint,
-        }
-    }
-}
-
-const fn pack_time(seconds: i64) -> u64 {
-    let seconds = if seconds > MAX_TIME {
-        MAX_TIME
-    } else if seconds < -MAX_TIME {
-        -MAX_TIME
-    } else {
-        seconds
-    };
-    seconds.cast_unsigned() & ((1 << TIME_BITS) - 1)
-}
-
-const fn unpack_time(bits: u64) -> i64 {
-    (bits << (u64::BITS - TIME_BITS)).cast_signed() >> (u64::BITS - TIME_BITS)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
+    use super::super::slot::{MAX_SIZE, MAX_TIME};
     use super::*;
+    use crate::model::{FileState, VersionNumber};
 
     fn entry(version: u32) -> FileEntry {
         FileEntry {
@@ -448,8 +384,8 @@ mod tests {
                     fingerprint: !1,
                 };
                 let key = Key { top: 0xdead_beef_1234_5678, tag: 9 };
-                assert_eq!(Slot::new(key, &entry).entry(), entry);
-                assert_eq!(Slot::new(key, &entry).rest(), 0x1234_5678);
+                assert_eq!(Slot::new(key.rest(), &entry).entry(), entry);
+                assert_eq!(Slot::new(key.rest(), &entry).rest(), 0x1234_5678);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Descriptions of versions: rows to digests and back, by the owner or beside it; damage that was found.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -24,23 +24,24 @@ pub(super) struct Beside {
 impl Beside {
     /// Opens the database that the owner has open; another one in its place is none of ours.
     pub(super) fn open(path: PathBuf, identity: Identity) -> Result<Self, Error> {
+        check(&path, identity)?;
         let connection = open::read_only(&path)?;
-        let this = Self { path, identity, connection };
-        this.is_same()?;
-        Ok(this)
+        check(&path, identity)?;
+        Ok(Self { path, identity, connection })
     }
+}
 
-    fn is_same(&self) -> Result<(), Error> {
-        match Identity::of(&self.path) {
-            Some(now) if now == self.identity => Ok(()),
-            _ => Err(Error::Gone { path: self.path.clone() }),
-        }
+/// Whether the file at a path still is the one that the owner has open.
+fn check(path: &Path, identity: Identity) -> Result<(), Error> {
+    match Identity::of(path) {
+        Some(now) if now == identity => Ok(()),
+        _ => Err(Error::Gone { path: path.to_owned() }),
     }
 }
 
 impl Descriptions for Beside {
     fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error> {
-        self.is_same()?;
+        check(&self.path, self.identity)?;
         let read = self.connection.transaction().map_err(Fault::from).and_then(|transaction| one(&transaction, version));
         read.map_err(|fault| fault.at(&self.path))
     }

@@ -1,0 +1,58 @@
+//! Mirrors that moved: what was seen at other URLs, or under other numbers, says nothing any more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::snapshot::MirrorState;
+use super::store::StoredMirror;
+use crate::model::{BaseUrl, Mirror, MirrorName, Scheme};
+
+/// From when on a scan must have begun.
+#[derive(Default)]
+pub(super) struct ValidFrom {
+    /// When another database took the place of the first.
+    pub(super) all: Option<Timestamp>,
+    /// When a mirror moved.
+    pub(super) one: HashMap<MirrorName, Timestamp>,
+}
+
+impl ValidFrom {
+    /// Whether what was seen of a mirror from then on counts.
+    pub(super) fn admits(&self, mirror: &MirrorName, began: Timestamp) -> bool {
+        [self.all.as_ref(), self.one.get(mirror)].into_iter().flatten().all(|from| began >= *from)
+    }
+}
+
+/// Adds to mirrors what the store knows of them.
+pub(super) fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) -> Vec<MirrorState> {
+    for StoredMirror { name, holdings, bases, health } in stored {
+        let Some(member) = members.iter_mut().find(|member| member.mirror.name == name) else { continue };
+        member.health = health;
+        (member.holdings, member.unseen) = match seen_at(&member.mirror, &bases) {
+            Some(unseen) => (Arc::new(holdings), unseen),
+            None => (Arc::default(), None),
+        };
+    }
+    members
+}
+
+/// The URLs to which clients are sent, joined by spaces, without that of the scheme `unseen`.
+pub(super) fn bases_of(mirror: &Mirror, unseen: Option<Scheme>) -> String {
+    let bases = [&mirror.http, &mirror.https].into_iter().flatten().filter(|base| unseen != Some(base.scheme()));
+    bases.map(BaseUrl::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether it is the same mirror at the same URLs.
+pub(super) fn has_same_bases(one: &Mirror, other: &Mirror) -> bool {
+    one.name == other.name && one.http == other.http && one.https == other.https
+}
+
+/// What holdings that were seen at `bases` say about the mirror as it is configured now: the scheme of the base URL at which they
+/// were not seen, if there is one. `None` where they were seen at neither: one that has moved altogether may have other contents.
+fn seen_at(mirror: &Mirror, bases: &str) -> Option<Option<Scheme>> {
+    let is_seen = |base: &&BaseUrl| bases.split(' ').any(|seen| seen == base.as_str());
+    let (seen, unseen): (Vec<_>, Vec<_>) = [&mirror.http, &mirror.https].into_iter().flatten().partition(is_seen);
+    (!seen.is_empty()).then(|| unseen.first().map(|base| base.scheme()))
+}
