@@ -8,6 +8,7 @@ use super::instance::Parts;
 use crate::http::{Counts, Hints, Makings, Packages, Route, Site, Trust};
 use crate::model::TreePath;
 use crate::repository::Repositories;
+use crate::scan::{self, Clients, Demand, Nudge, Redirectable};
 
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
 #[must_use]
@@ -47,4 +48,20 @@ pub(super) fn makings(
         hints,
         clock: clock.clone(),
     }
+}
+
+/// Questions of requests that wait to be taken up. They are few: the same is not told twice within seconds.
+const QUESTIONS: usize = 1024;
+
+/// What asks mirrors for single versions, and what requests tell it.
+pub(super) fn demand(
+    parts: &Parts,
+    clients: Clients,
+    (metrics, nudge): (Arc<scan::demand::Metrics>, Nudge),
+) -> (Demand, Arc<Hints>) {
+    let (question, questions) = mpsc::channel(QUESTIONS);
+    let Parts { config, inventory, clock, .. } = parts;
+    let redirectable = Redirectable { min_age: config.tree.min_age.0, min_size: config.tree.min_size.0 };
+    let demand = Demand::new((inventory.clone(), clients, clock.clone()), redirectable, metrics, nudge, questions);
+    (demand, Arc::new(Hints::new(question)))
 }

@@ -37,6 +37,7 @@ mod secret;
 pub mod session;
 mod settle;
 mod twin;
+mod validators;
 mod verify;
 
 use std::path::PathBuf;
