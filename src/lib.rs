@@ -87,6 +87,7 @@
 //! 2. It first asks for a name that can't exist: a server that says 200 to that can't be trusted in anything.
 //! 3. Directories that the tree has too are fetched, recognised and read by `scan::listing`, each size an interval and each
 //!    time with its doubt.
+//!    A page that is the same as at the last scan, of a directory of which we know the same, is not judged again.
 //! 4. Each entry is judged against the version of its path. Doubts about versions that were never confirmed on this mirror are
 //!    settled by HEAD.
 //! 5. What would be taken away in bulk is verified by samples first. A mirror's other base URL counts only when a sample of what
