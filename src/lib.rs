@@ -102,7 +102,7 @@
 //!    public. No mirror holds that number yet.
 //! 4. [`hash`] reads it in the background: later, the digest tells a rewrite with the same bytes from new content.
 //! 5. When it is about to be `min-age` old, [`scan::demand`] asks all mirrors for it, and again soon while some lack it; scans find
-//!    what is left. Requests that miss it near the client, or come back for it, give hints ([`http::hints`]) that make it ask sooner.
+//!    what is left. Requests that miss it near the client, or come back for it, give rise to doubts ([`http::doubts`]) that make it ask sooner.
 //! 6. When it is older than `min-age` and a mirror was seen with it, the first request is redirected.
 
 pub mod cause;

@@ -45,10 +45,10 @@ scripts! {
     changes
     conditions
     directories
+    doubts
     errors
     fallback
     forwarded
-    hints
     holds
     https
     instances

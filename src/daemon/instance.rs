@@ -237,7 +237,7 @@ impl Instance {
         let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
         let (scheduler, wishes) = Scheduler::new(scanner, clock.clone(), Arc::clone(&metrics.scan));
-        let (demand, hints) = demand(&parts, clients.clone(), (Arc::clone(&metrics.demand), wishes.clone()));
+        let (demand, doubts) = demand(&parts, clients.clone(), (Arc::clone(&metrics.demand), wishes.clone()));
         let probing = clients.clone();
         let prober = Prober::new(
             inventory.clone(),
@@ -260,7 +260,7 @@ impl Instance {
             locator: Arc::clone(&parts.locator),
             died: tasks.died(),
         }));
-        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), (nudge, hints))));
+        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), (nudge, doubts))));
 
         tasks.spawn("index", |stop| index.run(stop));
         tasks.spawn("hash", |stop| hasher.run(stop));

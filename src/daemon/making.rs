@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::instance::Parts;
-use crate::http::{Counts, Hints, Makings, Packages, Route, Site, Trust};
+use crate::http::{Counts, Doubts, Makings, Packages, Route, Site, Trust};
 use crate::model::TreePath;
 use crate::repository::Repositories;
 use crate::scan::{self, Clients, Demand, Nudge, Redirectable};
@@ -13,14 +13,14 @@ use crate::scan::{self, Clients, Demand, Nudge, Redirectable};
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
 #[must_use]
 pub fn site(parts: &Parts) -> Site {
-    let hints = Arc::new(Hints::new(mpsc::channel(1).0));
-    Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, hints)))
+    let doubts = Arc::new(Doubts::new(mpsc::channel(1).0));
+    Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, doubts)))
 }
 
 pub(super) fn makings(
     parts: &Parts,
     counts: Arc<Counts>,
-    (nudge, hints): (mpsc::Sender<TreePath<'static>>, Arc<Hints>),
+    (nudge, doubts): (mpsc::Sender<TreePath<'static>>, Arc<Doubts>),
 ) -> Makings {
     let Parts { config, trees, access, locator, inventory, ways, clock } = parts;
     Makings {
@@ -45,7 +45,7 @@ pub(super) fn makings(
         locator: Arc::clone(locator),
         counts,
         nudge,
-        hints,
+        doubts,
         clock: clock.clone(),
     }
 }
@@ -58,10 +58,10 @@ pub(super) fn demand(
     parts: &Parts,
     clients: Clients,
     (metrics, nudge): (Arc<scan::demand::Metrics>, Nudge),
-) -> (Demand, Arc<Hints>) {
+) -> (Demand, Arc<Doubts>) {
     let (question, questions) = mpsc::channel(QUESTIONS);
     let Parts { config, inventory, clock, .. } = parts;
     let redirectable = Redirectable { min_age: config.tree.min_age.0, min_size: config.tree.min_size.0 };
     let demand = Demand::new((inventory.clone(), clients, clock.clone()), redirectable, metrics, nudge, questions);
-    (demand, Arc::new(Hints::new(question)))
+    (demand, Arc::new(Doubts::new(question)))
 }

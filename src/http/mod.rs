@@ -4,7 +4,7 @@
 //! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
 //! people and programs read), `wishes` (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides),
-//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `hints` (what
+//! `explain` (the decision as a story), `repository` (lists for package managers), `missing` (what nobody has), `doubts` (what
 //! requests say about mirrors), `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
 //! kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
@@ -16,9 +16,9 @@ pub mod client;
 pub mod conditional;
 pub mod connection;
 mod deciding;
+pub mod doubts;
 pub mod explain;
 pub mod fallback;
-pub mod hints;
 pub mod listener;
 mod lister;
 pub mod local;
@@ -50,9 +50,9 @@ use crate::model::{ByteSize, Span};
 
 pub use admin::{Admin, Problem};
 pub use client::{Client, ForwardedBy, Trust};
+pub use doubts::Doubts;
 pub use explain::Explanation;
 pub use fallback::Fallbacks;
-pub use hints::Hints;
 pub use listener::{Limits, Server, Start, bind};
 pub use metrics::Counts;
 pub use repository::Packages;

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 use super::body::Body;
 use super::client::{Client, Trust};
+use super::doubts::Doubts;
 use super::fallback::Fallbacks;
-use super::hints::Hints;
 use super::listener::Origin;
 use super::lister::Lister;
 use super::metrics::{Counts, MirrorCounts, Other};
@@ -76,7 +76,7 @@ pub struct Makings {
     /// Where paths go of files that are not as the inventory says, to be looked at.
     pub nudge: mpsc::Sender<TreePath<'static>>,
     /// Where questions go about what mirrors hold.
-    pub hints: Arc<Hints>,
+    pub doubts: Arc<Doubts>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -212,7 +212,7 @@ impl Site {
         if standing == Standing::Absent && !asked.is_directory {
             self.missing.tell(&self.makings.name, asked.path, now);
         }
-        self.makings.hints.take(asked, &standing, &decision, now);
+        self.makings.doubts.take(asked, &standing, &decision, now);
         if asked.wishes.trace && self.may_trace(asked.client) {
             self.makings.counts.other(Other::Trace);
             let mut explanation = self.explain(asked, standing, &decision);

@@ -69,7 +69,7 @@ pub struct Instance {
     counts: Arc<Counts>,
     nudge: mpsc::Sender<TreePath<'static>>,
     nudged: mpsc::Receiver<TreePath<'static>>,
-    hints: Arc<http::Hints>,
+    doubts: Arc<http::Doubts>,
     questions: mpsc::Receiver<Question>,
 }
 
@@ -222,7 +222,7 @@ impl Instance {
             mirror_pages: None,
             nudge,
             nudged,
-            hints: Arc::new(http::Hints::new(question)),
+            doubts: Arc::new(http::Doubts::new(question)),
             questions,
         }
     }
@@ -402,7 +402,7 @@ impl Instance {
             locator: Arc::clone(locator),
             counts: Arc::clone(&self.counts),
             nudge: self.nudge.clone(),
-            hints: Arc::clone(&self.hints),
+            doubts: Arc::clone(&self.doubts),
             clock: clock.clone(),
         })
     }
