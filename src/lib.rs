@@ -89,7 +89,8 @@
 //! 2. It first asks for a name that can't exist: a server that says 200 to that can't be trusted in anything.
 //! 3. Over HTTP, directories that the tree has too are fetched, recognised and read by `scan::listing`, each size an interval and each
 //!    time with its doubt. What rsync (a child process) or FTP list is read line by line, and counts once a sample of it was found at the web
-//!    server: that is where clients are sent.
+//!    server: that is where clients are sent. A page that is the same as at the last scan, of a directory of which we know the same, is
+//!    not judged again.
 //! 4. Each entry is judged against the version of its path. Doubts about versions that were never confirmed on this mirror are
 //!    settled by HEAD.
 //! 5. What would be taken away in bulk is verified by samples first. A mirror's other base URL counts only when a sample of what
@@ -105,7 +106,7 @@
 //! 4. [`hash`] reads it in the background, once for all digests: they describe it to clients, and later tell a rewrite with the
 //!    same bytes from new content, and both from a bad disk.
 //! 5. When it is about to be `min-age` old, [`scan::demand`] asks all mirrors for it, and again soon while some lack it; scans find
-//!    what is left. Requests that miss it near the client, or come back for it, give clues ([`http::clues`]) that make it ask sooner.
+//!    what is left. Requests that miss it near the client, or come back for it, give rise to doubts ([`http::doubts`]) that make it ask sooner.
 //! 6. When it is older than `min-age` and a mirror was seen with it, the first request is redirected.
 
 pub mod cause;

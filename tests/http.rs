@@ -46,10 +46,10 @@ scripts! {
     conditions
     descriptions
     directories
+    doubts
     errors
     fallback
     forwarded
-    hints
     holds
     https
     instances

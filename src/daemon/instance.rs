@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::making::{Hashed, makings};
+use super::making::{Hashed, demand, makings};
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
@@ -17,12 +17,12 @@ use crate::config::Config;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
 use crate::http::signature::{self, Access, Key};
-use crate::http::{Clues, Counts, Problem, Site};
+use crate::http::{Counts, Problem, Site};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::Mirror;
 use crate::probe::Prober;
-use crate::scan::{self, Clients, Demand, Redirectable, Scanner, Scheduler};
+use crate::scan::{self, Clients, Scanner, Scheduler};
 use crate::tree::{self, ApplicationAccess, Trees};
 
 /// Why an instance can't start.
@@ -164,8 +164,6 @@ struct Watched {
 
 /// Paths that requests found to have changed and that wait to be looked at; more are found by file events and walks.
 const NUDGES: usize = 4096;
-/// Questions of requests that wait to be taken up. They are few: the same is not told twice within seconds.
-const QUESTIONS: usize = 1024;
 /// How often GeoIP files are looked at again.
 const REFRESH: Duration = Duration::from_secs(3);
 /// How often the places of mirrors are looked up again.
@@ -236,10 +234,7 @@ impl Instance {
         let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
         let (scheduler, wishes) = Scheduler::new(scanner, clock.clone(), Arc::clone(&metrics.scan));
-        let (question, questions) = mpsc::channel(QUESTIONS);
-        let redirectable = Redirectable { min_age: config.tree.min_age.0, min_size: config.tree.min_size.0 };
-        let asking = (inventory.clone(), clients.clone(), clock.clone());
-        let demand = Demand::new(asking, redirectable, Arc::clone(&metrics.demand), wishes.clone(), questions);
+        let (demand, doubts) = demand(&parts, clients.clone(), (Arc::clone(&metrics.demand), wishes.clone()));
         let probing = clients.clone();
         let prober = Prober::new(
             inventory.clone(),
@@ -263,8 +258,7 @@ impl Instance {
             died: tasks.died(),
         }));
         let records = Arc::new(Hashed { inventory: inventory.clone(), orders });
-        let clues = Arc::new(Clues::new(question));
-        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), (nudge, clues), records)));
+        let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), (nudge, doubts), records)));
 
         tasks.spawn("index", |stop| index.run(stop));
         tasks.spawn("hash", |stop| hasher.run(stop));

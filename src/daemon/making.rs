@@ -7,22 +7,23 @@ use tokio::sync::mpsc;
 
 use super::instance::Parts;
 use crate::hash::Orders;
-use crate::http::{Clues, Counts, Makings, NoRecords, Packages, Records, Route, Silent, Site, Trust};
+use crate::http::{Counts, Doubts, Makings, NoRecords, Packages, Records, Route, Silent, Site, Trust};
 use crate::inventory::Inventory;
 use crate::model::{Digests, TreePath, VersionNumber};
 use crate::repository::Repositories;
+use crate::scan::{self, Clients, Demand, Nudge, Redirectable};
 
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
 #[must_use]
 pub fn site(parts: &Parts) -> Site {
-    let clues = Arc::new(Clues::new(mpsc::channel(1).0));
-    Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, clues), Arc::new(NoRecords)))
+    let doubts = Arc::new(Doubts::new(mpsc::channel(1).0));
+    Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, doubts), Arc::new(NoRecords)))
 }
 
 pub(super) fn makings(
     parts: &Parts,
     counts: Arc<Counts>,
-    (nudge, clues): (mpsc::Sender<TreePath<'static>>, Arc<Clues>),
+    (nudge, doubts): (mpsc::Sender<TreePath<'static>>, Arc<Doubts>),
     records: Arc<dyn Records>,
 ) -> Makings {
     let Parts { config, trees, access, locator, inventory, ways, clock } = parts;
@@ -50,7 +51,7 @@ pub(super) fn makings(
         locator: Arc::clone(locator),
         counts,
         nudge,
-        clues,
+        doubts,
         clock: clock.clone(),
     }
 }
@@ -75,4 +76,20 @@ impl Records for Hashed {
     fn order(&self, path: TreePath<'static>) {
         self.orders.request(path);
     }
+}
+
+/// Questions of requests that wait to be taken up. They are few: the same is not told twice within seconds.
+const QUESTIONS: usize = 1024;
+
+/// What asks mirrors for single versions, and what requests tell it.
+pub(super) fn demand(
+    parts: &Parts,
+    clients: Clients,
+    (metrics, nudge): (Arc<scan::demand::Metrics>, Nudge),
+) -> (Demand, Arc<Doubts>) {
+    let (question, questions) = mpsc::channel(QUESTIONS);
+    let Parts { config, inventory, clock, .. } = parts;
+    let redirectable = Redirectable { min_age: config.tree.min_age.0, min_size: config.tree.min_size.0 };
+    let demand = Demand::new((inventory.clone(), clients, clock.clone()), redirectable, metrics, nudge, questions);
+    (demand, Arc::new(Doubts::new(question)))
 }

@@ -5,7 +5,7 @@
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
 //! people and programs read), `describe`, `representation` and `hints` (what describes a file, and links to that), `wishes`
 //! (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides), `explain` (the decision as a story),
-//! `repository` (lists for package managers), `missing` (what nobody has), `clues` (what requests give away about mirrors),
+//! `repository` (lists for package managers), `missing` (what nobody has), `doubts` (what requests give away about mirrors),
 //! `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
 //! kind of answer) and `body`. `metrics` counts, `admin`
 //! tells administrators.
@@ -14,11 +14,11 @@ pub mod accept;
 pub mod admin;
 pub mod body;
 pub mod client;
-pub mod clues;
 pub mod conditional;
 pub mod connection;
 mod deciding;
 pub mod describe;
+pub mod doubts;
 pub mod explain;
 pub mod fallback;
 pub mod hints;
@@ -54,8 +54,8 @@ use crate::model::{ByteSize, Span};
 
 pub use admin::{Admin, Problem};
 pub use client::{Client, ForwardedBy, Trust};
-pub use clues::Clues;
 pub use describe::{NoRecords, Records, Silent};
+pub use doubts::Doubts;
 pub use explain::Explanation;
 pub use fallback::Fallbacks;
 pub use listener::{Limits, Server, Start, bind};

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 use super::body::Body;
 use super::client::{Client, Trust};
-use super::clues::Clues;
 use super::describe::Records;
+use super::doubts::Doubts;
 use super::fallback::Fallbacks;
 use super::listener::Origin;
 use super::lister::Lister;
@@ -82,7 +82,7 @@ pub struct Makings {
     /// Where paths go of files that are not as the inventory says, to be looked at.
     pub nudge: mpsc::Sender<TreePath<'static>>,
     /// Where questions go about what mirrors hold.
-    pub clues: Arc<Clues>,
+    pub doubts: Arc<Doubts>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -227,7 +227,7 @@ impl Site {
         if standing == Standing::Absent && !asked.is_directory {
             self.missing.tell(&self.makings.name, asked.path, now);
         }
-        self.makings.clues.take(asked, &standing, &decision, now);
+        self.makings.doubts.take(asked, &standing, &decision, now);
         if asked.wishes.trace && self.may_trace(asked.client) {
             self.makings.counts.other(Other::Trace);
             let mut explanation = self.explain(asked, standing, &decision);

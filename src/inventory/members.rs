@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::snapshot::MirrorState;
+use super::snapshot::{MirrorSet, MirrorState};
 use super::store::StoredMirror;
 use crate::model::{BaseUrl, Health, Mirror, MirrorName, Ranges, Scheme};
 
@@ -46,8 +46,14 @@ pub(super) fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) ->
     members
 }
 
+/// The URLs of a mirror of the list to which clients are sent, joined by spaces, without that of the scheme `unseen`.
+pub(super) fn bases_in(set: &MirrorSet, mirror: &MirrorName, unseen: Option<Scheme>) -> String {
+    let member = set.members.iter().find(|member| member.mirror.name == *mirror);
+    member.map_or_else(String::new, |member| bases_of(&member.mirror, unseen))
+}
+
 /// The URLs to which clients are sent, joined by spaces, without that of the scheme `unseen`.
-pub(super) fn bases_of(mirror: &Mirror, unseen: Option<Scheme>) -> String {
+fn bases_of(mirror: &Mirror, unseen: Option<Scheme>) -> String {
     let bases = [&mirror.http, &mirror.https].into_iter().flatten().filter(|base| unseen != Some(base.scheme()));
     bases.map(BaseUrl::as_str).collect::<Vec<_>>().join(" ")
 }

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::snapshot::FileEntry;
-use crate::model::{FileState, TreePath, VersionNumber};
+use super::snapshot::{FileEntry, Snapshot};
+use crate::model::{FileRecord, FileState, TreePath, VersionNumber};
 
 /// A version that became public a short while ago.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,22 @@ impl Newcomers {
         }
     }
 
+    /// Takes in those among changed files whose versions are new to the snapshot.
+    pub(super) fn notice<'a>(
+        &self,
+        files: impl Iterator<Item = (&'a TreePath<'static>, Option<&'a FileRecord>)>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) {
+        for (path, record) in files {
+            let Some(entry) = record.map(FileEntry::from) else { continue };
+            let is_known = |known: FileEntry| known.version == entry.version && known.state == entry.state;
+            if is_young(&entry, now) && !snapshot.file(path).is_some_and(is_known) {
+                self.add(path, &entry, now);
+            }
+        }
+    }
+
     /// Those from number `from` on that are still kept, and the number to ask for next.
     pub(super) fn since(&self, from: u64) -> (Vec<Newcomer>, u64) {
         let list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,28 +77,30 @@ impl Newcomers {
 }
 
 /// Whether an entry is that of a version that may be asked for and became public a short while ago.
-pub(super) fn is_young(entry: &FileEntry, now: Timestamp) -> bool {
+fn is_young(entry: &FileEntry, now: Timestamp) -> bool {
     entry.state == FileState::Settled && now.as_second().saturating_sub(entry.public_since) < YOUNG_SECONDS
 }
 
 /// The newcomers that one reader meets while everything is loaded.
 pub(super) struct Young {
     now: Timestamp,
-    pub(super) met: Vec<(TreePath<'static>, FileEntry)>,
+    pub(super) found: Vec<(TreePath<'static>, FileEntry)>,
 }
 
 impl Young {
     pub(super) const fn new(now: Timestamp) -> Self {
-        Self { now, met: Vec::new() }
+        Self { now, found: Vec::new() }
     }
 
-    pub(super) fn meet(&mut self, path: &[u8], entry: &FileEntry) {
+    /// Takes a file in if it is young, and gives its path back.
+    pub(super) fn met<'p>(&mut self, path: &'p [u8], entry: &FileEntry) -> &'p [u8] {
         if is_young(entry, self.now)
-            && self.met.len() < MAX_NEWCOMERS
+            && self.found.len() < MAX_NEWCOMERS
             && let Ok(path) = TreePath::parse(path.to_vec())
         {
-            self.met.push((path, *entry));
+            self.found.push((path, *entry));
         }
+        path
     }
 }
 

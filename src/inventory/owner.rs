@@ -16,13 +16,13 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::condition::Condition;
 use super::descriptions::Desk;
 use super::error::Error;
-use super::members::{ValidFrom, bases_of, has_same_bases, known};
-use super::newcomers::{Newcomers, Young, is_young};
+use super::members::{ValidFrom, bases_in, has_same_bases, known};
+use super::newcomers::{Newcomers, Young};
 use super::record::{Adjustment, HealthChange, Hold, Observation, Recorded, ScanMemory, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Scheme, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -169,18 +169,12 @@ impl Owner {
             Extent::Whole | Extent::WithoutDigests => {
                 let now = self.clock.now();
                 let (mut young, mut more) = (Young::new(now), Young::new(now));
-                let sinks: &mut [&mut Sink<'_>] = &mut [
-                    &mut |path, entry| {
-                        filling.add(path, entry);
-                        young.meet(path, entry);
-                    },
-                    &mut |path, entry| {
-                        other.add(path, entry);
-                        more.meet(path, entry);
-                    },
-                ];
+                let sinks: &mut [&mut Sink<'_>] =
+                    &mut [&mut |path, entry| filling.add(young.met(path, entry), entry), &mut |path, entry| {
+                        other.add(more.met(path, entry), entry)
+                    }];
                 let contents = self.store.load(sinks)?;
-                young.met.iter().chain(&more.met).for_each(|(path, entry)| self.newcomers.add(path, entry, now));
+                young.found.iter().chain(&more.found).for_each(|(path, entry)| self.newcomers.add(path, entry, now));
                 contents
             }
             Extent::WithoutFiles => self.store.load(&mut [])?,
@@ -207,14 +201,7 @@ impl Owner {
 
     /// Shows files as they are now, and tells of versions that are new.
     fn put_in<'a>(&self, files: impl Iterator<Item = (&'a TreePath<'static>, Option<&'a FileRecord>)> + Clone) {
-        let now = self.clock.now();
-        for (path, record) in files.clone() {
-            let Some(entry) = record.map(FileEntry::from) else { continue };
-            let is_known = |known: FileEntry| known.version == entry.version && known.state == entry.state;
-            if is_young(&entry, now) && !self.snapshot.file(path).is_some_and(is_known) {
-                self.newcomers.add(path, &entry, now);
-            }
-        }
+        self.newcomers.notice(files.clone(), &self.snapshot, self.clock.now());
         self.snapshot.update_files(files.map(|(path, record)| (path.borrowed(), record.map(FileEntry::from))));
     }
 
@@ -328,7 +315,7 @@ impl Owner {
     }
 
     pub(super) fn record_scan(&mut self, record: &ScanRecord) -> Result<(), Error> {
-        let bases = self.bases_of(&record.mirror, record.unseen);
+        let bases = bases_in(&self.snapshot.mirrors(), &record.mirror, record.unseen);
         let outdated = ScanRecord { holdings: None, share: None, gaps: None, ..record.clone() };
         let record = if self.valid_from.admits(&record.mirror, record.began) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
@@ -340,7 +327,7 @@ impl Owner {
         if !self.valid_from.admits(&adjustment.mirror, adjustment.began) {
             return Ok(false);
         }
-        let bases = self.bases_of(&adjustment.mirror, adjustment.unseen);
+        let bases = bases_in(&self.snapshot.mirrors(), &adjustment.mirror, adjustment.unseen);
         let written = self.store.adjust_holdings(adjustment, &bases);
         let shown = self.show_holdings(&adjustment.mirror, written, |member| {
             if member.holdings.is_empty() {
@@ -348,12 +335,6 @@ impl Owner {
             }
         });
         Ok(shown?.is_some())
-    }
-
-    fn bases_of(&self, mirror: &MirrorName, unseen: Option<Scheme>) -> String {
-        let mirrors = self.snapshot.mirrors();
-        let member = mirrors.members.iter().find(|member| member.mirror.name == *mirror);
-        member.map_or_else(String::new, |member| bases_of(&member.mirror, unseen))
     }
 
     fn show_holdings(

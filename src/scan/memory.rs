@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use roaring::RoaringBitmap;
 
 use super::listing::Family;
-use super::session::Validators;
+use super::validators::Validators;
 use crate::model::{MirrorName, TreePath};
 
 /// What is remembered of all mirrors; its clones are the same.

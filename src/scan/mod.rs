@@ -40,6 +40,7 @@ pub mod session;
 mod settle;
 mod stamp;
 mod twin;
+mod validators;
 mod verify;
 
 use std::path::PathBuf;

@@ -5,11 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RANGE,
-    RETRY_AFTER,
-};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Copy, Failure, copy, failure, http_date, retry_after, text};
@@ -17,6 +14,7 @@ use super::client::Clients;
 use super::etiquette::Manners;
 use super::limits::Limits;
 use super::reach::Reach;
+use super::validators::Validators;
 use crate::clock::Clock;
 use crate::model::{BaseUrl, Mirror, Ranges, TreePath};
 
@@ -51,13 +49,6 @@ pub struct Page {
     pub url: Url,
     /// What the server calls this state of it.
     pub validators: Validators,
-}
-
-/// What a server calls a state of a page (RFC 9110 section 8.8): to be asked whether it is still the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Validators {
-    etag: Option<Box<str>>,
-    modified: Option<Box<str>>,
 }
 
 /// What became of a question for a page of which some state is known.
@@ -199,7 +190,7 @@ impl Session {
             let validators = Validators::of(&response);
             // Apache names the state of a listing, and sends it all the same.
             let is_same = !known.is_empty() && validators == *known;
-            let is_long = response.content_length().is_some_and(|length| length > WORTH_A_CONNECTION);
+            let is_long = response.content_length().is_none_or(|length| length > WORTH_A_CONNECTION);
             if response.status() == StatusCode::NOT_MODIFIED || is_same && is_long {
                 return Ok(Fetched::Unchanged);
             }
@@ -402,31 +393,6 @@ impl Session {
         if let Some(date) = text(response, &DATE).and_then(|date| http_date(&date)) {
             self.skew.store(date.as_second() - self.clock.now().as_second(), Ordering::Relaxed);
         }
-    }
-}
-
-impl Validators {
-    /// The longest that is remembered, in bytes: others are a waste of memory, or meant to be one.
-    const LONGEST: usize = 200;
-
-    fn of(response: &Response) -> Self {
-        let short = |name| text(response, name).filter(|value| value.len() <= Self::LONGEST).map(String::into_boxed_str);
-        Self { etag: short(&ETAG), modified: short(&LAST_MODIFIED) }
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.etag.is_none() && self.modified.is_none()
-    }
-
-    /// Makes a question conditional (RFC 9110 section 13.1: a server that knows both headers goes by the first).
-    fn ask(&self, mut request: RequestBuilder) -> RequestBuilder {
-        if let Some(etag) = &self.etag {
-            request = request.header(IF_NONE_MATCH, &**etag);
-        }
-        if let Some(modified) = &self.modified {
-            request = request.header(IF_MODIFIED_SINCE, &**modified);
-        }
-        request
     }
 }
 

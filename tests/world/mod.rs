@@ -75,7 +75,7 @@ pub struct Instance {
     counts: Arc<Counts>,
     nudge: mpsc::Sender<TreePath<'static>>,
     nudged: mpsc::Receiver<TreePath<'static>>,
-    clues: Arc<http::Clues>,
+    doubts: Arc<http::Doubts>,
     questions: mpsc::Receiver<Question>,
 }
 
@@ -271,7 +271,7 @@ impl Instance {
             mirror_pages: None,
             nudge,
             nudged,
-            clues: Arc::new(http::Clues::new(question)),
+            doubts: Arc::new(http::Doubts::new(question)),
             questions,
         }
     }
@@ -472,7 +472,7 @@ impl Instance {
             locator: Arc::clone(locator),
             counts: Arc::clone(&self.counts),
             nudge: self.nudge.clone(),
-            clues: Arc::clone(&self.clues),
+            doubts: Arc::clone(&self.doubts),
             clock: clock.clone(),
         })
     }

@@ -1,4 +1,4 @@
-//! Clues: what requests give away about mirrors, told to whoever asks them. Nothing here waits, and a request pays for one look into
+//! Doubts about mirrors: what requests give away about mirrors, told to whoever asks them. Nothing here waits, and a request pays for one look into
 //! a small table of numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,9 @@ use super::site::Asked;
 use crate::decide::{Decision, Standing, Why};
 use crate::model::{ClientNetwork, MirrorName, Question, TreePath, VersionNumber};
 
-/// Where clues go, and what keeps them few.
+/// Where doubts go, and what keeps them few.
 #[derive(Debug)]
-pub struct Clues {
+pub struct Doubts {
     questions: mpsc::Sender<Question>,
     /// Versions that were asked for of late.
     told: Box<[AtomicU64]>,
@@ -33,8 +33,8 @@ const AGAIN_SECONDS: u64 = 10;
 /// open several connections.
 const BACK_SECONDS: std::ops::RangeInclusive<u64> = 2..=300;
 
-impl Clues {
-    /// Clues go to `questions`; when there is no room, they are dropped.
+impl Doubts {
+    /// They go to `questions`; when there is no room, they are dropped.
     #[must_use]
     pub fn new(questions: mpsc::Sender<Question>) -> Self {
         let table = |size: usize| (0..size).map(|_| AtomicU64::new(0)).collect();
@@ -154,25 +154,25 @@ mod tests {
     #[test]
     fn a_thousand_requests_for_one_version_are_few_hints() {
         let (sender, mut questions) = mpsc::channel(10_000);
-        let clues = Clues::new(sender);
+        let doubts = Doubts::new(sender);
         for request in 0..1000 {
-            clues.unheld(&path(), VersionNumber(7), at(request / 100));
+            doubts.unheld(&path(), VersionNumber(7), at(request / 100));
         }
         assert_eq!(told(&mut questions), 1, "within ten seconds");
-        clues.unheld(&path(), VersionNumber(7), at(10));
-        clues.unheld(&path(), VersionNumber(8), at(10));
+        doubts.unheld(&path(), VersionNumber(7), at(10));
+        doubts.unheld(&path(), VersionNumber(8), at(10));
         assert_eq!(told(&mut questions), 2, "later, and another one");
     }
 
     #[test]
     fn who_comes_back_soon_for_the_same_file_hints_at_the_mirror() {
         let (sender, mut questions) = mpsc::channel(10_000);
-        let clues = Clues::new(sender);
+        let doubts = Doubts::new(sender);
         let network = |text: &str| ClientNetwork::of(text.parse().expect("an address"));
         let (here, there) = (network("192.0.2.1"), network("198.51.100.1"));
         let names = ["near", "far"].map(|name| MirrorName::parse(name).expect("valid"));
         let mut sent = |network, version, mirror: usize, second| {
-            clues.sent(network, (&path(), VersionNumber(version)), (mirror, &names[mirror]), at(second));
+            doubts.sent(network, (&path(), VersionNumber(version)), (mirror, &names[mirror]), at(second));
             let told = std::iter::from_fn(|| questions.try_recv().ok()).collect::<Vec<_>>();
             told.into_iter().next()
         };
