@@ -159,6 +159,7 @@ async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: 
         protocol: Protocol::Http,
         outcome: Ok(counts),
         complete: true,
+        notes: String::new(),
         holdings: Some(holdings),
         notes: String::new(),
         before: None,

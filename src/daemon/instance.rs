@@ -246,7 +246,6 @@ impl Instance {
         );
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), config.hash.clone(), clock.clone());
-        let hasher = hasher.counting(metrics.hash.clone());
         let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders.clone());
         let index = index.counting(metrics.index.clone());
         let tasks = Tasks::new(&config.name);
@@ -261,7 +260,7 @@ impl Instance {
         let site = Arc::new(Site::new(makings(&parts, Arc::clone(counts), (nudge, doubts), records)));
 
         tasks.spawn("index", |stop| index.run(stop));
-        tasks.spawn("hash", |stop| hasher.run(stop));
+        tasks.spawn("hash", |stop| hasher.counting(metrics.hash.clone()).run(stop));
         tasks.spawn("scan", |stop| scheduler.run(stop));
         tasks.spawn("demand", |stop| demand.run(stop));
         tasks.spawn("probe", |stop| prober.run(stop));
