@@ -161,7 +161,6 @@ async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: 
         complete: true,
         notes: String::new(),
         holdings: Some(holdings),
-        notes: String::new(),
         before: None,
         unseen: None,
         share: None,
