@@ -205,8 +205,6 @@ impl Instance {
         let trees = open_trees(config, &inventory).await?;
         if same_database {
             inventory.set_mirrors(mirrors.clone()).await?;
-        }
-        if same_database {
             // Requests under way still write to it: its files have one writer.
             ways.ledger = Arc::clone(&self.parts.ways.ledger);
         }
