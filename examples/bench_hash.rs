@@ -1,6 +1,7 @@
 //! For `scripts/bench-hash`: hashes a file in one pass and prints how fast that was: by the clock, and by the processor's time.
 //!
 //! `bench_hash FILE THREADS`; one line: megabytes a second, megabytes a second of processor time.
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it saw")]
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;

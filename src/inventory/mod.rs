@@ -5,6 +5,7 @@ mod condition;
 mod descriptions;
 pub mod error;
 mod hashes;
+mod holds;
 mod members;
 mod newcomers;
 mod owner;
@@ -144,9 +145,7 @@ impl Inventory {
         let (ready, started) = oneshot::channel();
         let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock, extent)) {
             Ok(owner) => {
-                let shared = (Arc::clone(owner.snapshot()), Arc::clone(owner.condition()), Arc::clone(owner.desk()));
-                let shared = (shared, Arc::clone(owner.newcomers()));
-                if ready.send(Ok(shared)).is_ok() {
+                if ready.send(Ok(owner.shared())).is_ok() {
                     owner.run(work);
                 }
             }
@@ -154,7 +153,7 @@ impl Inventory {
         };
         let handle = std::thread::Builder::new().name("inventory".to_owned()).spawn(run).map_err(Error::Thread)?;
         let thread = Arc::new(OwnerThread { thread: handle.thread().clone(), handle: Some(handle).into() });
-        let ((snapshot, condition, desk), newcomers) = started.await.map_err(|_| Error::Internal)??;
+        let (snapshot, condition, desk, newcomers) = started.await.map_err(|_| Error::Internal)??;
         Ok(Self { snapshot, condition, newcomers, desk, queue, thread })
     }
 
@@ -340,38 +339,6 @@ impl Inventory {
     /// When the store fails.
     pub async fn health_history(&self, mirror: MirrorName, limit: usize) -> Result<Vec<HealthChange>, Error> {
         self.ask(move |owner| owner.store.health_history(&mirror, limit)).await
-    }
-
-    /// Puts a file, or a directory with everything below it, on hold; a hold that stands gets the new reason.
-    ///
-    /// # Errors
-    /// When the store fails, or there are [`store::MAX_HOLDS`].
-    pub async fn hold(&self, hold: Hold) -> Result<(), Error> {
-        self.ask(move |owner| owner.hold(&hold)).await
-    }
-
-    /// Lifts the hold of exactly this path; false when there is none.
-    ///
-    /// # Errors
-    /// When the store fails; then the hold stands.
-    pub async fn release(&self, path: TreePath<'static>, because: String, at: Timestamp) -> Result<bool, Error> {
-        self.ask(move |owner| owner.release(&path, &because, at)).await
-    }
-
-    /// All holds, in the order of their paths.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn holds(&self) -> Result<Vec<Hold>, Error> {
-        self.ask(|owner| owner.store.holds()).await
-    }
-
-    /// The newest holds and releases, newest first.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn hold_history(&self, limit: usize) -> Result<Vec<HoldEvent>, Error> {
-        self.ask(move |owner| owner.store.hold_history(limit)).await
     }
 
     /// Ends the owner thread after what was asked before, for all clones. The snapshot can still be read.

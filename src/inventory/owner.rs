@@ -82,20 +82,10 @@ impl Owner {
         Ok(owner)
     }
 
-    pub(super) fn condition(&self) -> &Arc<Condition> {
-        &self.condition
-    }
-
-    pub(super) fn newcomers(&self) -> &Arc<Newcomers> {
-        &self.newcomers
-    }
-
-    pub(super) fn desk(&self) -> &Arc<Desk> {
-        &self.desk
-    }
-
-    pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+    /// What all handles share with it.
+    pub(super) fn shared(&self) -> (Arc<Snapshot>, Arc<Condition>, Arc<Desk>, Arc<Newcomers>) {
+        let Self { snapshot, condition, desk, newcomers, .. } = self;
+        (Arc::clone(snapshot), Arc::clone(condition), Arc::clone(desk), Arc::clone(newcomers))
     }
 
     /// Works until it is closed or nobody is left who could ask for anything.

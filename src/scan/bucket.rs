@@ -38,8 +38,8 @@ impl Door {
     /// at the first directory (each bucket is a directory).
     fn candidates(base: &Url) -> Vec<Self> {
         let segments: Vec<&str> = base.path().split('/').filter(|segment| !segment.is_empty()).collect();
-        let mut depths = vec![segments.len(), 0, 1];
-        depths.dedup();
+        // A base at one of these places names it twice.
+        let depths = [Some(segments.len()), Some(0).filter(|_| !segments.is_empty()), Some(1).filter(|_| segments.len() > 1)];
         let door = |depth: usize| {
             let (above, below) = segments.split_at_checked(depth)?;
             let mut root = base.clone();
@@ -47,9 +47,7 @@ impl Door {
             let prefix = below.iter().flat_map(|segment| percent_decode_str(segment).chain([b'/'])).collect();
             Some(Self { root, prefix })
         };
-        let mut doors: Vec<Self> = depths.into_iter().filter_map(door).collect();
-        doors.dedup();
-        doors
+        depths.into_iter().flatten().filter_map(door).collect()
     }
 
     /// The URL of a page of what lies below `scope`.

@@ -10,6 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::StatusCode;
 
 use super::answer::Failure;
+use super::fetched::{Fetched, Page};
 use super::findings::{Extent, Finding, Findings, Word};
 use super::ground::Ground;
 use super::judge::{Candidate, Judge};
@@ -17,7 +18,7 @@ use super::listing::{self, Entry, Family, Kind, Listing, Zone};
 use super::matching::{Listed, Time, Verdict};
 use super::memory::{Known, Learnt, Recollection};
 use super::progress::Step;
-use super::session::{Fetched, Page, Session};
+use super::session::Session;
 use crate::model::{TreePath, VersionNumber};
 
 /// Lists the mirror below the plan's scope, until all is seen or `deadline` has come.

@@ -13,6 +13,7 @@ pub mod client;
 pub mod demand;
 pub mod entry;
 pub mod etiquette;
+pub mod fetched;
 pub mod findings;
 pub mod ftp;
 mod gaps;

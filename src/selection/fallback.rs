@@ -22,7 +22,7 @@ pub struct Fallback {
 }
 
 impl Fallback {
-    /// The base URL for a client, by the rule of [`Mirror::base`](crate::model::Mirror::base).
+    /// The base URL for a client, by its scheme: who came over TLS is not sent away from it.
     #[must_use]
     pub fn base(&self, requested: Scheme) -> Option<&BaseUrl> {
         match requested {

@@ -38,7 +38,8 @@ impl Answer {
     /// The URLs of all mirrors that it names, best first.
     pub fn links(&self) -> Vec<&str> {
         let lines = self.headers.get_all("link").iter().map(|value| value.to_str().expect("readable"));
-        lines.filter_map(|line| line.strip_prefix('<')?.split('>').next()).collect()
+        let duplicates = lines.filter(|line| line.contains("; rel=duplicate"));
+        duplicates.filter_map(|line| line.strip_prefix('<')?.split('>').next()).collect()
     }
 
     /// Status and reason in a word: `200 young`, `302 leiden`, `404`.

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use redirector::model::{FileState, Health, Question, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Content, World, mirror};
+use super::{Content, Instance, World, mirror};
 
 /// Runs a script; panics with file name and line number where it is not as expected.
 pub async fn run(name: &str, text: &str) {
@@ -82,14 +83,16 @@ impl Run<'_> {
         let now = self.world.clock.now();
         let age = keys.get("age").map_or(Duration::from_secs(86_400), |age| span(age));
         let then = now - age;
-        let content = |size: Option<&&str>| match (&text, size) {
+        let content = match (&text, words.get(2).filter(|word| !word.contains('='))) {
             (Some(text), _) => Content::Text(text.clone()),
-            (None, Some(size)) => Content::Size(size.parse().expect("a number of bytes")),
+            (None, Some(size)) => Content::Size(size.parse().unwrap_or(16)),
             (None, None) => Content::Size(16),
         };
-        let size = words.get(2).filter(|word| !word.contains('='));
         let world = &mut self.world;
         match *words {
+            ["public" | "unindexed" | "application" | "directory" | "link" | "index" | "forget" | "delete" | "state", ..] => {
+                put(world.instance(), &words, &content, then);
+            }
             ["now", time] => world.clock.set(time.parse().expect("a time")),
             ["later", by] => world.clock.set(now + span(by)),
             ["instance", name, ..] if keys.len() == 1 && world.has_instance(name) => world.choose(name),
@@ -99,20 +102,6 @@ impl Run<'_> {
             }
             ["settings", ..] => configure(world, &keys),
             ["place", network, country] => world.place(network, country),
-            ["public", path, ..] => {
-                world.instance().write("public", path, &content(size), then);
-                world.instance().index(path, then);
-            }
-            ["unindexed", path, ..] => world.instance().write("public", path, &content(size), then),
-            ["application", path, ..] => world.instance().write("application", path, &content(size), then),
-            ["directory", path] => {
-                std::fs::create_dir_all(world.instance().tree("public").join(path)).expect("a folder");
-            }
-            ["link", path, "->", target] => {
-                let path = world.instance().tree("public").join(path);
-                std::fs::create_dir_all(path.parent().expect("below a tree")).expect("a folder");
-                std::os::unix::fs::symlink(target, path).expect("a link");
-            }
             ["hashed", path] => world.instance().hash(path),
             ["silent"] => world.instance().silence_records(),
             ["ordered", ..] => {
@@ -122,11 +111,6 @@ impl Run<'_> {
                 }
             }
             ["describe", ..] => describe(world, &keys),
-            ["index", path, ..] => world.instance().index(path, then),
-            ["forget", path] => world.instance().forget(path),
-            ["delete", path] => std::fs::remove_file(world.instance().tree("public").join(path)).expect("a file"),
-            ["state", path, "unconfirmed"] => world.instance().set_state(path, FileState::Unconfirmed),
-            ["state", path, "changing"] => world.instance().set_state(path, FileState::Changing),
             ["mirror", name, country, ..] => {
                 world.instance().add_mirror(mirror(name, country, &keys));
                 if let Some(paths) = keys.get("holds") {
@@ -310,6 +294,30 @@ fn configure(world: &mut World, keys: &BTreeMap<&str, &str>) {
         }
     }
     instance.open_trees();
+}
+
+/// Puts something into the trees, or what the inventory knows of them.
+fn put(instance: &mut Instance, words: &[&str], content: &Content, then: Timestamp) {
+    match *words {
+        ["public", path, ..] => {
+            instance.write("public", path, content, then);
+            instance.index(path, then);
+        }
+        ["unindexed", path, ..] => instance.write("public", path, content, then),
+        ["application", path, ..] => instance.write("application", path, content, then),
+        ["directory", path] => std::fs::create_dir_all(instance.tree("public").join(path)).expect("a folder"),
+        ["link", path, "->", target] => {
+            let path = instance.tree("public").join(path);
+            std::fs::create_dir_all(path.parent().expect("below a tree")).expect("a folder");
+            std::os::unix::fs::symlink(target, path).expect("a link");
+        }
+        ["index", path, ..] => instance.index(path, then),
+        ["forget", path] => instance.forget(path),
+        ["delete", path] => std::fs::remove_file(instance.tree("public").join(path)).expect("a file"),
+        ["state", path, "unconfirmed"] => instance.set_state(path, FileState::Unconfirmed),
+        ["state", path, "changing"] => instance.set_state(path, FileState::Changing),
+        _ => panic!("unknown order {words:?}"),
+    }
 }
 
 /// A section of the configuration: its keys in quotes with `;` between, of a fallback mirror as words.

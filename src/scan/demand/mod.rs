@@ -2,7 +2,7 @@
 //!
 //! Three occasions. A version is about to be old enough to be redirected. A request wants one that no mirror near the client is
 //! known to hold (no mirror at all, or none of the nearest class that has mirrors). A client comes back soon for what a mirror should
-//! have sent it. The first two go through a [`queue`] to all mirrors that may have got the version; the third goes to that mirror at
+//! have sent it. The first two go through a `queue` to all mirrors that may have got the version; the third goes to that mirror at
 //! once. Each mirror is asked in small rounds with pauses in between, under the limits that scans keep as well.
 
 mod ask;
