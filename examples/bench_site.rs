@@ -21,7 +21,7 @@ use redirector::daemon::instance::Parts;
 use redirector::geo::{self, Locator};
 use redirector::index;
 use redirector::inventory::{Counts, Protocol, ScanRecord};
-use redirector::model::{Mirror, Sha256, TreePath};
+use redirector::model::{Digests, Mirror, Pieces, Sha256, TreePath};
 use roaring::RoaringBitmap;
 
 #[derive(Parser)]
@@ -121,6 +121,21 @@ const CITY_FILE: &str = "city.mmdb";
 const CITY_PREFIX: u32 = 20;
 const CITIES_OF_COUNTRY: u32 = 64;
 
+/// Stands in for what reading the file would give.
+fn digests_of_nothing(size: u64) -> Digests {
+    const PIECE: u32 = 64 << 20;
+    let pieces = size.div_ceil(PIECE.into()) as usize;
+    Digests {
+        size,
+        md5: [0; 16],
+        sha1: [0; 20],
+        sha256: Sha256([0; 32]),
+        sha512: [0; 64],
+        pieces: Pieces { length: PIECE, sha1: vec![0; 20 * pieces].into(), sha256: vec![0; 32 * pieces].into() },
+        zsync: None,
+    }
+}
+
 async fn fill(config: &Config, files: u64) -> anyhow::Result<()> {
     let clock = Clock::system();
     let parts = Parts::open(config, &clock).await?;
@@ -139,7 +154,8 @@ async fn fill(config: &Config, files: u64) -> anyhow::Result<()> {
                 some.insert(record.version.0);
             }
             // Or `serve` would begin to hash terabytes of nothing.
-            inventory.record_digest(record.path.clone(), record.fingerprint, Sha256([0; 32])).await?;
+            let digests = digests_of_nothing(record.fingerprint.size);
+            inventory.record_digests(record.path.clone(), record.fingerprint, digests, config.hash.plan_id()).await?;
         }
     }
     for (number, mirror) in parts.mirrors().into_iter().enumerate() {
