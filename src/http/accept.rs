@@ -53,13 +53,14 @@ pub fn best(headers: &HeaderMap, forms: &[Form; 3]) -> Form {
 }
 
 /// The metalink that a client would rather have than the file itself: one that it names and likes no less. `*/*` alone asks
-/// for the file.
+/// for the file. What type the file is of is asked only where a metalink is named, which hardly any request does.
 #[must_use]
-pub fn metalink(headers: &HeaderMap, of_file: &str) -> Option<Kind> {
+pub fn metalink(headers: &HeaderMap, of_file: impl FnOnce() -> &'static str) -> Option<Kind> {
     let mentions = |line: &HeaderValue| line.as_bytes().windows(METALINK.len()).any(|part| part.eq_ignore_ascii_case(METALINK));
     if !headers.get_all(ACCEPT).iter().any(mentions) {
         return None;
     }
+    let of_file = of_file();
     let wide = of_file.split('/').next().map_or_else(String::new, |kind| format!("{kind}/*"));
     let (_, file) = weigh(headers, of_file, &wide);
     let liked = |kind: Kind| match weigh(headers, kind.media_type(), "") {
@@ -158,8 +159,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, accept.parse().expect("a header value"));
-            assert_eq!(metalink(&headers, file), expected, "{accept}");
+            assert_eq!(metalink(&headers, || file), expected, "{accept}");
         }
-        assert_eq!(metalink(&HeaderMap::new(), file), None);
+        assert_eq!(metalink(&HeaderMap::new(), || file), None);
     }
 }

@@ -90,7 +90,7 @@ impl Site {
                 let by_query = asked.request.uri.query().and_then(Kind::of_query).map(|kind| (kind, By::Query));
                 let by_accept = || {
                     let is_public = matches!(standing, Standing::Public { .. });
-                    let kind = || accept::metalink(&asked.request.headers, local::media_type(asked.path));
+                    let kind = || accept::metalink(&asked.request.headers, || local::media_type(asked.path));
                     (settings.negotiate && is_public).then(kind).flatten().map(|kind| (kind, By::Accept))
                 };
                 let (kind, by) = by_query.or_else(by_accept).filter(|(kind, _)| settings.gives(*kind))?;

@@ -212,7 +212,7 @@ impl Site {
             return Box::pin(self.packages(asked, &wanted, now)).await;
         }
         if let Some(wanted) = self.wants_description(asked, standing)
-            && let Some(description) = self.describe(asked, &wanted, standing, now).await
+            && let Some(description) = Box::pin(self.describe(asked, &wanted, standing, now)).await
         {
             return description;
         }
