@@ -85,6 +85,76 @@ fn put(world: &mut World, path: &str, content: &Content) {
     world.publish();
 }
 
+/// What describes a file, by suffix or query, and whether it tells of mirrors (and so is this client's alone).
+const DESCRIPTIONS: [(&str, bool); 21] = [
+    (".meta4", true),
+    ("?meta4", true),
+    (".metalink", true),
+    ("?metalink", true),
+    (".mirrorlist", true),
+    ("?mirrorlist", true),
+    ("?mirrorlist&format=json", true),
+    ("?mirrorlist&format=text", true),
+    (".torrent", true),
+    ("?torrent", true),
+    (".magnet", true),
+    ("?magnet", true),
+    (".md5", false),
+    ("?md5", false),
+    (".sha1", false),
+    (".sha256", false),
+    ("?sha256&only_hash", false),
+    (".sha512", false),
+    ("?sha512", false),
+    (".btih", false),
+    ("?btih", false),
+];
+
+/// Head (without the date) and body of an answer.
+async fn exchange(world: &World, method: &str, target: &str, header: &str) -> (String, Vec<u8>) {
+    let mut stream = connect(world).await;
+    let request =
+        format!("{method} /activities/a.txt{target} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{header}\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let answer = rest(&mut stream).await;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let head = head.lines().filter(|line| !line.starts_with("date:")).map(|line| line.to_owned() + "\n").collect();
+    (head, answer[end..].to_vec())
+}
+
+#[tokio::test]
+async fn whatever_describes_a_file_knows_head_and_conditions_and_says_who_may_keep_it() {
+    let mut world = world(&Settings::default()).await;
+    world.instance().hash("a.txt");
+    world.instance().add_mirror(world::mirror("berlin", "de", &std::collections::BTreeMap::new()));
+    world.instance().let_hold("berlin", "a.txt");
+    world.publish();
+    for (target, has_mirrors) in DESCRIPTIONS {
+        let (head, body) = exchange(&world, "GET", target, "").await;
+        assert!(head.starts_with("http/1.1 200 ") && !body.is_empty(), "{target}: {head}");
+        let line = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let kept = if has_mirrors { "private, no-cache" } else { "no-cache" };
+        assert_eq!(line("cache-control"), Some(kept), "{target}");
+        assert_eq!(line("content-length"), Some(body.len().to_string().as_str()), "{target}");
+        assert_eq!(line("last-modified").is_some(), !has_mirrors, "{target}: mirrors come and go without a new time");
+        let is_negotiated = target.contains("mirrorlist");
+        assert_eq!(line("vary"), is_negotiated.then_some("accept"), "{target}");
+        assert_eq!(exchange(&world, "HEAD", target, "").await, (head.clone(), Vec::new()), "{target}");
+        let tag = line("etag").expect("a tag");
+        for condition in [tag, "*", &format!("\"other\", W/{tag}")] {
+            let (head, body) = exchange(&world, "GET", target, &format!("If-None-Match: {condition}\r\n")).await;
+            assert!(head.starts_with("http/1.1 304 ") && body.is_empty(), "{target} {condition}: {head}");
+            assert!(head.contains(&format!("etag: {tag}\n")) && head.contains(&format!("cache-control: {kept}\n")), "{head}");
+            assert_eq!(head.contains("vary: accept\n"), is_negotiated, "{target}: {head}");
+        }
+        let (head, _) = exchange(&world, "HEAD", target, "If-Match: \"other\"\r\n").await;
+        assert!(head.starts_with("http/1.1 412 "), "{target}: {head}");
+        let (head, again) = exchange(&world, "GET", target, "If-None-Match: \"other\"\r\n").await;
+        assert!(head.starts_with("http/1.1 200 ") && again == body, "{target}: {head}");
+    }
+}
+
 fn span(milliseconds: u64) -> Span {
     Span(Duration::from_millis(milliseconds))
 }
