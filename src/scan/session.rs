@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, HeaderValue, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
@@ -50,6 +52,11 @@ enum Question<'a> {
     FirstByte,
 }
 
+/// What a listing may come as.
+const LISTING_TYPES: HeaderValue =
+    HeaderValue::from_static("text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5");
+const AS_IT_IS: HeaderValue = HeaderValue::from_static("identity");
+const FIRST_BYTE: HeaderValue = HeaderValue::from_static("bytes=0-0");
 /// Not to read so many bytes is worth a new connection: an answer that is left unread closes the old one.
 const WORTH_A_CONNECTION: u64 = 64 << 10;
 
@@ -305,10 +312,10 @@ impl Session {
         let request = match question {
             Question::Page(known) => {
                 let page = self.clients.pages.get(url);
-                known.ask(page.header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"))
+                known.ask(page.header(ACCEPT, LISTING_TYPES))
             }
-            Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, "identity"),
-            Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, "bytes=0-0"),
+            Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, AS_IT_IS),
+            Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, FIRST_BYTE),
         };
         request.send().await.map_err(|error| failure(&error))
     }
