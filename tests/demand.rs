@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use redirector::clock::Clock;
 use redirector::inventory::{Counts, Protocol};
 use redirector::inventory::{Inventory, Observation, ScanRecord, Seen};
-use redirector::model::{Asking, BaseUrl, Fingerprint, Mirror, MirrorName, Question, Scanning, Scheme, TreePath};
+use redirector::model::{BaseUrl, Fingerprint, Mirror, MirrorName, Question, Scheme, TreePath};
 use redirector::scan::{Clients, Demand, Nudge, Redirectable, Scanner, Scheduler, Settings, demand};
 use running::{Running, Site, until};
 use servers::{Folder, Odd, Server, respond};
@@ -120,27 +120,7 @@ fn mirror_name(number: usize) -> MirrorName {
 }
 
 fn mirror(number: usize, url: &str) -> Mirror {
-    Mirror {
-        name: mirror_name(number),
-        http: Some(BaseUrl::parse(url, Scheme::Http).expect("valid")),
-        https: None,
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: Asking::default(),
-    }
+    Mirror { http: Some(BaseUrl::parse(url, Scheme::Http).expect("valid")), ..Mirror::new(mirror_name(number)) }
 }
 
 /// Waits until something is so, which it is within seconds.

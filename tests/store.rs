@@ -17,8 +17,8 @@ use redirector::inventory::{
     Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
-    BaseUrl, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256,
-    TreePath, VersionNumber, Zsync,
+    BaseUrl, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Scheme, Sha256, TreePath,
+    VersionNumber, Zsync,
 };
 use roaring::RoaringBitmap;
 
@@ -720,27 +720,7 @@ fn the_tree_is_indexed_once(kit: &Kit) {
 // The inventory on top of a store.
 
 fn mirror(text: &str, base: &str) -> Arc<Mirror> {
-    Arc::new(Mirror {
-        name: name(text),
-        http: Some(BaseUrl::parse(base, Scheme::Http).expect("a good URL")),
-        https: None,
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: redirector::model::Asking::default(),
-    })
+    Arc::new(Mirror { http: Some(BaseUrl::parse(base, Scheme::Http).expect("a good URL")), ..Mirror::new(name(text)) })
 }
 
 fn mirrors() -> Vec<Arc<Mirror>> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use crate::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scanning, Scheme};
+use crate::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scheme};
 
 use super::{Class, PlaceKey, Ranking, Refusal, Request, Selector, Tiers, refusal};
 
@@ -15,27 +15,8 @@ fn mirror(line: &str) -> Mirror {
     let url = |scheme| {
         BaseUrl::parse(&format!("{scheme}://{name}.example/"), if scheme == "https" { Scheme::Https } else { Scheme::Http })
     };
-    let mut mirror = Mirror {
-        name: MirrorName::parse(name).expect("a name"),
-        http: url("http").ok(),
-        https: url("https").ok(),
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: crate::model::Asking::default(),
-    };
+    let mut mirror =
+        Mirror { http: url("http").ok(), https: url("https").ok(), ..Mirror::new(MirrorName::parse(name).expect("a name")) };
     for word in words {
         let countries = |text: &str| text.split(',').map(|code| code.parse().expect("a country")).collect();
         match word.split_once('=') {
