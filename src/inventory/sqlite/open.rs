@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Inspection;
 use super::fault::Fault;
+use crate::clock;
 use crate::inventory::error::Error;
 
 /// The file behind a path.
@@ -34,7 +35,20 @@ pub(super) enum Missing {
 }
 
 /// Opens a file, ready for use.
+///
+/// Of several that set the same new file to a write-ahead log at once, each may hold the lock that the others wait for. SQLite ends
+/// that by telling all but one at once that the file is busy, without waiting; they let go and try again.
 pub(super) fn file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Error> {
+    let began = clock::instant();
+    loop {
+        match try_file(path, missing) {
+            Err(Error::Busy { .. }) if began.elapsed() < BUSY => std::thread::sleep(NEXT_TRY),
+            done => return done,
+        }
+    }
+}
+
+fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Error> {
     let gone = || Error::Gone { path: path.to_owned() };
     if missing == Missing::Refuse && Identity::of(path).is_none() {
         return Err(gone());
@@ -111,6 +125,8 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
 
 /// How long a writer waits for another process's transaction. Ours are short; this is for slow disks.
 const BUSY: Duration = Duration::from_secs(5);
+/// Until a file that was busy is opened again: as long as it takes another to make the schema.
+const NEXT_TRY: Duration = Duration::from_millis(20);
 /// Memory for pages, in KiB: enough for the inner pages of an index of ten million paths.
 const CACHE_KIB: i64 = 16 * 1024;
 /// What a write-ahead log may keep on the disk after a checkpoint, in bytes.
