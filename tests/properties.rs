@@ -11,9 +11,7 @@ mod ranking {
     use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use proptest::sample::{Index, select};
 
-    use redirector::model::{
-        BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scanning, Scheme,
-    };
+    use redirector::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scheme};
     use redirector::selection::{Request, Selector, Tiers, refusal};
 
     /// What a client is to selection.

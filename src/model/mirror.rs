@@ -297,26 +297,6 @@ impl Health {
     }
 }
 
-/// Whether a mirror sends a part of a file where a part is asked for (RFC 9110 section 14).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Ranges {
-    /// Not asked yet; taken for granted.
-    #[default]
-    Unknown,
-    /// It does.
-    Kept,
-    /// It sends the whole file instead. Who reads a file by parts and takes what comes for the part reads nonsense.
-    Ignored,
-}
-
-impl Ranges {
-    /// Whether clients that ask for a part are sent there.
-    #[must_use]
-    pub const fn are_usable(self) -> bool {
-        !matches!(self, Self::Ignored)
-    }
-}
-
 /// Why a mirror's settings make no mirror.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

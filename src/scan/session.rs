@@ -2,10 +2,11 @@
 //! where a failure may pass.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::tls::TlsInfo;
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
@@ -37,6 +38,8 @@ pub struct Session {
     skew: AtomicI64,
     received: AtomicU64,
     failures_in_a_row: AtomicU32,
+    /// The server's certificate, where the client looks at it.
+    certificate: OnceLock<Vec<u8>>,
 }
 
 /// A question: method and what is special about it.
@@ -48,7 +51,12 @@ enum Question<'a> {
     Head,
     /// GET of a file's first byte, for servers that know no HEAD.
     FirstByte,
+    /// GET of the last bytes of a file of this size.
+    LastBytes(u64),
 }
+
+/// How many last bytes are asked for.
+pub(super) const LAST: u64 = 16;
 
 /// Not to read so many bytes is worth a new connection: an answer that is left unread closes the old one.
 const WORTH_A_CONNECTION: u64 = 64 << 10;
@@ -71,6 +79,7 @@ impl Session {
             skew: AtomicI64::new(0),
             received: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
+            certificate: OnceLock::new(),
         }
     }
 
@@ -203,6 +212,12 @@ impl Session {
         }
     }
 
+    /// Asks for the last bytes of a large file: whether the server can count so far.
+    pub(super) async fn look_at_end(&self, path: &TreePath<'_>, size: u64) -> Result<Response, Failure> {
+        let url = parse(&self.base.url(path))?;
+        self.persist(|| async { Ok(self.ask(Question::LastBytes(size), url.clone()).await?.0) }).await
+    }
+
     async fn look_at(&self, url: &str) -> Answer {
         let url = match parse(url) {
             Ok(url) => url,
@@ -280,6 +295,7 @@ impl Session {
             self.wait_for_turn().await?;
             let response = self.send(question, url.clone()).await?;
             self.note_clock(&response);
+            self.note_certificate(&response);
             let status = response.status();
             if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
                 let target = text(&response, &LOCATION).and_then(|target| url.join(&target).ok()).ok_or(Failure::Circles)?;
@@ -294,7 +310,7 @@ impl Session {
             let same = matches!(question, Question::Page(known) if !known.is_empty()) && status == StatusCode::NOT_MODIFIED;
             let good = same
                 || status == StatusCode::OK
-                || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT
+                || matches!(question, Question::FirstByte | Question::LastBytes(_)) && status == StatusCode::PARTIAL_CONTENT
                 || empty;
             return if good { Ok((response, url)) } else { Err(Failure::Status(status)) };
         }
@@ -309,6 +325,10 @@ impl Session {
             }
             Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, "identity"),
             Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, "bytes=0-0"),
+            Question::LastBytes(size) => {
+                let range = format!("bytes={}-{}", size.saturating_sub(LAST), size.saturating_sub(1));
+                self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, range)
+            }
         };
         request.send().await.map_err(|error| failure(&error))
     }
@@ -355,6 +375,19 @@ impl Session {
     /// Whether the server wants to be left alone for longer than this conversation can wait.
     fn is_paused_for_good(&self) -> bool {
         self.patience.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn note_certificate(&self, response: &Response) {
+        let info = response.extensions().get::<TlsInfo>();
+        if let Some(certificate) = info.and_then(TlsInfo::peer_certificate) {
+            self.certificate.get_or_init(|| certificate.to_vec());
+        }
+    }
+
+    /// The server's certificate as it came (DER), where the client looks at it.
+    #[must_use]
+    pub(super) fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.get().map(Vec::as_slice)
     }
 
     fn note_clock(&self, response: &Response) {

@@ -365,3 +365,29 @@ fn no_mirrors_and_extreme_scores_do_no_harm() {
         assert!(drawn.iter().all(|row| row.draw.is_finite() && row.draw > 0.0));
     }
 }
+
+#[test]
+fn a_mirror_that_speaks_the_clients_protocol_comes_first_where_that_costs_nobody_anything() {
+    use super::IpVersion::{Prefer, Require};
+    let site = Site::new(&["a de", "b de", "c fr"]);
+    let tiers = site.tiers("de 2001:db8::1");
+    let network = ClientNetwork::of("2001:db8::1".parse().expect("an address"));
+    let order = |rule, deaf: &str| {
+        let answers = |index: usize| !deaf.split(' ').any(|name| name == site.name(index));
+        let ranking = tiers.draw_reachable(network, rule, |_| true, answers, 5);
+        ranking.iter().map(|ranked| site.name(ranked.index)).collect::<Vec<_>>().join(" ")
+    };
+    let usual = order(Prefer, "");
+    let (first, second) = if usual == "a b c" { ("a", "b") } else { ("b", "a") };
+    for (rule, deaf, expected) in [
+        (Prefer, second, format!("{first} {second} c")),
+        (Prefer, first, format!("{second} {first} c")),
+        (Prefer, "a b", usual.clone()),
+        (Prefer, "a b c", usual.clone()),
+        (Require, first, format!("{second} c")),
+        (Require, "a b", "c".to_owned()),
+        (Require, "a b c", String::new()),
+    ] {
+        assert_eq!(order(rule, deaf), expected, "{rule:?} without {deaf}");
+    }
+}
