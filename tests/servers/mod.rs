@@ -101,6 +101,11 @@ impl Server {
         })
     }
 
+    /// nginx with `autoindex` at 127.0.0.1 alone: `localhost` has an address of IPv6, too, where nobody answers.
+    pub fn nginx_at_localhost(root: &Path) -> Self {
+        Self::nginx_with(root, "autoindex on;", |address| format!("; listen 127.0.0.1:{}", address.port()))
+    }
+
     /// Apache httpd with `mod_autoindex`; `options` are its `IndexOptions`.
     pub fn apache(root: &Path, options: &str, more: &str) -> Self {
         Self::start("apache2", |home, address| {
