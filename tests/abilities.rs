@@ -95,7 +95,13 @@ fn counts_to(bits: u32) -> impl Fn(&Request, &mut std::net::TcpStream) -> std::i
         let found = LARGE.iter().find(|(name, ..)| request.path == format!("/{name}"));
         if request.path == "/" {
             let entries = LARGE.map(|(name, size, time)| (name, size, time));
-            return respond(request, out, "200 OK", &[("Content-Type", "text/html")], servers::listing("/", &entries).as_bytes());
+            return respond(
+                request,
+                out,
+                "200 OK",
+                &[("Content-Type", "text/html")],
+                servers::listing("/", &entries).as_bytes(),
+            );
         }
         let Some((_, size, _)) = found else { return respond(request, out, "404 Not Found", &[], b"") };
         let Some(range) = request.header("Range").and_then(|range| range.strip_prefix("bytes=")) else {
@@ -168,8 +174,10 @@ async fn a_name_with_two_kinds_of_addresses_of_which_one_is_dead_is_found_out() 
 async fn what_was_tried_outlives_a_restart_and_not_a_move() {
     let folder = Folder::new();
     let world = World::new(&[], "http://m.example/").await;
-    let settings =
-        redirector::inventory::Settings { database: folder.path().join("test.sqlite"), ..redirector::inventory::Settings::default() };
+    let settings = redirector::inventory::Settings {
+        database: folder.path().join("test.sqlite"),
+        ..redirector::inventory::Settings::default()
+    };
     let abilities = Abilities {
         ranges: Ranges::Ignored,
         largest: Some(4 * GIB),

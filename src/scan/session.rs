@@ -378,10 +378,8 @@ impl Session {
     }
 
     fn note_certificate(&self, response: &Response) {
-        let info = response.extensions().get::<TlsInfo>();
-        if let Some(certificate) = info.and_then(TlsInfo::peer_certificate) {
-            self.certificate.get_or_init(|| certificate.to_vec());
-        }
+        let seen = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+        seen.map(|certificate| self.certificate.get_or_init(|| certificate.to_vec()));
     }
 
     /// The server's certificate as it came (DER), where the client looks at it.

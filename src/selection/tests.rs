@@ -370,7 +370,7 @@ fn no_mirrors_and_extreme_scores_do_no_harm() {
 fn a_mirror_that_speaks_the_clients_protocol_comes_first_where_that_costs_nobody_anything() {
     use super::IpVersion::{Prefer, Require};
     let site = Site::new(&["a de", "b de", "c fr"]);
-    let tiers = site.tiers("de 2001:db8::1");
+    let tiers = site.tiers("de from=2001:db8::1");
     let network = ClientNetwork::of("2001:db8::1".parse().expect("an address"));
     let order = |rule, deaf: &str| {
         let answers = |index: usize| !deaf.split(' ').any(|name| name == site.name(index));
