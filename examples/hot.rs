@@ -13,7 +13,7 @@ use redirector::config::Config;
 use redirector::decide::Rules;
 use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    ByteSize, FileRecord, FileState, Fingerprint, Health, Place, Point, Ranges, RequestPath, Span, TreePath, VersionNumber,
+    Abilities, ByteSize, FileRecord, FileState, Fingerprint, Health, Place, Point, RequestPath, Span, TreePath, VersionNumber,
 };
 use redirector::selection::{Selector, Tiers};
 use roaring::RoaringBitmap;
@@ -130,7 +130,7 @@ fn mirrors() -> anyhow::Result<MirrorSet> {
         holdings: Arc::clone(&holdings),
         unseen: None,
         health: Health::Up,
-        ranges: Ranges::Unknown,
+        abilities: Abilities::default(),
     });
     Ok(MirrorSet { generation: 1, members: members.collect() })
 }

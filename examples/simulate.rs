@@ -18,7 +18,7 @@ use clap::Parser;
 
 use redirector::clock::instant;
 use redirector::geo::{self, Locator};
-use redirector::model::{BaseUrl, ClientNetwork, Country, Mirror, MirrorName, Place, Point, Scanning, Scheme};
+use redirector::model::{BaseUrl, ClientNetwork, Country, Mirror, MirrorName, Place, Point, Scheme};
 use redirector::selection::{PlaceKey, Ranking, Selector, Tiers};
 
 /// Simulates the choice of mirrors for clients all over the Internet.
@@ -355,25 +355,12 @@ fn parse_mirror(line: &str) -> Result<Mirror> {
         anyhow::bail!("fewer than 6 fields");
     };
     Ok(Mirror {
-        name: MirrorName::parse(name)?,
-        http: None,
         https: Some(BaseUrl::parse(&format!("https://{name}.example/"), Scheme::Https)?),
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
         country: Some(country.parse()?),
         continent: Some(continent.parse()?),
         point: Some(Point::new(latitude.parse()?, longitude.parse()?).context("no point on Earth")?),
-        asn: None,
-        networks: Vec::new(),
         score: rest.first().map_or(Ok(100), |score| score.parse())?,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: redirector::model::Asking::default(),
+        ..Mirror::new(MirrorName::parse(name)?)
     })
 }
 

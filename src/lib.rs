@@ -17,7 +17,7 @@
 //! | [`repository`] | lists for package managers: which one a request is for, and what is in it |
 //! | [`selection`] * | which mirrors may serve a client, in which order |
 //! | [`format`](mod@format) * | what describes a file: metalinks, lists of mirrors, digests, torrents, zsync |
-//! | [`scan`], [`probe`] | asking mirrors what they have, and whether they work; `scan::listing` * reads listings |
+//! | [`scan`], [`probe`] | asking mirrors what they have, whether they work, and what they can do for clients; `scan::listing` * reads listings |
 //! | [`index`], [`hash`] | keeping the inventory's idea of the public tree current; digests in the background |
 //! | [`inventory`] | the snapshot that requests are answered from, the store behind it, the one thread that writes both |
 //! | [`tree`] | folders opened once, and files below them |

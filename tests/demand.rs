@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use redirector::clock::Clock;
 use redirector::inventory::{Counts, Protocol};
 use redirector::inventory::{Inventory, Observation, ScanRecord, Seen};
-use redirector::model::{Asking, BaseUrl, Fingerprint, Mirror, MirrorName, Question, Scanning, Scheme, TreePath};
+use redirector::model::{BaseUrl, Fingerprint, Mirror, MirrorName, Question, Scheme, TreePath};
 use redirector::scan::{Clients, Demand, Nudge, Redirectable, Scanner, Scheduler, Settings, demand};
 use running::{Running, Site, until};
 use servers::{Folder, Odd, Server, respond};
@@ -29,6 +29,8 @@ struct World {
     questions: mpsc::Sender<Question>,
     metrics: Arc<demand::Metrics>,
     stop: CancellationToken,
+    /// One more mirror, which has nothing, and what it was asked for: by it, it is told how far the task is.
+    marker: (Odd, AtomicUsize),
     /// Wishes for scans, which nobody grants but which are counted by the scheduler's metrics.
     _nudge: Nudge,
 }
@@ -36,7 +38,9 @@ struct World {
 impl World {
     async fn new(urls: &[&str]) -> Self {
         let clock = Clock::manual(Timestamp::from_second(*THEN).expect("valid"));
-        let mirrors = urls.iter().enumerate().map(|(number, url)| Arc::new(mirror(number, url))).collect();
+        let marker = Odd::start(|request, out| respond(request, out, "404 Not Found", &[], b"no"));
+        let mut mirrors: Vec<_> = urls.iter().enumerate().map(|(number, url)| Arc::new(mirror(number, url))).collect();
+        mirrors.push(Arc::new(Mirror { name: marker_name(), ..mirror(0, &marker.url()) }));
         let inventory = Inventory::temporary(mirrors, clock.clone()).await.expect("it opens");
         let settings = Settings::default();
         let clients = Clients::new(&settings, None).expect("clients");
@@ -49,7 +53,7 @@ impl World {
         let demand = Demand::new(asking, redirectable, Arc::clone(&metrics), nudge.clone(), asked);
         let stop = CancellationToken::new();
         tokio::spawn(demand.run(stop.clone()));
-        Self { inventory, clock, questions, metrics, stop, _nudge: nudge }
+        Self { inventory, clock, questions, metrics, stop, marker: (marker, AtomicUsize::new(0)), _nudge: nudge }
     }
 
     /// Has a file put into the tree now.
@@ -58,6 +62,22 @@ impl World {
         let fingerprint = Fingerprint { size, mtime_ns: now * 1_000_000_000, ctime_ns: now * 1_000_000_000, inode: 1 };
         let observation = Observation { path: path(name), fingerprint, at: self.clock.now(), kind: Seen::Later };
         self.inventory.observe(vec![observation]).await.expect("written");
+    }
+
+    /// Lets the task look at everything twice: what was due has begun when something else that came later was asked for, and has
+    /// had its answer when, after that, yet another thing was.
+    async fn some_rounds(&self) {
+        for _ in 0..2 {
+            let number = self.marker.1.fetch_add(1, Ordering::SeqCst);
+            let name = format!("marker-{number}");
+            let fingerprint = Fingerprint { size: 1000, mtime_ns: 0, ctime_ns: 0, inode: 1 };
+            let observation = Observation { path: path(&name), fingerprint, at: self.clock.now(), kind: Seen::First };
+            self.inventory.observe(vec![observation]).await.expect("written");
+            // The pause after the last question to it.
+            self.clock.set(self.clock.now() + SignedDuration::from_millis(250));
+            self.ask(Question::DoesHold(path(&name), marker_name())).await;
+            eventually("the marker was asked for", || self.marker.0.requests() > number).await;
+        }
     }
 
     fn pass(&self, seconds: i64) {
@@ -100,7 +120,7 @@ impl World {
         self.metrics.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("it is printed");
-        let lines = text.lines().filter(|line| line.contains(&format!("outcome=\"{outcome}\"")));
+        let lines = text.lines().filter(|line| line.contains(&format!("outcome=\"{outcome}\"")) && !line.contains("marker"));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 }
@@ -119,28 +139,12 @@ fn mirror_name(number: usize) -> MirrorName {
     MirrorName::parse(&format!("m{number}")).expect("valid")
 }
 
+fn marker_name() -> MirrorName {
+    MirrorName::parse("marker").expect("valid")
+}
+
 fn mirror(number: usize, url: &str) -> Mirror {
-    Mirror {
-        name: mirror_name(number),
-        http: Some(BaseUrl::parse(url, Scheme::Http).expect("valid")),
-        https: None,
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: Asking::default(),
-    }
+    Mirror { http: Some(BaseUrl::parse(url, Scheme::Http).expect("valid")), ..Mirror::new(mirror_name(number)) }
 }
 
 /// Waits until something is so, which it is within seconds.
@@ -151,11 +155,6 @@ async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(30), wait).await.is_ok(), "{what}: not within 30 s");
-}
-
-/// Lets the task look at everything twice.
-async fn some_rounds() {
-    tokio::time::sleep(Duration::from_millis(700)).await;
 }
 
 /// A server that has one file of this many bytes, as new as can be, and counts the questions about it.
@@ -179,7 +178,7 @@ async fn a_new_file_is_asked_for_when_it_is_about_to_be_redirected_without_any_r
     let world = World::new(&[&has.url(), &lacks.url()]).await;
     world.put("new.xo", 1000).await;
     folder.write("new.xo", 1000, *THEN);
-    some_rounds().await;
+    world.some_rounds().await;
     assert!(!world.holds(0, "new.xo"), "it is young: nobody is asked");
     world.pass(1790);
     eventually("the mirror is asked in time", || world.holds(0, "new.xo")).await;
@@ -212,7 +211,7 @@ async fn a_thousand_misses_for_one_file_are_one_round_of_questions() {
     }
     eventually("all were asked", || world.counted("absent") == 3).await;
     world.pass(60);
-    some_rounds().await;
+    world.some_rounds().await;
     assert_eq!(servers.iter().map(|(server, _)| server.requests()).sum::<usize>(), 3, "one question each");
 }
 
@@ -229,7 +228,7 @@ async fn what_can_not_be_redirected_is_not_asked_for() {
     world.inventory.hold(hold).await.expect("held");
     world.pass(3600);
     world.ask(Question::WhoHolds(path("held.xo"))).await;
-    some_rounds().await;
+    world.some_rounds().await;
     assert_eq!(server.requests(), 0);
 }
 
@@ -242,12 +241,12 @@ async fn a_server_that_says_yes_to_everything_is_not_believed() {
     world.let_hold(0, &["other.xo"]).await;
     world.pass(1800);
     eventually("it is asked, and asked for what can't exist", || server.requests() >= 2).await;
-    some_rounds().await;
+    world.some_rounds().await;
     assert!(!world.holds(0, "new.xo"), "yes says nothing");
     world.pass(7200);
     world.ask(Question::DoesHold(path("other.xo"), mirror_name(0))).await;
     eventually("it is asked again", || server.requests() >= 4).await;
-    some_rounds().await;
+    world.some_rounds().await;
     assert!(world.holds(0, "other.xo"), "and another length says nothing either");
 }
 
@@ -280,7 +279,7 @@ async fn a_client_that_comes_back_has_the_mirror_asked_at_once() {
     eventually("what is gone is gone", || !world.holds(0, "gone.xo")).await;
     world.pass(1);
     eventually("what is there was asked for", || asked.load(Ordering::SeqCst) == 1).await;
-    some_rounds().await;
+    world.some_rounds().await;
     assert!(world.holds(0, "good.xo"));
     assert!(server.requests() <= 4, "each file once, and what can't exist: {}", server.requests());
     assert_eq!(world.counted("gone"), 1);
@@ -297,12 +296,12 @@ async fn a_mirror_that_fails_loses_nothing_and_is_asked_less_and_less() {
     eventually("it is asked", || server.requests() == 1).await;
     world.pass(1800);
     eventually("it is asked again", || server.requests() >= 2).await;
-    some_rounds().await;
+    world.some_rounds().await;
     assert!(world.holds(0, "old.xo"));
     let before = server.requests();
     for _ in 0..4 {
         world.pass(26);
-        some_rounds().await;
+        world.some_rounds().await;
     }
     assert!(server.requests() - before <= 2, "{} questions in 104 s", server.requests() - before);
 }
@@ -317,7 +316,7 @@ async fn a_mirror_that_asks_to_be_left_alone_is_left_alone_by_all() {
     eventually("it is asked once", || server.requests() == 1).await;
     for _ in 0..4 {
         world.pass(120);
-        some_rounds().await;
+        world.some_rounds().await;
     }
     assert_eq!(server.requests(), 1);
 }

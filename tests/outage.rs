@@ -21,9 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use redirector::clock::Clock;
 use redirector::inventory::{Counts, Hold, Inventory, Observation, Protocol, ScanRecord, Seen, Settings};
-use redirector::model::{
-    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scanning, Scheme, Sha256, TreePath,
-};
+use redirector::model::{BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Scheme, Sha256, TreePath};
 use running::{OLD, Running, Site, serve, until};
 use rustix::process::Signal;
 use servers::{Odd, listing, respond};
@@ -195,25 +193,8 @@ async fn open(database: &Path) -> Inventory {
 
 fn mirror(name: &str) -> Arc<Mirror> {
     Arc::new(Mirror {
-        name: MirrorName::parse(name).expect("a good name"),
         http: Some(BaseUrl::parse(&format!("http://{name}.example/"), Scheme::Http).expect("a good URL")),
-        https: None,
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: redirector::model::Asking::default(),
+        ..Mirror::new(MirrorName::parse(name).expect("a good name"))
     })
 }
 

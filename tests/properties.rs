@@ -11,9 +11,7 @@ mod ranking {
     use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use proptest::sample::{Index, select};
 
-    use redirector::model::{
-        BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scanning, Scheme,
-    };
+    use redirector::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scheme};
     use redirector::selection::{Request, Selector, Tiers, refusal};
 
     /// What a client is to selection.
@@ -174,12 +172,8 @@ mod ranking {
             (prop_oneof![Just(0_u32), Just(100), 1_u32..500], option::weighted(0.1, 0_u64..2000), any::<bool>(), 0_u8..10);
         (place, clients, rest).prop_map(
             |((country, point, asn), (only, also, exclude, networks), (score, max, https, enabled))| Mirror {
-                name: MirrorName::parse("unnamed").expect("a name"),
                 http: BaseUrl::parse("http://m.example/", Scheme::Http).ok(),
                 https: BaseUrl::parse("https://m.example/", Scheme::Https).ok().filter(|_| https),
-                rsync: None,
-                ftp: None,
-                scanning: Scanning::default(),
                 country,
                 continent: country.and_then(Country::continent),
                 point,
@@ -191,8 +185,7 @@ mod ranking {
                 exclude_countries: exclude,
                 max_file_size: max,
                 enabled: enabled > 0,
-                operator: None,
-                asking: redirector::model::Asking::default(),
+                ..Mirror::new(MirrorName::parse("unnamed").expect("a name"))
             },
         )
     }

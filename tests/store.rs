@@ -17,8 +17,8 @@ use redirector::inventory::{
     Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
-    BaseUrl, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Scanning, Scheme, Sha256,
-    TreePath, VersionNumber, Zsync,
+    Abilities, BaseUrl, Checkup, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Ranges,
+    Scheme, Sha256, TreePath, Trust, VersionNumber, Zsync,
 };
 use roaring::RoaringBitmap;
 
@@ -66,6 +66,8 @@ suite!(sqlite => [
     single_holdings_come_and_go,
     shares_and_gaps_stay_until_another_scan_tells_of_them,
     what_a_scan_leaves_for_the_next_is_kept,
+    what_a_mirror_can_do_is_kept_with_its_urls,
+    large_files_are_found_largest_first,
     the_history_of_scans_is_bounded,
     health_changes_are_written_down_once,
     holds_are_set_renewed_and_lifted,
@@ -578,6 +580,39 @@ fn the_history_of_scans_is_bounded(kit: &Kit) {
     assert_eq!(store.scans(&name("m"), 3).expect("is read").len(), 3);
 }
 
+fn what_a_mirror_can_do_is_kept_with_its_urls(kit: &Kit) {
+    let (mut store, bases) = ((kit.open)(), "http://m.example/ https://m.example/");
+    assert_eq!(store.checkup(&name("m"), bases).expect("is read"), None);
+    let abilities =
+        Abilities { ranges: Ranges::Kept, largest: Some(1 << 32), certificate: Trust::Trusted, ..Abilities::default() };
+    let checkup = Checkup { at: at(1), abilities, certificate_until: Some(at(9)), notes: vec!["a".to_owned(), "b".to_owned()] };
+    let written = store.record_checkup(&name("m"), &checkup, bases).expect("is kept");
+    assert!(written.sequence.is_some(), "requests are held against it");
+    assert_eq!((kit.open)().checkup(&name("m"), bases).expect("is read"), Some(checkup.clone()));
+    assert_eq!(store.checkup(&name("m"), "http://elsewhere.example/").expect("is read"), None);
+    let known = store.mirrors(&[name("m")]).expect("is read").remove(0).tried.expect("it was tried");
+    assert_eq!((known.bases.as_str(), known.abilities), (bases, abilities));
+    let again = Checkup { at: at(2), notes: Vec::new(), ..checkup };
+    let written = store.record_checkup(&name("m"), &again, bases).expect("is kept");
+    assert_eq!(written.sequence, None, "that it was tried again is no news for requests");
+    assert_eq!(store.checkup(&name("m"), bases).expect("is read"), Some(again));
+}
+
+fn large_files_are_found_largest_first(kit: &Kit) {
+    let mut store = (kit.open)();
+    for (text, size) in [("a", 1 << 20), ("b", 3 << 30), ("c", 5 << 30), ("d", 6 << 30), ("e", 1 << 31)] {
+        let record = observe(&mut *store, text, look(size, 0), 100);
+        store.record_digest(&record.path, &record.fingerprint, Sha256([7; 32]), at(101)).expect("is kept");
+    }
+    let found = |store: &mut dyn Store, sizes: std::ops::RangeInclusive<u64>, limit| {
+        let files = store.large_files(&sizes, limit).expect("is read");
+        files.iter().map(|file| file.path.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(found(&mut *store, (1 << 31) + 1..=u64::MAX, 10), "d c b");
+    assert_eq!(found(&mut *store, (1 << 31) + 1..=1 << 32, 10), "b");
+    assert_eq!(found(&mut *store, 0..=u64::MAX, 1), "d");
+}
+
 fn health_changes_are_written_down_once(kit: &Kit) {
     let mut store = (kit.open)();
     let change = |health, seconds| HealthChange { health, at: at(seconds), reason: Some("timed out".into()) };
@@ -720,27 +755,7 @@ fn the_tree_is_indexed_once(kit: &Kit) {
 // The inventory on top of a store.
 
 fn mirror(text: &str, base: &str) -> Arc<Mirror> {
-    Arc::new(Mirror {
-        name: name(text),
-        http: Some(BaseUrl::parse(base, Scheme::Http).expect("a good URL")),
-        https: None,
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: redirector::model::Asking::default(),
-    })
+    Arc::new(Mirror { http: Some(BaseUrl::parse(base, Scheme::Http).expect("a good URL")), ..Mirror::new(name(text)) })
 }
 
 fn mirrors() -> Vec<Arc<Mirror>> {

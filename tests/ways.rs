@@ -539,6 +539,58 @@ mod by_ftp {
         let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
         assert!(shown.contains("ftp") && shown.contains("head") && shown.contains("certificate"), "{shown}");
     }
+
+    #[tokio::test]
+    async fn a_server_that_encrypts_from_the_first_byte_is_asked() {
+        let folder = folder();
+        let Some(_ftp) = Server::vsftpd_implicit_tls(folder.path()) else {
+            return eprintln!("not tested: port 990 needs root");
+        };
+        let web = web(folder.path());
+        let site = running::Site::new("a");
+        for (name, size, mtime) in FILES {
+            site.folder.write(&format!("tree/{name}"), usize::try_from(size).expect("small"), mtime);
+        }
+        site.configure(
+            "",
+            "",
+            &format!("[[mirror]]\nname = \"m\"\nhttp = \"{}\"\nftp = \"ftps://localhost:990/\"\n", web.url()),
+        );
+        let mut command = std::process::Command::new(running::PROGRAM);
+        command.arg("-c").arg(site.path()).args(["scan", "--json"]);
+        command.env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/authority.pem"));
+        let told = String::from_utf8(command.output().expect("it runs").stdout).expect("JSON");
+        assert!(told.contains("\"protocol\": \"ftp\"") && told.contains("\"found\": 12"), "{told}");
+    }
+}
+
+mod over_http_2 {
+    use super::*;
+
+    #[tokio::test]
+    async fn file_by_file_means_many_questions_over_one_connection() {
+        let folder = Folder::new();
+        let site = running::Site::new("a");
+        for number in 0..150 {
+            for (at, name) in [(&folder, format!("{number}.xo")), (&site.folder, format!("tree/{number}.xo"))] {
+                at.write(&name, 1000 + number, running::OLD);
+            }
+        }
+        let server = Server::nginx_h2(folder.path());
+        let base = format!("https://localhost:{}/", server.address().port());
+        site.configure("", "", &format!("[[mirror]]\nname = \"m\"\nhttps = \"{base}\"\n"));
+        let mut command = std::process::Command::new(running::PROGRAM);
+        command.arg("-c").arg(site.path()).args(["scan", "--json"]);
+        command.env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/authority.pem"));
+        let told = String::from_utf8(command.output().expect("it runs").stdout).expect("JSON");
+        assert!(told.contains("\"protocol\": \"head\"") && told.contains("\"found\": 150"), "{told}");
+        let asked = server.asked();
+        let heads: Vec<Vec<&str>> =
+            asked.iter().map(|line| line.split(' ').collect()).filter(|words: &Vec<&str>| words[2] == "HEAD").collect();
+        assert!(heads.len() > 150 && heads.iter().all(|words| words[0] == "HTTP/2.0"), "{asked:?}");
+        let connections: BTreeSet<&str> = heads.iter().map(|words| words[1]).collect();
+        assert_eq!(connections.len(), 1, "{asked:?}");
+    }
 }
 
 mod checked_at_the_web_server {

@@ -13,8 +13,8 @@ use super::Context;
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use super::scan::printable;
 use crate::inventory::{Counts, Gaps, HealthChange, Inventory, MirrorState, ScanSummary, Share};
-use crate::model::people::percent;
-use crate::model::{ByteSize, Mirror, MirrorName};
+use crate::model::people::{can_do, percent};
+use crate::model::{ByteSize, Checkup, Mirror, MirrorName};
 
 /// See what is known of mirrors.
 #[derive(Debug, Subcommand)]
@@ -142,6 +142,8 @@ struct Shown {
     operator: Option<String>,
     /// How much it held at the end of the last scan that told it.
     share: Option<Share>,
+    /// What it can do for clients, if that was tried.
+    checkup: Option<Checkup>,
     /// What it lacked then.
     gaps: Option<Gaps>,
     scans: Vec<Scan>,
@@ -218,6 +220,7 @@ async fn describe(instance: &str, inventory: &Inventory, member: &MirrorState, l
         ftp: mirror.ftp.clone(),
         operator: mirror.operator.clone(),
         share,
+        checkup: inventory.checkup(mirror.name.clone()).await?,
         gaps: inventory.gaps(mirror.name.clone()).await?,
         held,
         scans: scans.into_iter().map(Scan::from).collect(),
@@ -251,11 +254,26 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
         ("holds", format!("{} of {} files ({})", grouped(*holds), grouped(*of), share(*holds, *of))),
     ]);
     facts.extend(shown.share.map(|share| ("bytes", bytes_held(&share))));
+    if let Some(checkup) = &shown.checkup {
+        facts.extend(can_do(checkup, now).into_iter().map(|(what, how)| (key(what), how)));
+        facts.extend(checkup.notes.iter().map(|note| ("wrong", printable(note))));
+        facts.push(("tried", ago(checkup.at, now)));
+    }
     print_facts(facts)?;
     print_plot(&shown.held, now)?;
     print_scans(&shown.scans, now)?;
     print_gaps(shown.gaps.as_ref())?;
     print_health(&shown.health_changes)
+}
+
+/// As this program's other facts are written: small, but for what has a name.
+fn key(what: &'static str) -> &'static str {
+    match what {
+        "Ranges" => "ranges",
+        "Large files" => "large files",
+        "Certificate" => "certificate",
+        name => name,
+    }
 }
 
 fn bytes_held(share: &Share) -> String {

@@ -91,7 +91,7 @@ pub struct MirrorSettings {
 }
 
 /// What a mirror's score is when the file says nothing.
-const DEFAULT_SCORE: u32 = 100;
+const DEFAULT_SCORE: u32 = Mirror::USUAL_SCORE;
 
 const fn default_score() -> u32 {
     DEFAULT_SCORE

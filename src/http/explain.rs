@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use http::Method;
+use http::header::RANGE;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -10,9 +12,9 @@ use super::ranker::Ranked;
 use super::signature::Access;
 use super::site::{Asked, Site};
 use crate::decide::{Decision, Rules, Standing, Why};
-use crate::inventory::{FileEntry, MirrorSet};
-use crate::model::{ByteSize, ClientNetwork, Place, Scheme, Span};
-use crate::selection::{self, Drawn, Request, Selector};
+use crate::inventory::{FileEntry, MirrorSet, MirrorState};
+use crate::model::{ByteSize, ClientNetwork, Place, Scheme, Span, Trust};
+use crate::selection::{self, Drawn, IpVersion, Request, Selector};
 
 /// Everything that a decision hangs on.
 #[derive(Debug, Serialize)]
@@ -110,7 +112,7 @@ impl Site {
         let client = Client { address: asked.client.address, scheme: asked.client.scheme, place: self.place(asked) };
         let (file, lines) = match standing {
             Standing::Public { entry, as_recorded } => {
-                (Some(File::new(&entry, as_recorded)), lines(&mirrors, &client, asked, &entry))
+                (Some(File::new(&entry, as_recorded)), lines(&mirrors, &client, asked, &entry, self.makings.answers.ip_version))
             }
             _ => (None, Vec::new()),
         };
@@ -187,9 +189,29 @@ impl File {
 
 /// Why a mirror that holds a version may be of no use to a client.
 const UNSEEN: &str = "its URL for this client was not seen to have the same files (the next scan looks again)";
+/// Another reason.
+const REFUSED: &str = "the certificate of its https URL is refused (`redirector mirrors show` says why)";
+
+fn no_base(state: &MirrorState) -> &'static str {
+    if state.abilities.certificate == Trust::Refused && state.unseen.is_none() { REFUSED } else { UNSEEN }
+}
+
+/// What a mirror can't do for this request.
+fn inability(state: &MirrorState, asked: Asked<'_>, size: u64, rule: IpVersion) -> Option<String> {
+    let abilities = &state.abilities;
+    let is_part = asked.request.method == Method::GET && asked.request.headers.contains_key(RANGE);
+    if let Some(largest) = abilities.largest.filter(|_| !abilities.sends(size)) {
+        return Some(format!("files larger than {} did not come right from it", ByteSize(largest)));
+    }
+    if is_part && !abilities.ranges.are_usable() {
+        return Some("it sends whole files where parts are asked for".to_owned());
+    }
+    let is_deaf = rule == IpVersion::Require && !abilities.answers(asked.client.address);
+    is_deaf.then(|| "it does not answer over the client's version of the Internet Protocol".to_owned())
+}
 
 /// Every mirror: those that can serve in their order, then those that were left out.
-fn lines(mirrors: &MirrorSet, client: &Client, asked: Asked<'_>, entry: &FileEntry) -> Vec<Line> {
+fn lines(mirrors: &MirrorSet, client: &Client, asked: Asked<'_>, entry: &FileEntry, rule: IpVersion) -> Vec<Line> {
     let list: Vec<_> = mirrors.members.iter().map(|state| state.mirror.clone()).collect();
     let selector = Selector::new(&list);
     let drawn = selector.tiers(&client.place, client.address).drawn(ClientNetwork::of(client.address));
@@ -206,7 +228,8 @@ fn lines(mirrors: &MirrorSet, client: &Client, asked: Asked<'_>, entry: &FileEnt
             let refusal = selection::refusal(&state.mirror, state.health, &request).map(|refusal| refusal.to_string());
             let left_out = refusal
                 .or_else(|| (!holds).then(|| "is not known to hold this version".to_owned()))
-                .or_else(|| state.base(client.scheme).is_none().then(|| UNSEEN.to_owned()))
+                .or_else(|| state.base(client.scheme).is_none().then(|| no_base(state).to_owned()))
+                .or_else(|| inability(state, asked, entry.size, rule))
                 .or_else(|| asked.wishes.avoids(&state.mirror.name).then(|| "the request asks to avoid it".to_owned()));
             let nearness = selector.nearness(&client.place, client.address, index);
             next_rank += usize::from(left_out.is_none());

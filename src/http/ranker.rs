@@ -11,7 +11,7 @@ use super::metrics::{Counts, MirrorCounts};
 use super::wishes::Wishes;
 use crate::inventory::{MirrorSet, MirrorState, Snapshot};
 use crate::model::{ClientNetwork, Mirror, Place};
-use crate::selection::{self, PlaceKey, Ranking, Selector, Tiers};
+use crate::selection::{self, IpVersion, PlaceKey, Ranking, Selector, Tiers};
 
 /// Ranks the mirrors of one instance.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Ranker {
     prepared: ArcSwap<Prepared>,
     /// Taken by who prepares, so that a new list of mirrors is prepared once.
     preparing: Mutex<()>,
+    /// What becomes of mirrors that do not speak the client's.
+    ip_version: IpVersion,
 }
 
 /// What is the same for all requests as long as the list of mirrors is.
@@ -87,9 +89,9 @@ const CACHED_PLACES: usize = 4096;
 impl Ranker {
     /// A ranker for the mirrors as they are.
     #[must_use]
-    pub fn new(snapshot: &Snapshot, counts: &Counts) -> Self {
+    pub fn new(snapshot: &Snapshot, counts: &Counts, ip_version: IpVersion) -> Self {
         let prepared = Prepared::new(&snapshot.mirrors(), counts);
-        Self { prepared: ArcSwap::from_pointee(prepared), preparing: Mutex::new(()) }
+        Self { prepared: ArcSwap::from_pointee(prepared), preparing: Mutex::new(()), ip_version }
     }
 
     /// The best `wanted` mirrors for what is needed; `None` where there is none.
@@ -108,12 +110,15 @@ impl Ranker {
             mirrors.members.get(index).is_some_and(|state| {
                 (needs.holds)(state)
                     && state.base(client.scheme).is_some()
-                    && (needs.portion == Portion::Whole || state.ranges.are_usable())
+                    && (needs.portion == Portion::Whole || state.abilities.ranges.are_usable())
+                    && state.abilities.sends(needs.size)
                     && selection::refusal_of_request(&state.mirror, state.health, client.scheme, needs.size).is_none()
                     && !wishes.avoids(&state.mirror.name)
             })
         };
-        let ranking = tiers.draw(ClientNetwork::of(client.address), usable, wanted);
+        let answers = |index: usize| mirrors.members.get(index).is_some_and(|state| state.abilities.answers(client.address));
+        let network = ClientNetwork::of(client.address);
+        let ranking = tiers.draw_reachable(network, self.ip_version, usable, answers, wanted);
         let is_far = tiers.iter().next().is_some_and(|tier| ranking.first().is_some_and(|best| best.class > tier.class));
         (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, is_far, prepared })
     }

@@ -128,7 +128,7 @@ impl Site {
     /// A site.
     #[must_use]
     pub fn new(makings: Makings) -> Self {
-        let ranker = Ranker::new(&makings.snapshot, &makings.counts);
+        let ranker = Ranker::new(&makings.snapshot, &makings.counts, makings.answers.ip_version);
         let fallback_counts = makings.fallbacks.counts(&makings.counts);
         let prefix = makings.route.prefix();
         let mirror_pages = makings.mirror_pages.clone().map(|inventory| Pages::new(inventory, prefix.clone()));

@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use crate::model::{Country, MirrorName, Place};
+use crate::selection::IpVersion;
 
 /// `[answers]`: what of a query is heeded, and what answers say besides.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Settings {
     pub trace: Trace,
     /// Clients that may ask as somebody else, by `?ip=`.
     pub trusted: Vec<IpNet>,
+    /// What becomes of mirrors that do not answer over the client's version of the Internet Protocol.
+    pub ip_version: IpVersion,
     /// Whether redirects carry `X-MirrorBrain-Mirror` and `X-MirrorBrain-Realm`.
     pub mirrorbrain_headers: bool,
     /// A file with the key that stamps are made with; none: no stamps.
@@ -35,6 +38,7 @@ impl Default for Settings {
             arguments: true,
             trace: Trace::default(),
             trusted: vec!["127.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")],
+            ip_version: IpVersion::default(),
             mirrorbrain_headers: false,
             stamp_key_file: None,
             stamp_key_variable: None,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::snapshot::{MirrorSet, MirrorState};
 use super::store::StoredMirror;
-use crate::model::{BaseUrl, Health, Mirror, MirrorName, Ranges, Scheme};
+use crate::model::{Abilities, BaseUrl, Health, Mirror, MirrorName, Scheme};
 
 /// From when on a scan must have begun.
 #[derive(Default)]
@@ -29,15 +29,18 @@ impl MirrorState {
     /// A mirror of which nothing is known.
     #[must_use]
     pub fn unknown(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, holdings: Arc::default(), unseen: None, health: Health::Unknown, ranges: Ranges::Unknown }
+        Self { mirror, holdings: Arc::default(), unseen: None, health: Health::Unknown, abilities: Abilities::default() }
     }
 }
 
 /// Adds to mirrors what the store knows of them.
 pub(super) fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) -> Vec<MirrorState> {
-    for StoredMirror { name, holdings, bases, health } in stored {
+    for StoredMirror { name, holdings, bases, health, tried } in stored {
         let Some(member) = members.iter_mut().find(|member| member.mirror.name == name) else { continue };
         member.health = health;
+        // What was tried at other URLs says nothing about these.
+        let tried = tried.filter(|tried| tried.bases == bases_of(&member.mirror, None));
+        member.abilities = tried.map(|tried| tried.abilities).unwrap_or_default();
         (member.holdings, member.unseen) = match seen_at(&member.mirror, &bases) {
             Some(unseen) => (Arc::new(holdings), unseen),
             None => (Arc::default(), None),

@@ -22,7 +22,7 @@ use super::record::{Adjustment, HealthChange, Hold, Observation, Recorded, ScanM
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Ranges, Sha256, TreePath};
+use crate::model::{Checkup, Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -171,8 +171,7 @@ impl Owner {
         };
         filling.append(other);
         let (generation, members) = self.members();
-        let unknown =
-            |member: &MirrorState| MirrorState { ranges: member.ranges, ..MirrorState::unknown(Arc::clone(&member.mirror)) };
+        let unknown = |member: &MirrorState| MirrorState::unknown(Arc::clone(&member.mirror));
         let unknown: Vec<MirrorState> = members.iter().map(unknown).collect();
         if contents.sequence.opened != self.at.opened {
             // Another database, with its own numbers: old holdings and new files must not meet.
@@ -238,14 +237,8 @@ impl Owner {
         for moved in before.iter().filter(|member| !mirrors.iter().any(|mirror| has_same_bases(mirror, &member.mirror))) {
             self.valid_from.one.insert(moved.mirror.name.clone(), self.clock.now());
         }
-        let state = |mirror: &Arc<Mirror>| {
-            let same = before.iter().find(|member| has_same_bases(mirror, &member.mirror));
-            MirrorState {
-                ranges: same.map_or_else(Ranges::default, |member| member.ranges),
-                ..MirrorState::unknown(Arc::clone(mirror))
-            }
-        };
-        let (generation, members) = (generation + 1, mirrors.iter().map(state).collect());
+        let (generation, members) =
+            (generation + 1, mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect());
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
         Ok(())
     }
@@ -363,9 +356,19 @@ impl Owner {
         self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.health = health))
     }
 
-    /// Nothing of this is stored: to ask again is cheap.
-    pub(super) fn note_ranges(&self, mirror: &MirrorName, ranges: Ranges) {
-        self.change_mirror(mirror, |member| member.ranges = ranges);
+    /// What was tried at URLs that the mirror no longer has is not kept.
+    pub(super) fn record_checkup(&mut self, mirror: &MirrorName, began: Timestamp, checkup: &Checkup) -> Result<(), Error> {
+        if !self.valid_from.admits(mirror, began) {
+            return Ok(());
+        }
+        let bases = bases_in(&self.snapshot.mirrors(), mirror, None);
+        let written = self.store.record_checkup(mirror, checkup, &bases);
+        self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.abilities = checkup.abilities))
+    }
+
+    pub(super) fn checkup(&mut self, mirror: &MirrorName) -> Result<Option<Checkup>, Error> {
+        let bases = bases_in(&self.snapshot.mirrors(), mirror, None);
+        self.store.checkup(mirror, &bases)
     }
 
     pub(super) fn hold(&mut self, hold: &Hold) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use super::slot::MAX_SIZE;
 use super::table::{Filling, Table};
 use super::versioning::nanoseconds;
 use crate::model::{
-    BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, Ranges, Scheme, Sha256, TreePath, VersionNumber,
+    Abilities, BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, Scheme, Sha256, TreePath, Trust, VersionNumber,
 };
 
 /// What requests are answered from. Reading takes no lock, no allocation, and waits for nobody; only the inventory's owner
@@ -125,8 +125,8 @@ pub struct MirrorState {
     pub unseen: Option<Scheme>,
     /// Whether it works.
     pub health: Health,
-    /// Whether it sends parts of files. Kept in memory only; probes find it out soon after each start.
-    pub ranges: Ranges,
+    /// What it can do for clients.
+    pub abilities: Abilities,
 }
 
 impl MirrorState {
@@ -137,11 +137,15 @@ impl MirrorState {
     }
 
     /// The base URL for a client, of those that were seen to have what the mirror holds: over TLS only where the request came
-    /// so, else what the request had, else what there is.
+    /// so, else what the request had, else what there is. One whose certificate is refused is of no use to anybody.
     #[must_use]
     pub fn base(&self, requested: Scheme) -> Option<&BaseUrl> {
         let http = self.mirror.http.as_ref().filter(|_| self.unseen != Some(Scheme::Http));
-        let https = self.mirror.https.as_ref().filter(|_| self.unseen != Some(Scheme::Https));
+        let https = self
+            .mirror
+            .https
+            .as_ref()
+            .filter(|_| self.unseen != Some(Scheme::Https) && self.abilities.certificate != Trust::Refused);
         match requested {
             Scheme::Https => https,
             Scheme::Http => http.or(https),

@@ -3,6 +3,8 @@
 //! Every verb that writes is one transaction that reads again what it changes, and may be repeated without harm:
 //! several processes may use one store at a time. `tests/store.rs` holds the suite that every store must pass.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
@@ -12,7 +14,7 @@ use super::record::{
 };
 use super::share::Gaps;
 use super::snapshot::FileEntry;
-use crate::model::{Digests, FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath, VersionNumber};
+use crate::model::{Abilities, Checkup, Digests, FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath, VersionNumber};
 
 /// What keeps the inventory.
 pub trait Store: Send {
@@ -151,6 +153,24 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails; then the old one stays.
     fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error>;
+
+    /// Keeps what came of trying, at the URLs `bases`, what a mirror can do.
+    ///
+    /// # Errors
+    /// When the store fails; then what was known stays.
+    fn record_checkup(&mut self, mirror: &MirrorName, checkup: &Checkup, bases: &str) -> Result<Written<()>, Error>;
+
+    /// What came of trying what a mirror can do, if that was at the URLs `bases`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn checkup(&mut self, mirror: &MirrorName, bases: &str) -> Result<Option<Checkup>, Error>;
+
+    /// The largest settled files of more than [`LARGE`] bytes whose size is one of `sizes`, largest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn large_files(&mut self, sizes: &RangeInclusive<u64>, limit: usize) -> Result<Vec<FileRecord>, Error>;
 
     /// Adds to a mirror's holdings, and takes away from them. What was seen at other URLs than `bases` altogether does not count
     /// any more. The value is what the holdings became, if they changed.
@@ -316,6 +336,18 @@ pub struct Contents {
     pub sequence: Sequence,
 }
 
+/// Files of more bytes than this have troubled servers: it is what 31 bits can count.
+pub const LARGE: u64 = 1 << 31;
+
+/// What a mirror can do, and at which URLs that was tried.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tried {
+    /// The URLs, joined by spaces.
+    pub bases: String,
+    /// What it can do.
+    pub abilities: Abilities,
+}
+
 /// What is known of a mirror.
 #[derive(Clone, PartialEq, Debug)]
 pub struct StoredMirror {
@@ -327,6 +359,8 @@ pub struct StoredMirror {
     pub bases: String,
     /// Whether it works.
     pub health: Health,
+    /// What it can do, if that was tried.
+    pub tried: Option<Tried>,
 }
 
 /// Whether what was seen at some URLs says something about a mirror at others, both joined by spaces: one of them is the same.

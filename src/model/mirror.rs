@@ -224,6 +224,35 @@ pub struct Asking {
 }
 
 impl Mirror {
+    /// A mirror of which nothing is said but its name: it has no URL yet, takes part like any other, and serves whomever it can.
+    #[must_use]
+    pub fn new(name: MirrorName) -> Self {
+        Self {
+            name,
+            http: None,
+            https: None,
+            rsync: None,
+            ftp: None,
+            scanning: Scanning::default(),
+            country: None,
+            continent: None,
+            point: None,
+            asn: None,
+            networks: Vec::new(),
+            score: Self::USUAL_SCORE,
+            only: None,
+            also_countries: Vec::new(),
+            exclude_countries: Vec::new(),
+            max_file_size: None,
+            enabled: true,
+            operator: None,
+            asking: Asking::default(),
+        }
+    }
+
+    /// The score of a mirror of which the configuration says no other.
+    pub const USUAL_SCORE: u32 = 100;
+
     /// Whether it has a base URL for requests that came so: those over TLS are sent nowhere else.
     #[must_use]
     pub const fn serves(&self, requested: Scheme) -> bool {
@@ -265,26 +294,6 @@ impl Health {
             Self::Failing => "failing",
             Self::Down => "down",
         }
-    }
-}
-
-/// Whether a mirror sends a part of a file where a part is asked for (RFC 9110 section 14).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Ranges {
-    /// Not asked yet; taken for granted.
-    #[default]
-    Unknown,
-    /// It does.
-    Kept,
-    /// It sends the whole file instead. Who reads a file by parts and takes what comes for the part reads nonsense.
-    Ignored,
-}
-
-impl Ranges {
-    /// Whether clients that ask for a part are sent there.
-    #[must_use]
-    pub const fn are_usable(self) -> bool {
-        !matches!(self, Self::Ignored)
     }
 }
 

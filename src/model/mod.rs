@@ -3,6 +3,7 @@
 //! Nothing here reads a file, a clock or a socket. Whatever comes from outside is parsed into one of these types
 //! at the edge; a value that exists is valid and is not checked again.
 
+pub mod ability;
 pub mod country;
 pub mod digest;
 pub mod digests;
@@ -17,11 +18,12 @@ pub mod question;
 pub mod version;
 pub mod way;
 
+pub use ability::{Abilities, Checkup, Ranges, Reached, Trust};
 pub use country::{Continent, Country};
 pub use digest::Sha256;
 pub use digests::{Digests, Pieces, Signature, SignatureKind, Zsync};
 pub use glob::{Glob, PathGlob, WordGlob};
-pub use mirror::{Asking, BaseUrl, Health, Mirror, MirrorName, Only, Ranges, Scheme};
+pub use mirror::{Asking, BaseUrl, Health, Mirror, MirrorName, Only, Scheme};
 pub use network::ClientNetwork;
 pub use path::{Prefix, RequestPath, TreePath};
 pub use place::{Place, Point};

@@ -1,6 +1,9 @@
 //! Numbers and times as people read them.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::{Abilities, ByteSize, Checkup, Ranges, Reached, Trust};
 
 /// How long ago something was, in one unit: `3 days ago`.
 #[must_use]
@@ -54,6 +57,45 @@ pub fn without_credentials(text: &str) -> String {
         rest = &after[end..];
     }
     out + rest
+}
+
+/// What a mirror can do, as lines for people: what about, and how that is. What was not tried is left out.
+#[must_use]
+pub fn can_do(checkup: &Checkup, now: Timestamp) -> Vec<(&'static str, String)> {
+    let Abilities { ranges, largest, certificate, ipv4, ipv6 } = checkup.abilities;
+    let mut lines = Vec::new();
+    match ranges {
+        Ranges::Kept => lines.push(("Ranges", "parts of files are sent where parts are asked for (206)".to_owned())),
+        Ranges::Ignored => {
+            let text = "whole files are sent where parts are asked for: such requests go to other mirrors";
+            lines.push(("Ranges", text.to_owned()));
+        }
+        Ranges::Unknown => {}
+    }
+    if let Some(largest) = largest {
+        lines.push((
+            "Large files",
+            format!("more than {} does not come right: larger files go to other mirrors", ByteSize(largest)),
+        ));
+    }
+    let until = checkup.certificate_until.map(|until| until.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string());
+    match (certificate, until, checkup.days_left(now)) {
+        (Trust::Refused, ..) => lines.push(("Certificate", "refused: no client is sent to the https URL".to_owned())),
+        (Trust::Trusted, Some(until), Some(days)) => {
+            let soon = if checkup.ends_soon(now).is_some() { ": soon" } else { "" };
+            lines.push(("Certificate", format!("good until {until} ({days} days{soon})")));
+        }
+        (Trust::Trusted, ..) => lines.push(("Certificate", "good".to_owned())),
+        (Trust::Unknown, ..) => {}
+    }
+    for (what, reached) in [("IPv4", ipv4), ("IPv6", ipv6)] {
+        match reached {
+            Reached::Yes => lines.push((what, "answers".to_owned())),
+            Reached::No => lines.push((what, "no answer".to_owned())),
+            Reached::Unknown => {}
+        }
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::checkup::Certificate;
 use super::health::Outcome;
 use crate::clock::Clock;
-use crate::model::{BaseUrl, FileRecord, Mirror, Ranges};
+use crate::model::{BaseUrl, FileRecord, Mirror, Scheme};
 use crate::scan::answer::{Answer, Failure};
 use crate::scan::matching::{Before, Verdict, Wanted, judge_copy};
 use crate::scan::session::Session;
@@ -21,6 +22,8 @@ pub(super) struct Finding {
     pub(super) lacks: bool,
     /// What was wrong, for people.
     pub(super) reason: Option<String>,
+    /// What was seen of the certificate.
+    pub(super) certificate: Certificate,
 }
 
 impl Finding {
@@ -30,11 +33,16 @@ impl Finding {
     }
 
     fn success() -> Self {
-        Self { outcome: Outcome::Success, lacks: false, reason: None }
+        Self { outcome: Outcome::Success, lacks: false, reason: None, certificate: Certificate::NotSeen }
     }
 
     fn failure(reason: String) -> Self {
-        Self { outcome: Outcome::Failure, lacks: false, reason: Some(reason) }
+        Self { outcome: Outcome::Failure, lacks: false, reason: Some(reason), certificate: Certificate::NotSeen }
+    }
+
+    /// A failure to show who the server is.
+    fn untrusted(reason: String) -> Self {
+        Self { certificate: Certificate::Refused(reason.clone()), ..Self::failure(reason) }
     }
 
     fn lacking(self) -> Self {
@@ -67,11 +75,12 @@ pub(super) async fn ask_politely(
     (finding.outcome == Outcome::Success || !is_too_much()).then_some(finding)
 }
 
-/// Asks over each URL that clients are sent to; the first failure counts.
+/// Asks over each URL that clients are sent to; the first failure counts. But for a certificate that is refused: no client is sent
+/// to that URL then, and what counts is the other one.
 async fn ask(clients: &Clients, mirror: &Mirror, files: &[FileRecord], timeout: Duration, clock: &Clock) -> Finding {
     // One question, one try: the next probe is the second try.
     let limits = Limits { retries: 0, ..Limits::default() };
-    let mut lacks = false;
+    let (mut lacks, mut certificate) = (false, Certificate::NotSeen);
     for base in [&mirror.https, &mirror.http].into_iter().flatten() {
         let session = Session::new(clients, mirror, base, 1, &limits, clock);
         let finding = match tokio::time::timeout(timeout, ask_over(&session, files)).await {
@@ -79,38 +88,29 @@ async fn ask(clients: &Clients, mirror: &Mirror, files: &[FileRecord], timeout: 
             Err(_) => Finding::failure("no answer in time".to_owned()),
         };
         lacks |= finding.lacks;
+        let finding = named(base, finding);
+        if let (Certificate::Refused(_), Some(_)) = (&finding.certificate, &mirror.http) {
+            certificate = finding.certificate;
+            continue;
+        }
         if finding.outcome == Outcome::Failure {
-            return Finding { lacks, ..named(base, finding) };
+            let seen = if finding.certificate == Certificate::NotSeen { certificate } else { finding.certificate };
+            return Finding { lacks, certificate: seen, ..finding };
+        }
+        if base.scheme() == Scheme::Https {
+            certificate = Certificate::Trusted;
         }
     }
-    Finding { lacks, ..Finding::success() }
+    Finding { lacks, certificate, ..Finding::success() }
 }
 
 fn named(base: &BaseUrl, finding: Finding) -> Finding {
     let reason = finding.reason.map(|reason| format!("{base}: {reason}"));
-    Finding { reason, ..finding }
-}
-
-/// Asks for a part of a file over each URL that clients are sent to; the first one that ignores that counts.
-pub(super) async fn ask_for_part(
-    clients: &Clients,
-    mirror: &Mirror,
-    files: &[FileRecord],
-    timeout: Duration,
-    clock: &Clock,
-) -> Ranges {
-    let Some(file) = files.iter().find(|file| file.fingerprint.size > 1) else { return Ranges::Unknown };
-    let limits = Limits { retries: 0, ..Limits::default() };
-    let mut ranges = Ranges::Unknown;
-    for base in [&mirror.https, &mirror.http].into_iter().flatten() {
-        let session = Session::new(clients, mirror, base, 1, &limits, clock);
-        match tokio::time::timeout(timeout, session.look_for_ranges(&file.path)).await {
-            Ok(Ranges::Ignored) => return Ranges::Ignored,
-            Ok(Ranges::Kept) => ranges = Ranges::Kept,
-            Ok(Ranges::Unknown) | Err(_) => {}
-        }
-    }
-    ranges
+    let certificate = match finding.certificate {
+        Certificate::Refused(reason) => Certificate::Refused(format!("{base}: {reason}")),
+        other => other,
+    };
+    Finding { reason, certificate, ..finding }
 }
 
 async fn ask_over(session: &Session, files: &[FileRecord]) -> Finding {
@@ -119,6 +119,7 @@ async fn ask_over(session: &Session, files: &[FileRecord]) -> Finding {
         let answer = session.look(&file.path).await;
         match judge(file, &answer) {
             Judged::Good => return if lacking.is_some() { Finding::success().lacking() } else { Finding::success() },
+            Judged::Untrusted(reason) => return Finding::untrusted(reason),
             Judged::Bad(reason) => return Finding::failure(format!("/{}: {reason}", file.path)),
             Judged::Lacks(what) => lacking = Some(format!("/{}: {what}", file.path)),
         }
@@ -140,6 +141,8 @@ enum Judged {
     Lacks(&'static str),
     /// It does not work.
     Bad(String),
+    /// It can't show who it is.
+    Untrusted(String),
 }
 
 fn judge(file: &FileRecord, answer: &Answer) -> Judged {
@@ -147,6 +150,7 @@ fn judge(file: &FileRecord, answer: &Answer) -> Judged {
     let wanted = Wanted { size: file.fingerprint.size, mtime, before: Before::Confirmed };
     match answer {
         Answer::Missing => Judged::Lacks("the file is missing"),
+        Answer::Unclear(failure @ Failure::Untrusted(_)) => Judged::Untrusted(failure.to_string()),
         Answer::Unclear(failure) => Judged::Bad(failure.to_string()),
         Answer::Copy(copy) => match judge_copy(&wanted, copy) {
             Verdict::Holds => Judged::Good,
@@ -163,6 +167,7 @@ fn judge_base(answer: &Answer) -> Finding {
     match answer {
         Answer::Copy(_) | Answer::Missing => Finding::success(),
         Answer::Unclear(Failure::Status(status)) if status.is_client_error() && status.as_u16() != 429 => Finding::success(),
+        Answer::Unclear(failure @ Failure::Untrusted(_)) => Finding::untrusted(failure.to_string()),
         Answer::Unclear(failure) => Finding::failure(failure.to_string()),
     }
 }

@@ -3,10 +3,14 @@
 //! The question is a HEAD on a file that the mirror should hold, over each of the URLs that clients are sent to. What an answer
 //! means is decided here (`ask`), what several of them mean in [`health`], and [`Prober`] asks again and again.
 //!
+//! Now and then it is also tried what a mirror can do for clients (`checkup`): parts of files, large files, both versions of the
+//! Internet Protocol, and how long its certificate is good. That is remembered.
+//!
 //! A mirror that answers, but lacks the file, works: then a second file is asked for, and only when that fails too is the probe a
 //! failure. In both cases a scan is wished for, which takes away what is really gone, with all the care that scans take.
 
 mod ask;
+mod checkup;
 mod fallback;
 pub mod health;
 mod metrics;

@@ -10,14 +10,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
-use super::ask::{Finding, ask_for_part, ask_politely};
+use super::ask::{Finding, ask_politely};
+use super::checkup::{Patient, tell};
 use super::health::{Tally, Thresholds};
 use super::metrics::Metrics;
 use super::target::Cursor;
 use crate::cause::chain;
 use crate::clock::Clock;
-use crate::inventory::{Inventory, MirrorState};
-use crate::model::{Mirror, MirrorName, Ranges};
+use crate::inventory::{self, Inventory, MirrorState};
+use crate::model::{Abilities, Checkup, Mirror, MirrorName, Ranges};
 use crate::scan::schedule::{lot, signed};
 use crate::scan::{Clients, Nudge};
 
@@ -44,14 +45,15 @@ struct Row {
 struct Due {
     mirror: Arc<Mirror>,
     holdings: Arc<RoaringBitmap>,
-    ranges: Ranges,
+    abilities: Abilities,
 }
 
 /// What a probe brings back.
 struct Probed {
     cursor: Cursor,
     finding: Option<Finding>,
-    ranges: Ranges,
+    /// What it can do, if that was tried: before and now.
+    checkup: Option<(Option<Checkup>, Checkup)>,
 }
 
 /// How often it is looked whether a mirror is due.
@@ -61,8 +63,8 @@ const PARALLEL: usize = 32;
 /// Probes of a mirror follow each other after so many intervals, so that mirrors that began together drift apart.
 const EARLIEST: f64 = 0.9;
 const LATEST: f64 = 1.1;
-/// Every so many probes, it is asked again whether a mirror sends parts of files: a server's ways change seldom.
-const PROBES_A_RANGE: u64 = 60;
+/// After so many intervals, it is tried again what a mirror can do: a server's ways change seldom.
+const INTERVALS_A_CHECKUP: u32 = 60;
 /// First probes after a start are spread over this long, or the interval if that is shorter.
 const FIRST: Duration = Duration::from_secs(5);
 
@@ -113,25 +115,14 @@ impl Prober {
             let mut cursor = row.cursor.clone();
             let name = due.mirror.name.clone();
             let (inventory, clients, clock) = (self.inventory.clone(), self.clients.clone(), self.clock.clone());
-            let timeout = self.settings.timeout.0;
-            let asks_for_part = due.ranges == Ranges::Unknown || row.round.is_multiple_of(PROBES_A_RANGE);
+            let settings = self.settings.clone();
             let task = probes.spawn(async move {
-                let files = match cursor.choose(&inventory, &due.holdings).await {
-                    Ok(files) => files,
-                    Err(error) => {
-                        tracing::warn!(mirror = %due.mirror.name, error = %chain(&error), "can't choose what to ask a mirror for");
-                        return Probed { cursor, finding: None, ranges: Ranges::Unknown };
-                    }
-                };
-                let Some(finding) = ask_politely(&clients, &due.mirror, &files, timeout, &clock).await else {
-                    return Probed { cursor, finding: None, ranges: Ranges::Unknown };
-                };
-                let ranges = if asks_for_part && finding.is_good() {
-                    ask_for_part(&clients, &due.mirror, &files, timeout, &clock).await
-                } else {
-                    Ranges::Unknown
-                };
-                Probed { cursor, finding: Some(finding), ranges }
+                let mut probed = Probed { cursor: cursor.clone(), finding: None, checkup: None };
+                let probe = Probe { inventory: &inventory, clients: &clients, clock: &clock, settings: &settings, due: &due };
+                if let Err(error) = probe.run(&mut cursor, &mut probed).await {
+                    tracing::warn!(mirror = %due.mirror.name, error = %chain(&error), "can't choose what to ask a mirror for");
+                }
+                Probed { cursor, ..probed }
             });
             running.insert(task.id(), name);
         }
@@ -158,7 +149,7 @@ impl Prober {
             row.due = row.due.min(now + signed(self.settings.interval.0.mul_f64(LATEST)));
             if !row.running && row.due <= now {
                 let (mirror, holdings) = (Arc::clone(&state.mirror), Arc::clone(&state.holdings));
-                due.push(Due { mirror, holdings, ranges: state.ranges });
+                due.push(Due { mirror, holdings, abilities: state.abilities });
             }
         }
         due
@@ -176,7 +167,7 @@ impl Prober {
             return;
         };
         row.cursor = probed.cursor;
-        self.note_ranges(mirror, probed.ranges).await;
+        self.note_checkup(mirror, probed.checkup).await;
         let Some(row) = self.rows.get_mut(mirror) else { return };
         let Some(finding) = probed.finding else { return };
         let before = row.tally.health();
@@ -202,22 +193,52 @@ impl Prober {
     }
 }
 
+/// One probe under way.
+struct Probe<'a> {
+    inventory: &'a Inventory,
+    clients: &'a Clients,
+    clock: &'a Clock,
+    settings: &'a Settings,
+    due: &'a Due,
+}
+
+impl Probe<'_> {
+    /// Asks, and tries what the mirror can do where that is due or news.
+    async fn run(&self, cursor: &mut Cursor, probed: &mut Probed) -> Result<(), inventory::Error> {
+        let Due { mirror, holdings, abilities } = self.due;
+        let timeout = self.settings.timeout.0;
+        let files = cursor.choose(self.inventory, holdings).await?;
+        let Some(finding) = ask_politely(self.clients, mirror, &files, timeout, self.clock).await else { return Ok(()) };
+        let certificate = finding.certificate.clone();
+        let is_news = certificate.trust(abilities.certificate) != abilities.certificate;
+        let is_good = finding.is_good();
+        probed.finding = Some(finding);
+        if !is_good && !is_news {
+            return Ok(());
+        }
+        let before = self.inventory.checkup(mirror.name.clone()).await?;
+        let now = self.clock.now();
+        let rest = signed(self.settings.interval.0 * INTERVALS_A_CHECKUP);
+        let is_recent = before.as_ref().is_some_and(|before| now.duration_since(before.at).abs() < rest);
+        let is_open = abilities.ranges == Ranges::Unknown && files.iter().any(|file| file.fingerprint.size > 1);
+        if is_recent && !is_news && !is_open {
+            return Ok(());
+        }
+        let (clients, inventory, clock) = (self.clients, self.inventory, self.clock);
+        let patient = Patient { clients, inventory, mirror, holdings, timeout, clock };
+        let after = patient.check_up(&files, &certificate, before.as_ref()).await?;
+        probed.checkup = Some((before, after));
+        Ok(())
+    }
+}
+
 impl Prober {
-    /// Takes note of whether a mirror sends parts of files, where that is news.
-    async fn note_ranges(&self, mirror: &MirrorName, ranges: Ranges) {
-        let set = self.inventory.snapshot().mirrors();
-        let known = set.members.iter().find(|state| state.mirror.name == *mirror).map(|state| state.ranges);
-        drop(set);
-        if ranges == Ranges::Unknown || known == Some(ranges) {
-            return;
-        }
-        if ranges == Ranges::Ignored {
-            tracing::info!(%mirror, "a mirror sends whole files where parts are asked for; who asks for parts is sent elsewhere");
-        } else if known == Some(Ranges::Ignored) {
-            tracing::info!(%mirror, "a mirror sends parts of files again");
-        }
-        if let Err(error) = self.inventory.note_ranges(mirror.clone(), ranges).await {
-            tracing::warn!(%mirror, error = %chain(&error), "can't note whether a mirror sends parts of files");
+    /// Takes note of what a mirror can do.
+    async fn note_checkup(&self, mirror: &MirrorName, checkup: Option<(Option<Checkup>, Checkup)>) {
+        let Some((before, after)) = checkup else { return };
+        tell(mirror, before.as_ref(), &after, self.clock.now());
+        if let Err(error) = self.inventory.record_checkup(mirror.clone(), after.at, after).await {
+            tracing::warn!(%mirror, error = %chain(&error), "can't write down what a mirror can do");
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Redirects are not followed here (`session` does, within the mirror's own URLs), proxies of the environment are not
 //! used, cookies are not kept.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -26,6 +26,33 @@ pub struct Clients {
     pub(super) etiquette: Arc<Etiquette>,
     /// Whether mirrors may be in our own network.
     pub(super) allow_private_addresses: bool,
+    /// What clients for one version of the Internet Protocol are made from, when somebody wants them.
+    single: Arc<Single>,
+}
+
+/// Clients that use addresses of one version of the Internet Protocol only, and look at certificates.
+#[derive(Debug)]
+struct Single {
+    settings: Settings,
+    agent: String,
+    made: [OnceLock<reqwest::Client>; 2],
+}
+
+/// A version of the Internet Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ip {
+    /// 32 bits.
+    V4,
+    /// 128 bits.
+    V6,
+}
+
+impl Ip {
+    /// Whether an address is one of these.
+    #[must_use]
+    pub fn has(self, address: &IpAddr) -> bool {
+        address.to_canonical().is_ipv6() == (self == Self::V6)
+    }
 }
 
 /// Why there are no clients.
@@ -48,11 +75,30 @@ impl Clients {
         // Another part may have installed a provider first; all of them are ring.
         rustls::crypto::ring::default_provider().install_default().ok();
         let agent = user_agent(settings.contact.as_deref().or(contact))?;
-        let builder = || configured(settings, &agent);
+        let builder = || configured(settings, &agent, None);
         let pages = build(&builder, true)?;
         let files = build(&builder, false)?;
         let etiquette = Arc::new(Etiquette::new(settings.requests_per_second));
-        Ok(Self { pages, files, etiquette, allow_private_addresses: settings.allow_private_addresses })
+        let allow_private_addresses = settings.allow_private_addresses;
+        let single = Arc::new(Single { settings: settings.clone(), agent, made: Default::default() });
+        Ok(Self { pages, files, etiquette, allow_private_addresses, single })
+    }
+
+    /// The same, with questions about files over one version of the Internet Protocol only.
+    ///
+    /// # Errors
+    /// When the library refuses.
+    pub(super) fn over(&self, version: Ip) -> Result<Self, Error> {
+        let Single { settings, agent, made } = &*self.single;
+        let cell = &made[usize::from(version == Ip::V6)];
+        let files = match cell.get() {
+            Some(client) => client.clone(),
+            None => {
+                let made = build(&|| configured(settings, agent, Some(version)).tls_info(true), false)?;
+                cell.get_or_init(|| made).clone()
+            }
+        };
+        Ok(Self { files, ..self.clone() })
     }
 
     /// How a mirror is treated by all who ask it.
@@ -80,7 +126,7 @@ fn user_agent(contact: Option<&str>) -> Result<String, Error> {
     }
 }
 
-fn configured(settings: &Settings, agent: &str) -> reqwest::ClientBuilder {
+fn configured(settings: &Settings, agent: &str, only: Option<Ip>) -> reqwest::ClientBuilder {
     let builder = reqwest::Client::builder()
         .user_agent(agent)
         .redirect(Policy::none())
@@ -91,7 +137,8 @@ fn configured(settings: &Settings, agent: &str) -> reqwest::ClientBuilder {
         .timeout(settings.timeout.0)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(settings.connections.max(1));
-    if settings.allow_private_addresses { builder } else { builder.dns_resolver(PublicOnly) }
+    let allow_private = settings.allow_private_addresses;
+    if allow_private && only.is_none() { builder } else { builder.dns_resolver(Lookup { allow_private, only }) }
 }
 
 /// Builds one client. Without any certificates of the system, cleartext mirrors still work, and those over TLS are told to fail.
@@ -103,27 +150,42 @@ fn build(builder: &dyn Fn() -> reqwest::ClientBuilder, compressed: bool) -> Resu
     })
 }
 
-/// Looks names up, and leaves out the addresses of our own network.
-#[derive(Debug)]
-struct PublicOnly;
+/// Looks names up, and leaves out the addresses of our own network unless they are allowed, and those of another version than the
+/// wanted one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lookup {
+    pub(super) allow_private: bool,
+    pub(super) only: Option<Ip>,
+}
 
 /// A name has no public address.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} has only private addresses (scan.allow-private-addresses is off)")]
 struct OnlyPrivate(String);
 
-impl Resolve for PublicOnly {
+impl Lookup {
+    /// The addresses of a name that may be used.
+    ///
+    /// # Errors
+    /// When it has no address at all.
+    pub(super) async fn addresses(self, name: &str) -> std::io::Result<Vec<SocketAddr>> {
+        let found = tokio::net::lookup_host((name, 0)).await?;
+        // Who wrote it into the file meant that; a redirect to such a name is not followed.
+        let is_free = self.allow_private || reach::is_localhost(name);
+        let is_wanted = |address: &IpAddr| self.only.is_none_or(|only| only.has(address));
+        Ok(found.filter(|found| is_wanted(&found.ip()) && (is_free || reach::is_public(found.ip()))).collect())
+    }
+}
+
+impl Resolve for Lookup {
     fn resolve(&self, name: Name) -> Resolving {
+        let lookup = *self;
         Box::pin(async move {
-            let name = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            // Who wrote it into the file meant that; a redirect to such a name is not followed.
-            let is_own_word = reach::is_localhost(&name);
-            let public: Vec<SocketAddr> = found.filter(|address| is_own_word || reach::is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err(OnlyPrivate(name).into());
+            let usable = lookup.addresses(name.as_str()).await?;
+            if usable.is_empty() {
+                return Err(OnlyPrivate(name.as_str().to_owned()).into());
             }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(usable.into_iter()) as Addrs)
         })
     }
 }
@@ -145,11 +207,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_of_our_own_network_is_not_connected_to() {
+        let lookup = Lookup { allow_private: false, only: None };
         // Every resolver answers names that are literal addresses by themselves.
-        let private = PublicOnly.resolve("10.0.0.1".parse().expect("a name")).await;
+        let private = lookup.resolve("10.0.0.1".parse().expect("a name")).await;
         let Err(error) = private else { panic!("10.0.0.1 was let through") };
         assert!(error.to_string().contains("private"), "{error}");
-        assert!(PublicOnly.resolve("192.0.78.9".parse().expect("a name")).await.is_ok());
+        assert!(lookup.resolve("192.0.78.9".parse().expect("a name")).await.is_ok());
     }
 
     #[test]

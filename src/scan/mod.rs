@@ -8,6 +8,7 @@
 pub mod answer;
 mod attempt;
 mod bucket;
+pub mod capacity;
 pub mod changes;
 pub mod client;
 pub mod demand;

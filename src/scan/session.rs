@@ -2,12 +2,13 @@
 //! where a failure may pass.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, HeaderValue, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
 };
+use reqwest::tls::TlsInfo;
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
@@ -39,6 +40,8 @@ pub struct Session {
     skew: AtomicI64,
     received: AtomicU64,
     failures_in_a_row: AtomicU32,
+    /// The server's certificate, where the client looks at it.
+    certificate: OnceLock<Vec<u8>>,
 }
 
 /// A question: method and what is special about it.
@@ -50,6 +53,8 @@ enum Question<'a> {
     Head,
     /// GET of a file's first byte, for servers that know no HEAD.
     FirstByte,
+    /// GET of the last bytes of a file of this size.
+    LastBytes(u64),
 }
 
 /// What a listing may come as.
@@ -57,6 +62,10 @@ const LISTING_TYPES: HeaderValue =
     HeaderValue::from_static("text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5");
 const AS_IT_IS: HeaderValue = HeaderValue::from_static("identity");
 const FIRST_BYTE: HeaderValue = HeaderValue::from_static("bytes=0-0");
+
+/// How many last bytes are asked for.
+pub(super) const LAST: u64 = 16;
+
 /// Not to read so many bytes is worth a new connection: an answer that is left unread closes the old one.
 const WORTH_A_CONNECTION: u64 = 64 << 10;
 
@@ -78,6 +87,7 @@ impl Session {
             skew: AtomicI64::new(0),
             received: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
+            certificate: OnceLock::new(),
         }
     }
 
@@ -210,6 +220,12 @@ impl Session {
         }
     }
 
+    /// Asks for the last bytes of a large file: whether the server can count so far.
+    pub(super) async fn look_at_end(&self, path: &TreePath<'_>, size: u64) -> Result<Response, Failure> {
+        let url = parse(&self.base.url(path))?;
+        self.persist(|| async { Ok(self.ask(Question::LastBytes(size), url.clone()).await?.0) }).await
+    }
+
     async fn look_at(&self, url: &str) -> Answer {
         let url = match parse(url) {
             Ok(url) => url,
@@ -287,6 +303,7 @@ impl Session {
             self.wait_for_turn().await?;
             let response = self.send(question, url.clone()).await?;
             self.note_clock(&response);
+            self.note_certificate(&response);
             let status = response.status();
             if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
                 let target = text(&response, &LOCATION).and_then(|target| url.join(&target).ok()).ok_or(Failure::Circles)?;
@@ -301,7 +318,7 @@ impl Session {
             let same = matches!(question, Question::Page(known) if !known.is_empty()) && status == StatusCode::NOT_MODIFIED;
             let good = same
                 || status == StatusCode::OK
-                || question == Question::FirstByte && status == StatusCode::PARTIAL_CONTENT
+                || matches!(question, Question::FirstByte | Question::LastBytes(_)) && status == StatusCode::PARTIAL_CONTENT
                 || empty;
             return if good { Ok((response, url)) } else { Err(Failure::Status(status)) };
         }
@@ -316,6 +333,10 @@ impl Session {
             }
             Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, AS_IT_IS),
             Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, FIRST_BYTE),
+            Question::LastBytes(size) => {
+                let range = format!("bytes={}-{}", size.saturating_sub(LAST), size.saturating_sub(1));
+                self.clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, range)
+            }
         };
         request.send().await.map_err(|error| failure(&error))
     }
@@ -362,6 +383,17 @@ impl Session {
     /// Whether the server wants to be left alone for longer than this conversation can wait.
     fn is_paused_for_good(&self) -> bool {
         self.patience.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn note_certificate(&self, response: &Response) {
+        let seen = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+        seen.map(|certificate| self.certificate.get_or_init(|| certificate.to_vec()));
+    }
+
+    /// The server's certificate as it came (DER), where the client looks at it.
+    #[must_use]
+    pub(super) fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.get().map(Vec::as_slice)
     }
 
     fn note_clock(&self, response: &Response) {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{Asking, BaseUrl, ClientNetwork, Continent, Country, Mirror, MirrorName, Place, Scanning, Scheme};
+use crate::model::{BaseUrl, ClientNetwork, Continent, Country, Mirror, MirrorName, Place, Scheme};
 
 use super::draw::{Lot, fnv1a, mix};
 
@@ -34,27 +34,7 @@ impl Fallback {
     /// The same as a mirror, to be asked whether it works.
     #[must_use]
     pub fn as_mirror(&self) -> Mirror {
-        Mirror {
-            name: self.name.clone(),
-            http: self.http.clone(),
-            https: self.https.clone(),
-            rsync: None,
-            ftp: None,
-            country: None,
-            continent: None,
-            point: None,
-            asn: None,
-            networks: Vec::new(),
-            score: 0,
-            only: None,
-            also_countries: Vec::new(),
-            exclude_countries: Vec::new(),
-            max_file_size: None,
-            enabled: true,
-            scanning: Scanning::default(),
-            operator: None,
-            asking: Asking::default(),
-        }
+        Mirror { http: self.http.clone(), https: self.https.clone(), score: 0, ..Mirror::new(self.name.clone()) }
     }
 
     /// How well it fits a place; `None`: not at all. The least is the best.

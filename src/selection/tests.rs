@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use crate::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scanning, Scheme};
+use crate::model::{BaseUrl, ClientNetwork, Country, Health, Mirror, MirrorName, Only, Place, Point, Scheme};
 
 use super::{Class, PlaceKey, Ranking, Refusal, Request, Selector, Tiers, refusal};
 
@@ -15,27 +15,8 @@ fn mirror(line: &str) -> Mirror {
     let url = |scheme| {
         BaseUrl::parse(&format!("{scheme}://{name}.example/"), if scheme == "https" { Scheme::Https } else { Scheme::Http })
     };
-    let mut mirror = Mirror {
-        name: MirrorName::parse(name).expect("a name"),
-        http: url("http").ok(),
-        https: url("https").ok(),
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: crate::model::Asking::default(),
-    };
+    let mut mirror =
+        Mirror { http: url("http").ok(), https: url("https").ok(), ..Mirror::new(MirrorName::parse(name).expect("a name")) };
     for word in words {
         let countries = |text: &str| text.split(',').map(|code| code.parse().expect("a country")).collect();
         match word.split_once('=') {
@@ -382,5 +363,31 @@ fn no_mirrors_and_extreme_scores_do_no_harm() {
         let drawn = site.tiers("de").drawn(network(number));
         assert_eq!(drawn.len(), 3);
         assert!(drawn.iter().all(|row| row.draw.is_finite() && row.draw > 0.0));
+    }
+}
+
+#[test]
+fn a_mirror_that_speaks_the_clients_protocol_comes_first_where_that_costs_nobody_anything() {
+    use super::IpVersion::{Prefer, Require};
+    let site = Site::new(&["a de", "b de", "c fr"]);
+    let tiers = site.tiers("de from=2001:db8::1");
+    let network = ClientNetwork::of("2001:db8::1".parse().expect("an address"));
+    let order = |rule, deaf: &str| {
+        let answers = |index: usize| !deaf.split(' ').any(|name| name == site.name(index));
+        let ranking = tiers.draw_reachable(network, rule, |_| true, answers, 5);
+        ranking.iter().map(|ranked| site.name(ranked.index)).collect::<Vec<_>>().join(" ")
+    };
+    let usual = order(Prefer, "");
+    let (first, second) = if usual == "a b c" { ("a", "b") } else { ("b", "a") };
+    for (rule, deaf, expected) in [
+        (Prefer, second, format!("{first} {second} c")),
+        (Prefer, first, format!("{second} {first} c")),
+        (Prefer, "a b", usual.clone()),
+        (Prefer, "a b c", usual.clone()),
+        (Require, first, format!("{second} c")),
+        (Require, "a b", "c".to_owned()),
+        (Require, "a b c", String::new()),
+    ] {
+        assert_eq!(order(rule, deaf), expected, "{rule:?} without {deaf}");
     }
 }

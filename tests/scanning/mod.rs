@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redirector::clock::Clock;
 use redirector::inventory::{Inventory, Observation, Seen};
-use redirector::model::{BaseUrl, Fingerprint, Mirror, MirrorName, Scanning, Scheme, Span, TreePath};
+use redirector::model::{BaseUrl, Fingerprint, Mirror, MirrorName, Scheme, Span, TreePath};
 use redirector::scan::{Clients, Limits, Mode, Quiet, Report, Scanner, Settings};
 
 /// When all files of the tree were last changed, unless a test says otherwise.
@@ -83,25 +83,8 @@ pub fn path(text: &str) -> TreePath<'static> {
 
 pub fn mirror(url: &str) -> Mirror {
     Mirror {
-        name: MirrorName::parse("m").expect("valid"),
         http: Some(BaseUrl::parse(url, Scheme::Http).expect("valid")),
-        https: None,
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
-        country: None,
-        continent: None,
-        point: None,
-        asn: None,
-        networks: Vec::new(),
-        score: 100,
-        only: None,
-        also_countries: Vec::new(),
-        exclude_countries: Vec::new(),
-        max_file_size: None,
-        enabled: true,
-        operator: None,
-        asking: redirector::model::Asking::default(),
+        ..Mirror::new(MirrorName::parse("m").expect("valid"))
     }
 }
 

@@ -81,7 +81,7 @@ impl Server {
             let config = format!(
                 "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\n\
                  events {{ worker_connections 64; }}\n\
-                 http {{ access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
+                 http {{ log_format short '$server_protocol $connection $request_method $uri'; access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
                  uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; charset utf-8;\n\
                  server {{ listen {address}{listen}; location / {{ root {}; {more} }} }} }}\n",
                 root.display()
@@ -99,6 +99,27 @@ impl Server {
             let port = address.port();
             format!(" ssl; listen 127.0.0.1:{port} ssl; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem")
         })
+    }
+
+    /// nginx over TLS and HTTP/2 for `localhost`, without listings. It writes down what it was asked: protocol, number of the
+    /// connection, method, path.
+    pub fn nginx_h2(root: &Path) -> Self {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+        Self::nginx_with(root, "access_log access.log short;", |address| {
+            let port = address.port();
+            format!("; listen 127.0.0.1:{port} ssl http2; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem")
+        })
+    }
+
+    /// What it was asked, where it writes that down.
+    pub fn asked(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.home.path().join("access.log")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
+    }
+
+    /// nginx with `autoindex` at 127.0.0.1 alone: `localhost` has an address of IPv6, too, where nobody answers.
+    pub fn nginx_at_localhost(root: &Path) -> Self {
+        Self::nginx_with(root, "autoindex on;", |address| format!("; listen 127.0.0.1:{}", address.port()))
     }
 
     /// Apache httpd with `mod_autoindex`; `options` are its `IndexOptions`.
@@ -180,17 +201,27 @@ impl Server {
 
     /// The same, encrypted, with a certificate for `localhost`, which it is.
     pub fn vsftpd_tls(root: &Path) -> Self {
-        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
         drop(listener);
-        Self::vsftpd_at(
-            address,
-            root,
-            &format!(
-                "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=NO\n\
-                 ssl_ciphers=HIGH\nrsa_cert_file={data}/cert.pem\nrsa_private_key_file={data}/key.pem\n"
-            ),
+        Self::vsftpd_at(address, root, &Self::vsftpd_encrypts())
+    }
+
+    /// The same, encrypted from the first byte, at the port for that. `None` where this user may not take that port.
+    pub fn vsftpd_implicit_tls(root: &Path) -> Option<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 990));
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+            taken => drop(taken.expect("the port is free")),
+        }
+        Some(Self::vsftpd_at(address, root, &(Self::vsftpd_encrypts() + "implicit_ssl=YES\n")))
+    }
+
+    fn vsftpd_encrypts() -> String {
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+        format!(
+            "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=NO\n\
+             ssl_ciphers=HIGH\nrsa_cert_file={data}/cert.pem\nrsa_private_key_file={data}/key.pem\n"
         )
     }
 

@@ -24,8 +24,8 @@ use redirector::http::signature::{Access, Key};
 use redirector::http::{self, Counts, Fallbacks, Makings, Packages, Route, Router, Server, Site, Stamp, Start, Trust};
 use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
-    BaseUrl, ByteSize, Digests, FileRecord, FileState, Health, Mirror, MirrorName, Pieces, Question, Scanning, Scheme, Sha256,
-    TreePath, VersionNumber,
+    BaseUrl, ByteSize, Digests, FileRecord, FileState, Health, Mirror, MirrorName, Pieces, Question, Scheme, Sha256, TreePath,
+    VersionNumber,
 };
 use redirector::repository::{self, Ledger, Repositories};
 use redirector::selection::Fallback;
@@ -491,16 +491,10 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
     };
     let list = |key: &str| keys.get(key).map(|value| value.split(',')).into_iter().flatten();
     Mirror {
-        name: MirrorName::parse(name).expect("a name"),
         http: url("http", Scheme::Http),
         https: url("https", Scheme::Https),
-        rsync: None,
-        ftp: None,
-        scanning: Scanning::default(),
         country: country.parse().ok(),
         continent: country.parse::<redirector::model::Country>().ok().and_then(redirector::model::Country::continent),
-        point: None,
-        asn: None,
         networks: list("networks").map(|network| network.parse().expect("a network")).collect(),
         score: keys.get("score").map_or(100, |score| score.parse().expect("a number")),
         only: keys.get("only").map(|only| serde_json::from_value(serde_json::json!(only)).expect("a kind of only")),
@@ -508,8 +502,7 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
         exclude_countries: list("exclude-countries").map(|country| country.parse().expect("a country")).collect(),
         max_file_size: keys.get("max-file-size").map(|size| size.parse::<ByteSize>().expect("a size").0),
         enabled: !keys.contains_key("disabled"),
-        operator: None,
-        asking: redirector::model::Asking::default(),
+        ..Mirror::new(MirrorName::parse(name).expect("a name"))
     }
 }
 

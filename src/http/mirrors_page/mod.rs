@@ -181,6 +181,7 @@ impl Pages {
             scans: self.inventory.scans(name(), SCANS.1).await?,
             health: self.inventory.health_history(name(), HEALTH_CHANGES).await?,
             gaps: self.inventory.gaps(name()).await?,
+            checkup: self.inventory.checkup(name()).await?,
         })
     }
 }

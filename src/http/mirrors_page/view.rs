@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::plot::{self, Point};
 use crate::geo::Credit;
 use crate::inventory::{Gaps, HealthChange, MirrorState, Protocol, ScanSummary, Share};
-use crate::model::people::{ago, grouped, percent, without_credentials};
-use crate::model::{ByteSize, Country, Health, Mirror, MirrorName, Only, Ranges};
+use crate::model::people::{ago, can_do, grouped, percent, without_credentials};
+use crate::model::{ByteSize, Checkup, Country, Health, Mirror, MirrorName, Only};
 
 /// All mirrors at a glance.
 #[derive(Template, Serialize, Debug)]
@@ -62,8 +62,8 @@ pub(super) struct Page {
     /// Whom it serves, in sentences.
     serves: Vec<String>,
     health: Health,
-    /// Whether it sends parts of files: `kept`, `ignored`, `unknown`.
-    ranges: &'static str,
+    /// What it can do, if that was tried.
+    checkup: Option<Checkup>,
     share: Option<Share>,
     gaps: Option<Gaps>,
     scans: Vec<Scan>,
@@ -95,6 +95,7 @@ pub(super) struct History {
     pub(super) scans: Vec<ScanSummary>,
     pub(super) health: Vec<HealthChange>,
     pub(super) gaps: Option<Gaps>,
+    pub(super) checkup: Option<Checkup>,
 }
 
 /// How many scans a page lists; the plot shows more.
@@ -216,11 +217,10 @@ impl Page {
             country: mirror.country,
             serves: serves(mirror),
             health: state.health,
-            ranges: match state.ranges {
-                Ranges::Kept => "kept",
-                Ranges::Ignored => "ignored",
-                Ranges::Unknown => "unknown",
-            },
+            checkup: history.checkup.clone().map(|checkup| Checkup {
+                notes: checkup.notes.iter().map(|note| without_credentials(note)).collect(),
+                ..checkup
+            }),
             share: last_share(&history.scans),
             gaps: history.gaps.clone(),
             scans: history.scans.iter().take(SCANS).map(Scan::from).collect(),
@@ -250,12 +250,9 @@ impl Page {
         time_for_people(*at)
     }
 
-    fn ranges_for_people(&self) -> &'static str {
-        match self.ranges {
-            "kept" => "parts of files are sent where parts are asked for (206)",
-            "ignored" => "whole files are sent where parts are asked for: such requests go to other mirrors",
-            _ => "not asked yet",
-        }
+    /// What it can do, in lines: what about, and how that is.
+    fn abilities(&self) -> Vec<(&'static str, String)> {
+        self.checkup.as_ref().map(|checkup| can_do(checkup, self.at)).unwrap_or_default()
     }
 
     fn lacks(&self) -> Option<String> {

@@ -1,5 +1,7 @@
 //! The files: rows to records and back, observations, digests, and what is gone.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use rusqlite::{OptionalExtension, Row, Statement, Transaction, params};
@@ -301,6 +303,27 @@ pub(super) fn page(transaction: &Transaction<'_>, page: &Page, which: Which) -> 
     };
     let mut records = Vec::new();
     visit(transaction, columns!(), condition, page, &mut |row| {
+        records.push(record(row)?);
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// The largest settled files of these sizes, out of those that the index `file_large` has: its condition is repeated word for word.
+pub(super) fn large(
+    transaction: &Transaction<'_>,
+    sizes: &RangeInclusive<u64>,
+    limit: usize,
+) -> Result<Vec<FileRecord>, Fault> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM file WHERE size > 2147483648 AND size BETWEEN ?1 AND ?2 AND state = 0 ORDER BY size DESC LIMIT ?3"
+    );
+    let bound = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);
+    let limit = i64::try_from(limit.min(MAX_PAGE)).unwrap_or(0);
+    let mut records = Vec::new();
+    each_row(&mut *transaction.prepare_cached(SQL)?, params![bound(*sizes.start()), bound(*sizes.end()), limit], &mut |row| {
         records.push(record(row)?);
         Ok(())
     })?;

@@ -4,18 +4,23 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::abilities;
 use super::changes::Change;
 use super::fault::Fault;
 use super::files::next_version;
 use crate::inventory::record::{Adjustment, Counts, HealthChange, Protocol, ScanRecord, ScanSummary, carried_over};
 use crate::inventory::share::{Gaps, Share};
-use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror, shares_a_base};
+use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror, Tried, shares_a_base};
 use crate::model::{Health, MirrorName};
+
+/// What [`stored`] reads.
+const ROWS: &str = "SELECT name, holdings, mirror.bases, health, ability.bases, ranges, largest, certificate, ipv4, ipv6 \
+                    FROM mirror LEFT JOIN ability ON ability.mirror = mirror.id";
 
 /// All mirrors of which something is known.
 pub(super) fn all(transaction: &Transaction<'_>) -> Result<Vec<StoredMirror>, Fault> {
     let next = next_version(transaction)?;
-    let mut statement = transaction.prepare_cached("SELECT name, holdings, bases, health FROM mirror ORDER BY id")?;
+    let mut statement = transaction.prepare_cached(&format!("{ROWS} ORDER BY mirror.id"))?;
     let mut rows = statement.query([])?;
     let mut mirrors = Vec::new();
     while let Some(row) = rows.next()? {
@@ -27,7 +32,7 @@ pub(super) fn all(transaction: &Transaction<'_>) -> Result<Vec<StoredMirror>, Fa
 /// What is known of a mirror, if something is.
 pub(super) fn one(transaction: &Transaction<'_>, name: &MirrorName) -> Result<Option<StoredMirror>, Fault> {
     let next = next_version(transaction)?;
-    let mut statement = transaction.prepare_cached("SELECT name, holdings, bases, health FROM mirror WHERE name = ?")?;
+    let mut statement = transaction.prepare_cached(&format!("{ROWS} WHERE name = ?"))?;
     let mut rows = statement.query([name.as_str()])?;
     rows.next()?.map(|row| stored(row, next)).transpose()
 }
@@ -40,6 +45,10 @@ fn stored(row: &Row<'_>, next: i64) -> Result<StoredMirror, Fault> {
         name: MirrorName::parse(&name).map_err(|error| Fault::Damaged(error.to_string()))?,
         bases: row.get(2)?,
         health: health(row.get_ref(3)?.as_str().unwrap_or_default())?,
+        tried: match row.get(4)? {
+            Some(bases) => Some(Tried { bases, abilities: abilities::of(row, 5)? }),
+            None => None,
+        },
     })
 }
 

@@ -1,5 +1,6 @@
 //! The store on SQLite: one file, a write-ahead log, every commit synced to the disk.
 
+mod abilities;
 mod changes;
 mod descriptions;
 mod fault;
@@ -10,6 +11,7 @@ mod memory;
 mod mirrors;
 mod open;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -28,7 +30,7 @@ use super::share::Gaps;
 use super::store::{
     Changes, Contents, Descriptions, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Which, Written,
 };
-use crate::model::{Digests, FileRecord, Fingerprint, MirrorName, Sha256, TreePath, VersionNumber};
+use crate::model::{Checkup, Digests, FileRecord, Fingerprint, MirrorName, Sha256, TreePath, VersionNumber};
 
 /// A store in an SQLite database.
 #[derive(Debug)]
@@ -247,6 +249,18 @@ impl Store for Sqlite {
 
     fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error> {
         self.write(|transaction| memory::keep(transaction, mirror, memory))
+    }
+
+    fn record_checkup(&mut self, mirror: &MirrorName, checkup: &Checkup, bases: &str) -> Result<Written<()>, Error> {
+        self.write(|transaction| abilities::keep(transaction, mirror, checkup, bases))
+    }
+
+    fn checkup(&mut self, mirror: &MirrorName, bases: &str) -> Result<Option<Checkup>, Error> {
+        self.read(|transaction, _| abilities::read(transaction, mirror, bases))
+    }
+
+    fn large_files(&mut self, sizes: &RangeInclusive<u64>, limit: usize) -> Result<Vec<FileRecord>, Error> {
+        self.read(|transaction, _| files::large(transaction, sizes, limit))
     }
 
     fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {

@@ -154,6 +154,15 @@ impl Connection {
         if door.tls == Tls::Explicit {
             stream = stream.into_secure(connector()?, &door.host).await.map_err(connect)?;
         }
+        if door.tls == Tls::Implicit {
+            // The library encrypts data from now on; the server has to be told (RFC 4217 section 9). One that takes that for granted may refuse.
+            for order in ["PBSZ 0", "PROT P"] {
+                match stream.custom_command(order, &[Status::CommandOk]).await.map_err(failure) {
+                    Ok(_) | Err(Failure::Refused(_)) => {}
+                    Err(broken) => return Err(broken),
+                }
+            }
+        }
         stream.set_encoding(Bytes).await;
         let password = door.password.as_ref().map_or("redirector@", Secret::reveal);
         stream.login(encoded(door.user.as_bytes()), encoded(password.as_bytes())).await.map_err(failure)?;
