@@ -7,7 +7,7 @@
 //! (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides), `explain` (the decision as a story),
 //! `repository` (lists for package managers), `missing` (what nobody has), `doubts` (what requests give away about mirrors),
 //! `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
-//! kind of answer) and `body`. `metrics` counts, `admin`
+//! kind of answer), `redirect` (the most frequent one), `plain` (its way without hyper) and `body`. `metrics` counts, `admin`
 //! tells administrators.
 
 pub mod accept;
@@ -30,9 +30,11 @@ pub mod metrics;
 pub mod mirrors_page;
 pub mod missing;
 pub mod page;
+pub mod plain;
 pub mod proxy;
 pub mod range;
 pub mod ranker;
+pub mod redirect;
 pub mod repository;
 mod representation;
 pub mod response;
