@@ -237,3 +237,117 @@ fn date_line(now: Instant) -> (Instant, String) {
     let until = now + Duration::from_secs(1).saturating_sub(Duration::from_nanos(within_second.into()));
     (until, format!("date: {}\r\n\r\n", httpdate::fmt_http_date(time)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// `plain`, `part` or `other`.
+    fn read(text: &str) -> &'static str {
+        match Head::parse(text.as_bytes(), &mut [httparse::EMPTY_HEADER; MAX_LINES]) {
+            Read::Plain(_, length) if length == text.len() => "plain",
+            Read::Plain(..) => "more",
+            Read::Part => "part",
+            Read::Other => "other",
+        }
+    }
+
+    #[test]
+    fn only_what_asks_for_a_file_and_nothing_else_is_plain() {
+        for (lines, expected) in [
+            ("GET /a.xo HTTP/1.1\r\nHost: a", "plain"),
+            ("HEAD /a%20b.xo HTTP/1.1\r\nhost: a\r\nUser-Agent: x\r\nAccept: */*\r\nConnection: Keep-Alive", "plain"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nRanges: x\r\nX-Forwarded-For: 192.0.2.1\r\nIf-None-Match: \"x\"", "plain"),
+            ("GET /a.xo HTTP/1.1\r\nAccept: */*", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nHost: a", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: \u{fc}", "other"),
+            ("GET /a.xo HTTP/1.0\r\nHost: a", "other"),
+            ("GET /a.xo?x HTTP/1.1\r\nHost: a", "other"),
+            ("GET /a\"b HTTP/1.1\r\nHost: a", "other"),
+            ("GET http://a/a.xo HTTP/1.1\r\nHost: a", "other"),
+            ("OPTIONS * HTTP/1.1\r\nHost: a", "other"),
+            ("POST /a.xo HTTP/1.1\r\nHost: a", "other"),
+            ("get /a.xo HTTP/1.1\r\nHost: a", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nContent-Length: 0", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nTransfer-encoding : chunked", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nUpgrade: h2c", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nConnection: close", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, upgrade", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nRANGE: bytes=0-1", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nAccept: application/Metalink4+xml", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\n folded: x", "other"),
+            ("PRI * HTTP/2.0", "other"),
+        ] {
+            let whole = format!("{lines}\r\n\r\n");
+            assert_eq!(read(&whole), expected, "{lines}");
+            if expected == "plain" {
+                assert!((1..whole.len()).all(|end| read(&whole[..end]) == "part"), "{lines}");
+                assert_eq!(read(&format!("{whole}G")), "more", "{lines}");
+            }
+        }
+        let many = (0..=MAX_LINES).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+        assert_eq!(read(&format!("GET /a HTTP/1.1\r\nHost: a\r\n{many}\r\n")), "other");
+        let long = "x".repeat(MAX_HEAD_BYTES);
+        assert_eq!(read(&format!("GET /a HTTP/1.1\r\nHost: a\r\nCookie: {long}")), "other", "whatever follows");
+    }
+
+    const REQUEST: &str = "GET /yes HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    /// Answers `/yes` only.
+    fn answer(head: &Head<'_>, _: Instant, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(b"location: http://m/\r\n");
+        head.path == "/yes"
+    }
+
+    async fn end_of(sent: &str) -> (String, io::Result<End>, String) {
+        let (ours, mut theirs) = duplex(64 * 1024);
+        theirs.write_all(sent.as_bytes()).await.expect("room");
+        theirs.shutdown().await.expect("open");
+        let mut conversation = Conversation::new(ours);
+        let end = conversation.serve(&Arc::default(), answer).await;
+        let (socket, rest) = conversation.into_rest();
+        drop(socket);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).await.expect("text");
+        (text, end, String::from_utf8(rest.to_vec()).expect("text"))
+    }
+
+    #[tokio::test]
+    async fn requests_are_answered_in_turn_and_the_first_other_one_is_left_whole_with_all_behind_it() {
+        let other = "GET /no HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (text, end, rest) = end_of(&[REQUEST, REQUEST, other, REQUEST].concat()).await;
+        assert_eq!(text.matches("HTTP/1.1 302 Found\r\nlocation: http://m/\r\ndate: ").count(), 2, "{text}");
+        assert!(
+            text.ends_with(" GMT\r\n\r\n") && text.matches("location").count() == 2,
+            "nothing of the refused answer: {text}"
+        );
+        assert_eq!((end.expect("no error"), rest), (End::Other, [other, REQUEST].concat()));
+    }
+
+    #[tokio::test]
+    async fn who_closes_between_requests_is_done_and_who_closes_within_one_is_not() {
+        let (text, end, _) = end_of(REQUEST).await;
+        assert_eq!((text.matches("302").count(), end.expect("no error")), (1, End::Closed));
+        let (text, end, _) = end_of(&REQUEST[..10]).await;
+        assert_eq!((text.as_str(), end.expect_err("an error").kind()), ("", io::ErrorKind::UnexpectedEof));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_given_up_waiting_for_loses_nothing_that_was_read() {
+        let (ours, mut theirs) = duplex(1024);
+        let mut conversation = Conversation::new(ours);
+        let progress = Progress::default();
+        theirs.write_all(&REQUEST.as_bytes()[..10]).await.expect("room");
+        for _ in 0..3 {
+            assert!(futures_util::poll!(Box::pin(conversation.serve(&progress, answer))).is_pending());
+        }
+        let (_socket, rest) = conversation.into_rest();
+        assert_eq!(&rest[..], &REQUEST.as_bytes()[..10]);
+    }
+}
