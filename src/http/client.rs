@@ -71,8 +71,8 @@ impl Trust {
             return self.by_forwarded(direct, headers);
         }
         // Asked for once: to look for a name in headers costs as much as to read an address.
-        let mut hops = headers.from_last(&X_FORWARDED_FOR).peekable();
-        let mut schemes = headers.from_last(&X_FORWARDED_PROTO).peekable();
+        let mut hops = headers.lines_backwards(&X_FORWARDED_FOR).peekable();
+        let mut schemes = headers.lines_backwards(&X_FORWARDED_PROTO).peekable();
         if self.by == ForwardedBy::Auto && hops.peek().is_none() && schemes.peek().is_none() {
             return self.by_forwarded(direct, headers);
         }
@@ -94,7 +94,7 @@ impl Trust {
 
     /// As above; the scheme is that of the element that names the client, which is the word of the proxy it reached.
     fn by_forwarded(&self, direct: Client, headers: &(impl Lines + ?Sized)) -> Client {
-        let hops = elements(headers.from_last(&FORWARDED)).map(|element| {
+        let hops = elements(headers.lines_backwards(&FORWARDED)).map(|element| {
             let pair = |name| parameter(element, name);
             (pair("for").and_then(node), pair("proto").and_then(scheme))
         });
@@ -125,18 +125,18 @@ impl Trust {
 /// The lines of a request's head, however they are kept.
 pub trait Lines {
     /// The values of all lines of this name, the last one first.
-    fn from_last(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]>;
+    fn lines_backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]>;
 }
 
 impl Lines for HeaderMap {
-    fn from_last(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]> {
+    fn lines_backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]> {
         self.get_all(name).iter().rev().map(http::HeaderValue::as_bytes)
     }
 }
 
 /// As they came, each with its name.
 impl Lines for [httparse::Header<'_>] {
-    fn from_last(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]> {
+    fn lines_backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]> {
         let name = name.as_str();
         self.iter().rev().filter(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
     }
