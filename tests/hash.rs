@@ -110,7 +110,7 @@ impl Site {
     fn new() -> Self {
         let site = Self { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(site.path("public")).expect("made");
-        let text = "[tree]\nprefix = '/pub'\npublic = 'public'\n[hash]\nthreads = 2\n[[mirror]]\nname = 'm'\nhttp = 'http://127.0.0.1:9/'\n";
+        let text = "[tree]\nprefix = '/pub'\npublic = 'public'\nsettle-shrunken = '0s'\n[hash]\nthreads = 2\n[[mirror]]\nname = 'm'\nhttp = 'http://127.0.0.1:9/'\n";
         durable::write(&site.path("mirrors.toml"), text.as_bytes()).expect("written");
         site
     }

@@ -71,7 +71,7 @@ impl Site {
         let database = if rest.contains("[inventory]") { "" } else { "[inventory]\ndatabase = \"state/redirector.sqlite\"\n" };
         fs::create_dir_all(self.folder.path().join("state")).expect("a folder");
         self.write(&format!(
-            "[server]\n{listen}admin-listen = \"{admin}\"\n{server}[tree]\n{public}settle = \"0s\"\nwalk-interval = \"1s\"\n{tree}{database}\
+            "[server]\n{listen}admin-listen = \"{admin}\"\n{server}[tree]\n{public}settle = \"0s\"\nsettle-shrunken = \"0s\"\nwalk-interval = \"1s\"\n{tree}{database}\
              [scan]\nallow-private-addresses = true\ninterval = \"5s\"\n[probe]\ninterval = \"1s\"\ntimeout = \"500ms\"\n{rest}"
         ));
     }
