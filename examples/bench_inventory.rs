@@ -105,7 +105,8 @@ fn make(directory: &Path, files: u32, mirrors: usize, listen: &str, admin: &str)
     let now = Timestamp::from_second(MODIFIED + 10_000_000)?;
     let mut path_bytes = 0;
     for first in (0..files).step_by(BATCH as usize) {
-        let batch: Vec<Observation> = (first..files.min(first + BATCH)).map(|number| observation(number, now)).collect::<Result<_, _>>()?;
+        let batch: Vec<Observation> =
+            (first..files.min(first + BATCH)).map(|number| observation(number, now)).collect::<Result<_, _>>()?;
         path_bytes += batch.iter().map(|seen| seen.path.as_bytes().len()).sum::<usize>();
         store.observe(&batch)?;
     }
@@ -123,7 +124,8 @@ fn make(directory: &Path, files: u32, mirrors: usize, listen: &str, admin: &str)
 
 fn observation(number: u32, now: Timestamp) -> anyhow::Result<Observation> {
     let path = TreePath::parse(path(number).into_bytes()).context("a path that is none")?;
-    let mtime_ns = (MODIFIED + i64::from(number % 10_000_000)) * 1_000_000_000 + i64::from(number.wrapping_mul(7919) % 1_000_000_000);
+    let mtime_ns =
+        (MODIFIED + i64::from(number % 10_000_000)) * 1_000_000_000 + i64::from(number.wrapping_mul(7919) % 1_000_000_000);
     let fingerprint = Fingerprint {
         size: 1000 + u64::from(number.wrapping_mul(7919) % 5_000_000),
         mtime_ns,
@@ -139,8 +141,10 @@ fn configuration(mirrors: usize, listen: &str, admin: &str) -> String {
     );
     for number in 0..mirrors {
         let country = ["de", "us", "jp", "br", "za", "au", "fr", "in"][number % 8];
-        let write =
-            write!(text, "[[mirror]]\nname = \"mirror-{number}\"\nhttp = \"http://127.0.2.1:9/m{number:03}/\"\ncountry = \"{country}\"\n");
+        let write = write!(
+            text,
+            "[[mirror]]\nname = \"mirror-{number}\"\nhttp = \"http://127.0.2.1:9/m{number:03}/\"\ncountry = \"{country}\"\n"
+        );
         write.unwrap_or_else(|_| unreachable!("a string takes everything"));
     }
     text
@@ -186,10 +190,14 @@ async fn swap(directory: &Path, rounds: u32) -> anyhow::Result<()> {
     let files = u32::try_from(inventory.snapshot().file_count())?;
     let mirror = Arc::clone(&inventory.snapshot().mirrors().members.last().context("no mirrors")?.mirror);
     let parts: Vec<RoaringBitmap> = (0..2).map(|turn| part(files, turn)).collect();
-    tell("look-up alone", &watched(&inventory, files, async || {
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        Ok(())
-    }).await?);
+    tell(
+        "look-up alone",
+        &watched(&inventory, files, async || {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            Ok(())
+        })
+        .await?,
+    );
     let mut visible = Vec::new();
     let looks = watched(&inventory, files, async || {
         for round in 0..rounds {
@@ -210,7 +218,11 @@ async fn swap(directory: &Path, rounds: u32) -> anyhow::Result<()> {
 }
 
 /// How long each of a thread's look-ups took while something happens, in nanoseconds, sorted.
-async fn watched(inventory: &Inventory, files: u32, happen: impl AsyncFnOnce() -> anyhow::Result<()>) -> anyhow::Result<Vec<u64>> {
+async fn watched(
+    inventory: &Inventory,
+    files: u32,
+    happen: impl AsyncFnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<u64>> {
     let (snapshot, stop) = (Arc::clone(inventory.snapshot()), Arc::new(AtomicBool::new(false)));
     let thread = std::thread::spawn({
         let stop = Arc::clone(&stop);
@@ -241,5 +253,11 @@ fn tell(what: &str, looks: &[u64]) {
     let at = |share: f64| looks[((looks.len() - 1) as f64 * share) as usize] as f64 / 1e3;
     let name = what.replace([' ', '\''], "_");
     println!("{name}_count {}", looks.len());
-    println!("{name}_us_p50 {:.2}\n{name}_us_p99.9 {:.2}\n{name}_us_p99.99 {:.2}\n{name}_us_max {:.0}", at(0.5), at(0.999), at(0.9999), at(1.0));
+    println!(
+        "{name}_us_p50 {:.2}\n{name}_us_p99.9 {:.2}\n{name}_us_p99.99 {:.2}\n{name}_us_max {:.0}",
+        at(0.5),
+        at(0.999),
+        at(0.9999),
+        at(1.0)
+    );
 }

@@ -14,11 +14,12 @@ use siphasher::sip128::SipHasher13;
 
 use super::slot::Slot;
 use super::snapshot::{Detail, FileEntry};
-use crate::model::{Sha256, TreePath};
+use crate::model::{Sha256, TreePath, VersionNumber};
 
 /// The files of a snapshot.
 #[derive(Debug)]
 pub(super) struct Table {
+    key: (u64, u64),
     hasher: SipHasher13,
     detail: Detail,
     shards: Box<[ArcSwap<Shard>]>,
@@ -34,7 +35,7 @@ impl Table {
     pub(super) fn new(key: (u64, u64), detail: Detail) -> Self {
         let empty = Arc::new(Shard::default());
         let shards = (0..1 << SHARD_BITS).map(|_| ArcSwap::new(Arc::clone(&empty))).collect();
-        Self { hasher: SipHasher13::new_with_keys(key.0, key.1), detail, shards, count: AtomicU64::new(0) }
+        Self { key, hasher: SipHasher13::new_with_keys(key.0, key.1), detail, shards, count: AtomicU64::new(0) }
     }
 
     pub(super) fn get(&self, path: &TreePath<'_>) -> Option<FileEntry> {
@@ -91,6 +92,34 @@ impl Table {
         }
     }
 
+    /// What paths are hashed with.
+    pub(super) const fn hash_key(&self) -> (u64, u64) {
+        self.key
+    }
+
+    pub(super) fn has_digests(&self) -> bool {
+        self.detail == Detail::Full
+    }
+
+    /// All shards as they are now.
+    pub(super) fn shards(&self) -> Vec<Arc<Shard>> {
+        self.shards.iter().map(ArcSwap::load_full).collect()
+    }
+
+    /// Puts in all shards of a table with the same key; false if they are none of such a table. One thread at a time.
+    pub(super) fn restore(&self, shards: Vec<Shard>) -> bool {
+        if shards.len() != self.shards.len() {
+            return false;
+        }
+        for (place, new) in self.shards.iter().zip(shards) {
+            let added = new.tags.len() as u64;
+            let old = place.swap(Arc::new(new));
+            self.count.fetch_add(added, Ordering::Relaxed);
+            self.count.fetch_sub(old.tags.len() as u64, Ordering::Relaxed);
+        }
+        true
+    }
+
     /// Begins a replacement.
     pub(super) fn filling(&self) -> Filling {
         Filling {
@@ -121,6 +150,8 @@ pub(super) struct Filling {
 /// The number of groups, as a power of two: few enough that the end of each stays in the cache, and enough that one fits
 /// into it as a whole.
 const GROUP_BITS: u32 = 7;
+/// The number of groups.
+pub(super) const GROUPS: usize = 1 << GROUP_BITS;
 
 impl Filling {
     /// Adds a file.
@@ -215,7 +246,7 @@ impl Key {
 /// Invariant: `tags` and `slots` have the same length and are sorted by tag and then by the slot's rest, without doubles;
 /// `digests` have that length too, or none if no file has one.
 #[derive(Debug, Default)]
-struct Shard {
+pub(super) struct Shard {
     tags: Box<[u64]>,
     slots: Box<[Slot]>,
     digests: Box<[Digest]>,
@@ -308,6 +339,45 @@ impl Shard {
     }
 }
 
+/// As bytes of an image: the number of files, whether there are digests, tags, slots, digests; all numbers little-endian.
+impl Shard {
+    const IMAGE_HEAD_BYTES: usize = 5;
+
+    pub(super) fn image_bytes(&self) -> u64 {
+        let row = size_of::<u64>() + size_of::<Slot>();
+        (Self::IMAGE_HEAD_BYTES + self.tags.len() * row + self.digests.len() * size_of::<Digest>()) as u64
+    }
+
+    pub(super) fn write_image(&self, out: &mut Vec<u8>) {
+        out.extend((self.tags.len() as u32).to_le_bytes());
+        out.push(u8::from(!self.digests.is_empty()));
+        self.tags.iter().for_each(|tag| out.extend(tag.to_le_bytes()));
+        self.slots.iter().flat_map(|slot| slot.0).for_each(|word| out.extend(word.to_le_bytes()));
+        self.digests.iter().for_each(|digest| out.extend(digest));
+    }
+
+    /// Takes a shard from the front; none where the bytes end too early.
+    pub(super) fn read_image(bytes: &mut &[u8]) -> Option<Self> {
+        let count = u32::from_le_bytes(*bytes.split_off(..4)?.as_array()?) as usize;
+        let has_digests = *bytes.split_off_first()? != 0;
+        let tags = words(bytes.split_off(..count.checked_mul(8)?)?).collect();
+        let slots = bytes.split_off(..count.checked_mul(32)?)?.as_chunks::<32>().0.iter();
+        let word = |slot: &[u8; 32], at: usize| words(&slot[at * 8..]).next().unwrap_or_default();
+        let slots = slots.map(|slot| Slot(std::array::from_fn(|at| word(slot, at)))).collect();
+        let digests = if has_digests { bytes.split_off(..count.checked_mul(32)?)? } else { &[] };
+        Some(Self { tags, slots, digests: digests.as_chunks::<32>().0.into() })
+    }
+
+    /// The largest version number.
+    pub(super) fn newest(&self) -> Option<VersionNumber> {
+        self.slots.iter().map(|slot| slot.entry().version).max()
+    }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
+}
+
 /// A shard that is being put together.
 struct Building {
     tags: Vec<u64>,
@@ -346,7 +416,7 @@ mod tests {
 
     use super::super::slot::{MAX_SIZE, MAX_TIME};
     use super::*;
-    use crate::model::{FileState, VersionNumber};
+    use crate::model::FileState;
 
     fn entry(version: u32) -> FileEntry {
         FileEntry {
