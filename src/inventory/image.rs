@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+use super::slot::Slot;
 use super::store::Bookmark;
-use super::table::{GROUPS, Shard};
+use super::table::{Digest, GROUPS, Shard};
 use crate::model::VersionNumber;
 
 /// What tells an image from other files, with the number of its format.
@@ -209,6 +210,45 @@ fn read_summed(file: &File, start: u64, length: u64) -> Result<Vec<u8>, Unusable
     file.read_exact_at(&mut bytes, start)?;
     let found = bytes.split_off(length);
     if sum(&bytes).to_le_bytes() == *found { Ok(bytes) } else { Err(Unusable::Broken("a checksum is wrong")) }
+}
+
+/// As bytes of an image: the number of files, whether there are digests, tags, slots, digests; all numbers little-endian.
+impl Shard {
+    const IMAGE_HEAD_BYTES: usize = 5;
+
+    pub(super) fn image_bytes(&self) -> u64 {
+        let row = size_of::<u64>() + size_of::<Slot>();
+        (Self::IMAGE_HEAD_BYTES + self.tags.len() * row + self.digests.len() * size_of::<Digest>()) as u64
+    }
+
+    pub(super) fn write_image(&self, out: &mut Vec<u8>) {
+        out.extend((self.tags.len() as u32).to_le_bytes());
+        out.push(u8::from(!self.digests.is_empty()));
+        self.tags.iter().for_each(|tag| out.extend(tag.to_le_bytes()));
+        self.slots.iter().flat_map(|slot| slot.0).for_each(|word| out.extend(word.to_le_bytes()));
+        self.digests.iter().for_each(|digest| out.extend(digest));
+    }
+
+    /// Takes a shard from the front; none where the bytes end too early.
+    pub(super) fn read_image(bytes: &mut &[u8]) -> Option<Self> {
+        let count = u32::from_le_bytes(*bytes.split_off(..4)?.as_array()?) as usize;
+        let has_digests = *bytes.split_off_first()? != 0;
+        let tags = words(bytes.split_off(..count.checked_mul(8)?)?).collect();
+        let slots = bytes.split_off(..count.checked_mul(32)?)?.as_chunks::<32>().0.iter();
+        let word = |slot: &[u8; 32], at: usize| words(&slot[at * 8..]).next().unwrap_or_default();
+        let slots = slots.map(|slot| Slot(std::array::from_fn(|at| word(slot, at)))).collect();
+        let digests = if has_digests { bytes.split_off(..count.checked_mul(32)?)? } else { &[] };
+        Some(Self { tags, slots, digests: digests.as_chunks::<32>().0.into() })
+    }
+
+    /// The largest version number.
+    pub(super) fn newest(&self) -> Option<VersionNumber> {
+        self.slots.iter().map(|slot| slot.entry().version).max()
+    }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
 }
 
 #[cfg(test)]
