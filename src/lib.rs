@@ -81,7 +81,8 @@
 //! 5. [`decide::decide`] says what is answered and why. Where a mirror may be used, [`selection`] walks the tiers of
 //!    mirrors around that place, draws within a tier by weighted rendezvous hashing, and skips whatever is down or does
 //!    not hold the version. Where none is left, a fallback mirror may take the client.
-//! 6. The answer is rendered (a redirect into one buffer, a file from one open handle) and counted.
+//! 6. The answer is rendered (a redirect into one buffer, a file from one open handle, by the kernel where the file stands still) and
+//!    counted.
 //!
 //! # A scan
 //!

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use redirector::clock;
 use redirector::durable;
@@ -119,6 +119,14 @@ impl Site {
         self.folder.path().join(name)
     }
 
+    /// A public file that was written long ago: nobody waits for it to settle.
+    fn publish(&self, name: &str, content: &[u8]) {
+        let path = self.path("public").join(name);
+        durable::write(&path, content).expect("written");
+        let file = File::options().append(true).open(&path).expect("opens");
+        file.set_times(FileTimes::new().set_modified(UNIX_EPOCH)).expect("its time");
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_redirector"));
         command.arg("-c").arg(self.path("mirrors.toml")).args(arguments).env_remove("REDIRECTOR_CONFIG").env("NO_COLOR", "1");
@@ -151,11 +159,11 @@ impl Site {
 #[test]
 fn files_are_hashed_once_and_shown_with_all_their_digests() {
     let site = Site::new();
-    durable::write(&site.path("public/a b.iso"), &noise(600_000, 1)).expect("written");
-    durable::write(&site.path("public/empty"), b"").expect("written");
+    site.publish("a b.iso", &noise(600_000, 1));
+    site.publish("small", b"x");
     let (status, summary) = site.json(&["files", "hash", "--json"]);
     assert_eq!((status, &summary["hashed"], &summary["failed"]), (0, &2.into(), &0.into()), "{summary}");
-    assert_eq!(summary["bytes"], 600_000);
+    assert_eq!(summary["bytes"], 600_001);
     let (status, again) = site.json(&["files", "hash", "--json"]);
     assert_eq!((status, &again["hashed"], &again["bytes"]), (0, &0.into(), &0.into()), "{again}");
 
@@ -176,7 +184,7 @@ fn files_are_hashed_once_and_shown_with_all_their_digests() {
 fn a_file_whose_bytes_changed_unnoticed_is_found_told_and_stays_the_version_that_it_was() {
     let site = Site::new();
     for name in ["good", "bad"] {
-        durable::write(&site.path("public").join(name), &noise(300_000, 3)).expect("written");
+        site.publish(name, &noise(300_000, 3));
     }
     assert_eq!(site.run(&["files", "hash"]).0, 0);
     let (status, text) = site.run(&["files", "hash", "--verify"]);

@@ -85,6 +85,76 @@ fn put(world: &mut World, path: &str, content: &Content) {
     world.publish();
 }
 
+/// What describes a file, by suffix or query, and whether it tells of mirrors (and so is this client's alone).
+const DESCRIPTIONS: [(&str, bool); 21] = [
+    (".meta4", true),
+    ("?meta4", true),
+    (".metalink", true),
+    ("?metalink", true),
+    (".mirrorlist", true),
+    ("?mirrorlist", true),
+    ("?mirrorlist&format=json", true),
+    ("?mirrorlist&format=text", true),
+    (".torrent", true),
+    ("?torrent", true),
+    (".magnet", true),
+    ("?magnet", true),
+    (".md5", false),
+    ("?md5", false),
+    (".sha1", false),
+    (".sha256", false),
+    ("?sha256&only_hash", false),
+    (".sha512", false),
+    ("?sha512", false),
+    (".btih", false),
+    ("?btih", false),
+];
+
+/// Head (without the date) and body of an answer.
+async fn exchange(world: &World, method: &str, target: &str, header: &str) -> (String, Vec<u8>) {
+    let mut stream = connect(world).await;
+    let request =
+        format!("{method} /activities/a.txt{target} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{header}\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let answer = rest(&mut stream).await;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let head = head.lines().filter(|line| !line.starts_with("date:")).map(|line| line.to_owned() + "\n").collect();
+    (head, answer[end..].to_vec())
+}
+
+#[tokio::test]
+async fn whatever_describes_a_file_knows_head_and_conditions_and_says_who_may_keep_it() {
+    let mut world = world(&Settings::default()).await;
+    world.instance().hash("a.txt");
+    world.instance().add_mirror(world::mirror("berlin", "de", &std::collections::BTreeMap::new()));
+    world.instance().let_hold("berlin", "a.txt");
+    world.publish();
+    for (target, has_mirrors) in DESCRIPTIONS {
+        let (head, body) = exchange(&world, "GET", target, "").await;
+        assert!(head.starts_with("http/1.1 200 ") && !body.is_empty(), "{target}: {head}");
+        let line = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let kept = if has_mirrors { "private, no-cache" } else { "no-cache" };
+        assert_eq!(line("cache-control"), Some(kept), "{target}");
+        assert_eq!(line("content-length"), Some(body.len().to_string().as_str()), "{target}");
+        assert_eq!(line("last-modified").is_some(), !has_mirrors, "{target}: mirrors come and go without a new time");
+        let is_negotiated = target.contains("mirrorlist");
+        assert_eq!(line("vary"), is_negotiated.then_some("accept"), "{target}");
+        assert_eq!(exchange(&world, "HEAD", target, "").await, (head.clone(), Vec::new()), "{target}");
+        let tag = line("etag").expect("a tag");
+        for condition in [tag, "*", &format!("\"other\", W/{tag}")] {
+            let (head, body) = exchange(&world, "GET", target, &format!("If-None-Match: {condition}\r\n")).await;
+            assert!(head.starts_with("http/1.1 304 ") && body.is_empty(), "{target} {condition}: {head}");
+            assert!(head.contains(&format!("etag: {tag}\n")) && head.contains(&format!("cache-control: {kept}\n")), "{head}");
+            assert_eq!(head.contains("vary: accept\n"), is_negotiated, "{target}: {head}");
+        }
+        let (head, _) = exchange(&world, "HEAD", target, "If-Match: \"other\"\r\n").await;
+        assert!(head.starts_with("http/1.1 412 "), "{target}: {head}");
+        let (head, again) = exchange(&world, "GET", target, "If-None-Match: \"other\"\r\n").await;
+        assert!(head.starts_with("http/1.1 200 ") && again == body, "{target}: {head}");
+    }
+}
+
 fn span(milliseconds: u64) -> Span {
     Span(Duration::from_millis(milliseconds))
 }
@@ -316,6 +386,88 @@ async fn a_file_that_gets_shorter_while_it_is_sent_ends_the_connection() {
     assert!(rest(&mut stream).await.len() < 29_000_000);
 }
 
+/// A version that is known by its digest is sent by the kernel.
+fn put_hashed(world: &mut World, path: &str, size: u64) -> Vec<u8> {
+    put(world, path, &Content::Size(size));
+    world.instance().hash(path);
+    world.publish();
+    std::fs::read(world.instance().tree("public").join(path)).expect("written")
+}
+
+/// Asks for the large file over one connection, and gives the bodies of the answers.
+async fn bodies(world: &World, requests: &[(&str, usize)]) -> Vec<Vec<u8>> {
+    let mut stream = connect(world).await;
+    let asked: String = requests.iter().map(|(request, _)| *request).collect();
+    stream.write_all(asked.as_bytes()).await.expect("sent");
+    let answers = rest(&mut stream).await;
+    let mut left = answers.as_slice();
+    let body = |(_, size): &(&str, usize)| {
+        let head = left.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+        let body = left[head..head + size].to_vec();
+        left = &left[head + size..];
+        body
+    };
+    let bodies = requests.iter().map(body).collect();
+    assert!(left.is_empty(), "{} bytes too many", left.len());
+    bodies
+}
+
+#[tokio::test]
+async fn requests_one_after_the_other_get_what_the_kernel_sends_byte_by_byte() {
+    let mut world = world(&Settings::default()).await;
+    let content = put_hashed(&mut world, "large.bin", 3_000_001);
+    let line = |method: &str, more: &str| {
+        format!("{method} /activities/large.bin HTTP/1.1\r\nHost: a.example\r\nConnection: {more}\r\n\r\n")
+    };
+    let whole = line("GET", "keep-alive");
+    let (head, part) = (line("HEAD", "keep-alive"), line("GET", "keep-alive\r\nRange: bytes=100000-1999999"));
+    let (small, last) = (line("GET", "keep-alive\r\nRange: bytes=7-9"), line("GET", "close"));
+    let requests =
+        [(whole.as_str(), 3_000_001), (&part, 1_900_000), (&head, 0), (&small, 3), (&whole, 3_000_001), (&last, 3_000_001)];
+    let bodies = bodies(&world, &requests).await;
+    assert!(bodies[0] == content && bodies[4] == content && bodies[5] == content);
+    assert!(bodies[1] == content[100_000..2_000_000]);
+    assert!(bodies[2].is_empty() && bodies[3] == content[7..10]);
+}
+
+#[tokio::test]
+async fn several_parts_and_answers_to_http_1_0_are_sent_by_the_kernel_as_well() {
+    let mut world = world(&Settings::default()).await;
+    let content = put_hashed(&mut world, "large.bin", 3_000_000);
+    let old = bodies(&world, &[("GET /activities/large.bin HTTP/1.0\r\n\r\n", 3_000_000)]).await;
+    assert!(old[0] == content);
+    let request = GET
+        .replace("a.txt", "large.bin")
+        .replace("\r\n\r\n", "\r\nConnection: close\r\nRange: bytes=0-999999,1000001-1000003,2000000-2999999\r\n\r\n");
+    let mut stream = connect(&world).await;
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let answer = rest(&mut stream).await;
+    let mut at = 0;
+    for part in [0..1_000_000, 1_000_001..1_000_004, 2_000_000..3_000_000] {
+        at += answer[at..].windows(17).position(|window| window == b"\r\nContent-Range: ").expect("a part") + 17;
+        at += answer[at..].windows(4).position(|window| window == b"\r\n\r\n").expect("its head") + 4;
+        assert!(answer[at..].starts_with(&content[part.clone()]), "{part:?}");
+        at += part.len();
+    }
+    assert!(answer[at..].starts_with(b"\r\n--") && answer.ends_with(b"--\r\n"));
+}
+
+#[tokio::test]
+async fn of_a_file_that_gets_shorter_while_the_kernel_sends_it_nothing_wrong_is_sent() {
+    let mut world = world(&Settings::default()).await;
+    let content = put_hashed(&mut world, "large.bin", 30_000_000);
+    let mut stream = connect(&world).await;
+    stream.write_all(GET.replace("a.txt", "large.bin").as_bytes()).await.expect("sent");
+    let mut answer = vec![0; 1000];
+    stream.read_exact(&mut answer).await.expect("the start");
+    let file = std::fs::File::options().write(true).open(world.instance().tree("public").join("large.bin")).expect("open");
+    file.set_len(20_000_001).expect("cut");
+    answer.extend(rest(&mut stream).await);
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+    // Sockets hold less than what is left of the file.
+    assert!(answer.len() - head <= 20_000_001 && answer[head..] == content[..answer.len() - head]);
+}
+
 #[tokio::test]
 async fn a_stop_lets_downloads_end_and_takes_no_more() {
     let mut world = world(&Settings::default()).await;
@@ -401,7 +553,7 @@ async fn who_sends_a_body_hears_that_it_is_not_wanted() {
 async fn http_2_in_the_clear_is_spoken_on_the_same_port() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut world = world(&Settings::default()).await;
-    put(&mut world, "large.bin", &Content::Size(3_000_000));
+    let content = put_hashed(&mut world, "large.bin", 3_000_000);
     put(&mut world, "mirrored.bin", &Content::Size(10));
     world.instance().add_mirror(world::mirror("leiden", "nl", &std::collections::BTreeMap::new()));
     world.instance().let_hold("leiden", "mirrored.bin");
@@ -416,7 +568,7 @@ async fn http_2_in_the_clear_is_spoken_on_the_same_port() {
     assert_eq!((redirect.version(), redirect.status().as_u16()), (reqwest::Version::HTTP_2, 302));
     assert_eq!(redirect.headers()["location"], "http://leiden.example/sugar/mirrored.bin");
     let whole = client.get(url("large.bin")).send().await.expect("an answer").bytes().await.expect("a body");
-    assert_eq!(whole.len(), 3_000_000);
+    assert!(whole == content);
     let part = client.get(url("large.bin")).header("range", "bytes=23-45").send().await.expect("an answer");
     assert_eq!(part.text().await.expect("text"), "abcdefghijklmnopqrstuvw");
     let head = client.head(url("large.bin")).send().await.expect("an answer");

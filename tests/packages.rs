@@ -1,5 +1,5 @@
-//! Package managers as they are, with small real repositories: apt with `mirror+http`, dnf and librepo with mirror lists and
-//! metalinks. Each repository has a mirror that is current, one that is stale, and one that dies after it was scanned.
+//! Package managers as they are, with small real repositories: apt with `mirror+http`, dnf, librepo and zypper with mirror lists
+//! and metalinks. Each repository has a mirror that is current, one that is stale, and one that dies after it was scanned.
 
 mod running;
 mod servers;
@@ -330,6 +330,47 @@ fn a_client_with_the_old_version_alone_is_content_until_that_is_ended() {
     let home = Folder::new();
     let refused = Command::new(PYTHON).args(["-c", script, &url]).arg(home.path()).output().expect("it runs");
     assert!(!refused.status.success() && text(&refused.stderr).contains("repomd"), "{}", text(&refused.stderr));
+}
+
+/// zypper with everything that it keeps below `home`. It works for root only; others are root in a namespace of their own.
+fn zypper(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(if rustix::process::geteuid().is_root() { "env" } else { "unshare" });
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["zypper", "--root"]).arg(home).args(["--non-interactive", "--no-gpg-checks"]).args(arguments);
+    command.env_remove("http_proxy").env("no_proxy", "*").env("LC_ALL", "C");
+    command
+}
+
+#[test]
+fn zypper_takes_metadata_and_packages_from_current_mirrors() {
+    let outdate = |folder: &Path| age(&folder.join("fedora/8/repodata"), OLD - 86_400);
+    let mirrored = Mirrored::new(make_rpm_repository, "path = \"fedora\"\nkind = \"zypper\"", outdate);
+    let package = fs::read(mirrored.site.tree().join("fedora/8/hello.rpm")).expect("it is there");
+    let list = mirrored.list("/fedora/8/mirrorlist.txt");
+    assert!(list.contains(&format!("{}fedora/8/\n", mirrored.current.url())), "{list}");
+    assert!(!list.contains(&mirrored.stale.url()), "{list}");
+    for (key, url) in [
+        ("mirrorlist", "fedora/8/mirrorlist.txt"),
+        ("metalink", "fedora/8/repodata/repomd.xml.metalink"),
+        // What is asked for in the end is a file like any other, or a metalink of it by `Accept`.
+        ("baseurl", "fedora/8/"),
+    ] {
+        let home = Folder::new();
+        let repository = format!("[test]\nname=test\nenabled=1\ngpgcheck=0\n{key}={}\n", mirrored.url(url));
+        home.write_bytes("etc/zypp/repos.d/test.repo", repository.as_bytes(), OLD);
+        run(&mut zypper(home.path(), &["refresh"]));
+        let before = (mirrored.redirects(), mirrored.counted("local", "no-mirror"));
+        run(&mut zypper(home.path(), &["download", "hello"]));
+        let got = fs::read(home.path().join("var/cache/zypp/packages/test/hello.rpm"));
+        assert_eq!(got.unwrap_or_else(|error| panic!("{key}: {error}")), package, "{key}");
+        if key != "baseurl" {
+            let after = (mirrored.redirects(), mirrored.counted("local", "no-mirror"));
+            assert_eq!(after, before, "{key}: the package came from a mirror of the list");
+        }
+    }
+    mirrored.running.assert_well();
 }
 
 #[test]

@@ -27,9 +27,11 @@ impl Writer {
         for (key, value) in attributes {
             self.out.push(b' ');
             self.out.extend_from_slice(key.as_bytes());
-            self.out.extend_from_slice(b"=\"");
-            escape(&mut self.out, value);
-            self.out.push(b'"');
+            // Some clients (wget2) take attributes as they stand: what need not be escaped is not.
+            let quote = if value.contains(&b'"') && !value.contains(&b'\'') { b'\'' } else { b'"' };
+            self.out.extend_from_slice(&[b'=', quote]);
+            escape(&mut self.out, value, Inside::Attribute { quote });
+            self.out.push(quote);
         }
         self.out.push(b'>');
     }
@@ -58,7 +60,7 @@ impl Writer {
     /// An element with text, which comes in parts.
     pub(super) fn element(&mut self, name: &'static str, attributes: &[(&str, &[u8])], text: &[&[u8]]) {
         self.tag(name, attributes);
-        text.iter().for_each(|part| escape(&mut self.out, part));
+        text.iter().for_each(|part| escape(&mut self.out, part, Inside::Text));
         self.end_tag(name);
     }
 
@@ -92,9 +94,18 @@ impl Writer {
     }
 }
 
+/// Where text stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    /// Between tags.
+    Text,
+    /// Between two of these.
+    Attribute { quote: u8 },
+}
+
 /// Appends any bytes as text or as an attribute's value. What is no UTF-8, and what XML can't carry in any way (section 2.2),
 /// becomes a replacement character.
-pub(super) fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+fn escape(out: &mut Vec<u8>, bytes: &[u8], inside: Inside) {
     // Nearly all is plain ASCII: it is copied as a whole.
     if bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && !is_special(byte)) {
         return out.extend_from_slice(bytes);
@@ -104,10 +115,12 @@ pub(super) fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
             match character {
                 '&' => out.extend_from_slice(b"&amp;"),
                 '<' => out.extend_from_slice(b"&lt;"),
-                '>' => out.extend_from_slice(b"&gt;"),
-                '"' => out.extend_from_slice(b"&quot;"),
-                '\'' => out.extend_from_slice(b"&apos;"),
-                '\t' | '\n' => out.push(character as u8),
+                '>' if inside == Inside::Text => out.extend_from_slice(b"&gt;"),
+                '"' if inside == (Inside::Attribute { quote: b'"' }) => out.extend_from_slice(b"&quot;"),
+                '\t' | '\n' if inside == Inside::Text => out.push(character as u8),
+                // Readers would make spaces of them (section 3.3.3).
+                '\t' => out.extend_from_slice(b"&#9;"),
+                '\n' => out.extend_from_slice(b"&#10;"),
                 '\0'..='\u{1f}' if character != '\r' => out.extend_from_slice("\u{fffd}".as_bytes()),
                 '\u{fffe}' | '\u{ffff}' => out.extend_from_slice("\u{fffd}".as_bytes()),
                 // As they stand, readers would change them (section 2.11), or terminals take them for orders: by number.
@@ -135,15 +148,30 @@ mod tests {
 
     fn escaped(bytes: &[u8]) -> String {
         let mut out = Vec::new();
-        escape(&mut out, bytes);
+        escape(&mut out, bytes, Inside::Text);
         String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn an_attribute_stands_between_quotes_that_it_does_not_have() {
+        for (value, expected) in [
+            (&b"Conway's <Life>"[..], "<a k=\"Conway's &lt;Life>\"/>"),
+            (b"say \"hello\"", "<a k='say \"hello\"'/>"),
+            (b"\"both\" aren't", "<a k=\"&quot;both&quot; aren't\"/>"),
+            (b"a&b\tc\nd", "<a k=\"a&amp;b&#9;c&#10;d\"/>"),
+        ] {
+            let mut xml = Writer::new(0);
+            xml.empty("a", &[("k", value)]);
+            let text = String::from_utf8(xml.finish()).expect("UTF-8");
+            assert_eq!(text.lines().last(), Some(expected));
+        }
     }
 
     #[test]
     fn whatever_a_name_has_the_document_stays_well_formed() {
         for (bytes, expected) in [
             (&b"plain-1.0.iso"[..], "plain-1.0.iso"),
-            (b"a & b <c> \"d\" 'e'", "a &amp; b &lt;c&gt; &quot;d&quot; &apos;e&apos;"),
+            (b"a & b <c> \"d\" 'e'", "a &amp; b &lt;c&gt; \"d\" 'e'"),
             ("\u{fc}\u{1f600}".as_bytes(), "\u{fc}\u{1f600}"),
             (b"bad\xffutf", "bad\u{fffd}utf"),
             (b"cut\xe2\x82", "cut\u{fffd}"),
@@ -164,7 +192,7 @@ mod tests {
         xml.hex("h", &[], &[0xab]);
         xml.number("n", 12);
         let text = String::from_utf8(xml.finish()).expect("UTF-8");
-        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a k=\"&lt;v&gt;\">\n  <b>x&amp;</b>\n  <c d=\"1\"/>\n  <h>ab</h>\n  <n>12</n>\n</a>\n";
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a k=\"&lt;v>\">\n  <b>x&amp;</b>\n  <c d=\"1\"/>\n  <h>ab</h>\n  <n>12</n>\n</a>\n";
         assert_eq!(text, expected);
     }
 }

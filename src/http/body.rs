@@ -1,4 +1,8 @@
-//! Bodies of answers: a few bytes, or parts of one open file, read piece by piece as the client takes them.
+//! Bodies of answers: a few bytes, or parts of one open file, piece by piece as the client takes them.
+//!
+//! Pieces are read, or left for the kernel to send ([`promise`](super::promise)): where the file stands still and is of this
+//! machine, its version being known. The kernel sends what is in its memory at that moment, so a file that is written to must
+//! not be sent so. What is not in memory is fetched by threads that may wait, either way.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,6 +21,7 @@ use rustix::io::ReadWriteFlags;
 
 use super::connection::UnderWay;
 use super::metrics::Counts;
+use super::promise::{self, Promises};
 use super::threads::Threads;
 use crate::tree::OpenFile;
 
@@ -41,8 +46,10 @@ impl fmt::Debug for Body {
 /// The file that pieces are read from.
 struct Source {
     file: Arc<OpenFile>,
-    /// A piece that is being read by a thread that may wait.
-    reading: Option<BoxFuture<'static, io::Result<Bytes>>>,
+    /// Whether the kernel may send it.
+    settled: bool,
+    /// What a thread that may wait does with the next piece.
+    waiting: Option<BoxFuture<'static, io::Result<Fetched>>>,
     threads: Threads,
     counts: Arc<Counts>,
 }
@@ -53,8 +60,32 @@ enum Piece {
     File(Range<u64>),
 }
 
-/// How much of a file is held in memory for one client: 10,000 slow ones take 320 MB at the very most.
+/// What came of a piece that was not in memory.
+enum Fetched {
+    /// It was read.
+    Bytes(Bytes),
+    /// It can be sent now without waiting.
+    Cached,
+}
+
+/// How a piece is sent.
+#[derive(Clone, Copy)]
+enum Way {
+    /// It is read.
+    Bytes,
+    /// It is read, and is the last: what was sent before is worth it only if nobody wrote to the file meanwhile.
+    Last,
+    /// The kernel sends it.
+    Promise,
+}
+
+/// How much of a file is held in memory for one client: 10,000 slow ones take 320 MB at the very most. The kernel's own pieces
+/// take nothing.
 const CHUNK_BYTES: u64 = 32 * 1024;
+/// What is left of a file for its last piece, which is always read.
+const LAST_BYTES: u64 = 4 * 1024;
+/// What is not worth a call of its own to the kernel.
+const MIN_PROMISE: u64 = 2 * CHUNK_BYTES;
 
 impl Body {
     /// No body.
@@ -73,9 +104,18 @@ impl Body {
 
     /// Parts of a file, to be filled by [`Body::push_part`]; `counts` hears what is sent, `threads` read what is not in memory.
     #[must_use]
-    pub fn of_file(file: OpenFile, counts: Arc<Counts>, threads: Threads) -> Self {
-        let source = Source { file: Arc::new(file), reading: None, threads, counts };
+    pub fn of_file(file: Arc<OpenFile>, counts: Arc<Counts>, threads: Threads) -> Self {
+        let source = Source { file, settled: false, waiting: None, threads, counts };
         Self { source: Some(source), ..Self::default() }
+    }
+
+    /// Says that the file is a version that is known and stands still.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        if let Some(source) = &mut self.source {
+            source.settled = !source.file.is_remote;
+        }
+        self
     }
 
     /// Appends bytes.
@@ -113,13 +153,18 @@ impl Body {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let promises = self.under_way.as_ref().and_then(UnderWay::promises);
+        if let Some(promises) = promises {
+            ready!(promises.poll_kept(cx));
+        }
         match self.pieces.pop_front() {
             None => Poll::Ready(None),
             Some(Piece::Bytes(bytes)) => Poll::Ready(Some(Ok(bytes))),
             Some(Piece::File(mut part)) => {
                 let Some(source) = &mut self.source else { return Poll::Ready(Some(Err(cut_short()))) };
                 let is_last = !self.pieces.iter().any(|piece| matches!(piece, Piece::File(_)));
-                let Poll::Ready(read) = source.poll_part(&part, is_last, cx) else {
+                let (piece, way) = source.next(&part, is_last, promises.is_some());
+                let Poll::Ready(read) = source.poll_piece(piece, way, promises, cx) else {
                     self.pieces.push_front(Piece::File(part));
                     return Poll::Pending;
                 };
@@ -136,34 +181,111 @@ impl Body {
 }
 
 impl Source {
-    fn poll_part(&mut self, part: &Range<u64>, is_last: bool, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        if self.reading.is_none() {
-            let left = part.end - part.start;
-            let length = usize::try_from(left.min(CHUNK_BYTES)).unwrap_or(0);
-            let ends_here = is_last && left <= CHUNK_BYTES;
-            if !ends_here && let Some(bytes) = read_cached(&self.file.file, part.start, length) {
-                return Poll::Ready(Ok(bytes));
+    /// The next piece of a part, and how it is sent.
+    fn next(&self, part: &Range<u64>, is_last: bool, may_promise: bool) -> (Range<u64>, Way) {
+        let left = part.end - part.start;
+        let kept_back = if is_last { LAST_BYTES } else { 0 };
+        let (length, way) = match () {
+            () if self.settled && may_promise && left >= MIN_PROMISE => {
+                ((left - kept_back).min(promise::MAX_BYTES as u64), Way::Promise)
             }
-            let (file, threads, start) = (Arc::clone(&self.file), self.threads.clone(), part.start);
-            self.reading = Some(Box::pin(async move {
-                let read = threads.run(move || {
-                    let bytes = read_at(&file.file, start, length)?;
-                    if ends_here { check_untouched(&file).map(|()| bytes) } else { Ok(bytes) }
-                });
-                read.await.unwrap_or_else(|| Err(io::Error::other("reading panicked")))
-            }));
+            () if is_last && left <= CHUNK_BYTES => (left, Way::Last),
+            () => (left.min(CHUNK_BYTES), Way::Bytes),
+        };
+        (part.start..part.start + length, way)
+    }
+
+    fn poll_piece(
+        &mut self,
+        piece: Range<u64>,
+        way: Way,
+        promises: Option<&Promises>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Bytes>> {
+        if self.waiting.is_none() {
+            match (way, promises) {
+                (Way::Promise, Some(promises)) if is_cached(&self.file.file, &piece) => {
+                    return Poll::Ready(promises.give(Arc::clone(&self.file), piece));
+                }
+                (Way::Promise, _) => {}
+                (Way::Bytes, _) => {
+                    if let Some(bytes) = read_cached(&self.file.file, &piece) {
+                        return Poll::Ready(Ok(bytes));
+                    }
+                }
+                // Asking a file of this machine what it is now is no reason to wait.
+                (Way::Last, _) => {
+                    if self.settled
+                        && let Some(bytes) = read_cached(&self.file.file, &piece).filter(|bytes| is_all(bytes, &piece))
+                    {
+                        return Poll::Ready(check_untouched(&self.file).map(|()| bytes));
+                    }
+                }
+            }
+            self.waiting = Some(self.fetch(piece.clone(), way));
         }
-        let Some(reading) = &mut self.reading else { return Poll::Pending };
-        let read = ready!(reading.as_mut().poll(cx));
-        self.reading = None;
-        Poll::Ready(read)
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
+        let fetched = ready!(waiting.as_mut().poll(cx));
+        self.waiting = None;
+        Poll::Ready(match (fetched?, promises) {
+            (Fetched::Bytes(bytes), _) => Ok(bytes),
+            (Fetched::Cached, Some(promises)) => promises.give(Arc::clone(&self.file), piece),
+            (Fetched::Cached, None) => Err(io::Error::other("the connection changed its protocol")),
+        })
+    }
+
+    /// Has a thread that may wait do what is to be waited for.
+    fn fetch(&self, piece: Range<u64>, way: Way) -> BoxFuture<'static, io::Result<Fetched>> {
+        let (file, threads) = (Arc::clone(&self.file), self.threads.clone());
+        let work = move || match way {
+            Way::Promise => warm(&file.file, &piece).map(|()| Fetched::Cached),
+            Way::Bytes => read_at(&file.file, &piece).map(Fetched::Bytes),
+            Way::Last => {
+                let bytes = read_at(&file.file, &piece)?;
+                // One that was read only in part is not the last yet.
+                if is_all(&bytes, &piece) {
+                    check_untouched(&file)?;
+                }
+                Ok(Fetched::Bytes(bytes))
+            }
+        };
+        Box::pin(async move { threads.run(work).await.unwrap_or_else(|| Err(io::Error::other("reading panicked"))) })
     }
 }
 
+fn is_all(bytes: &[u8], piece: &Range<u64>) -> bool {
+    bytes.len() as u64 == piece.end - piece.start
+}
+
+/// A buffer for a piece that is read.
+fn buffer(piece: &Range<u64>) -> Vec<u8> {
+    vec![0; usize::try_from((piece.end - piece.start).min(CHUNK_BYTES)).unwrap_or(0)]
+}
+
+/// Whether the kernel has a piece in memory, as far as its first and its last byte tell: files are read ahead in one go. A hole
+/// between them, where memory is short, costs one wait for the disk.
+fn is_cached(file: &File, piece: &Range<u64>) -> bool {
+    let has = |at: u64| {
+        let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT);
+        read.is_ok_and(|read| read == 1)
+    };
+    has(piece.start) && has(piece.end.saturating_sub(1))
+}
+
+/// Reads a piece so that the kernel has it in memory.
+fn warm(file: &File, piece: &Range<u64>) -> io::Result<()> {
+    let mut buffer = buffer(piece);
+    let mut at = piece.start;
+    while at < piece.end {
+        at += read_into(file, &mut buffer, at)? as u64;
+    }
+    Ok(())
+}
+
 /// Reads what the kernel has in memory, without waiting for a disk; `None` where it would have to wait.
-fn read_cached(file: &File, start: u64, length: usize) -> Option<Bytes> {
-    let mut buffer = vec![0; length];
-    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut buffer)], start, ReadWriteFlags::NOWAIT) {
+fn read_cached(file: &File, piece: &Range<u64>) -> Option<Bytes> {
+    let mut buffer = buffer(piece);
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut buffer)], piece.start, ReadWriteFlags::NOWAIT) {
         Ok(read) if read > 0 => {
             buffer.truncate(read);
             Some(buffer.into())
@@ -173,17 +295,20 @@ fn read_cached(file: &File, start: u64, length: usize) -> Option<Bytes> {
     }
 }
 
-fn read_at(file: &File, start: u64, length: usize) -> io::Result<Bytes> {
-    let mut buffer = vec![0; length];
+fn read_at(file: &File, piece: &Range<u64>) -> io::Result<Bytes> {
+    let mut buffer = buffer(piece);
+    let read = read_into(file, &mut buffer, piece.start)?;
+    buffer.truncate(read);
+    Ok(buffer.into())
+}
+
+/// Reads at least one byte.
+fn read_into(file: &File, buffer: &mut [u8], start: u64) -> io::Result<usize> {
     loop {
-        match file.read_at(&mut buffer, start) {
+        match file.read_at(buffer, start) {
             Ok(0) => return Err(cut_short()),
-            Ok(read) => {
-                buffer.truncate(read);
-                return Ok(buffer.into());
-            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            read => return read,
         }
     }
 }
@@ -236,6 +361,7 @@ mod tests {
 
     use http_body_util::BodyExt;
 
+    use super::super::connection::Progress;
     use super::*;
     use crate::model::Fingerprint;
 
@@ -250,11 +376,11 @@ mod tests {
             ctime_ns: nanoseconds(data.ctime(), data.ctime_nsec()),
             inode: data.ino(),
         };
-        OpenFile { file, fingerprint }
+        OpenFile { file, fingerprint, is_remote: false }
     }
 
     fn body_of(file: OpenFile) -> Body {
-        Body::of_file(file, Arc::default(), Threads::default())
+        Body::of_file(Arc::new(file), Arc::default(), Threads::default())
     }
 
     fn handle(file: &OpenFile) -> File {
@@ -308,5 +434,42 @@ mod tests {
         permissions.set_readonly(true);
         other.set_permissions(permissions).expect("it is ours");
         assert_eq!(body.collect().await.expect("read").to_bytes(), content.as_slice());
+    }
+
+    #[tokio::test]
+    async fn no_answer_comes_to_its_end_while_a_part_that_the_kernel_was_to_send_is_not_sent() {
+        let content: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
+        let mut body = body_of(file(&content)).settled();
+        body.push_part(0..200_000);
+        let progress = Arc::new(Progress::default());
+        let promises = progress.begin(http::Version::HTTP_11);
+        body.accompany(progress.begin(http::Version::HTTP_11));
+        let stand_in = body.frame().await.expect("a piece").expect("read").into_data().expect("data");
+        assert!(promise::stands_in(&stand_in) && stand_in.len() as u64 == 200_000 - LAST_BYTES);
+        assert!(futures_util::poll!(Box::pin(body.frame())).is_pending());
+        let (mut wire, _client) = tokio::io::duplex(200_000);
+        let promises = promises.promises().expect("HTTP/1");
+        let kept = std::future::poll_fn(|cx| promises.poll_keep(&mut wire, cx, stand_in.len())).await;
+        assert_eq!(kept.expect("sent"), stand_in.len());
+        assert_eq!(body.collect().await.expect("read").to_bytes(), content[stand_in.len()..]);
+    }
+
+    #[tokio::test]
+    async fn over_http_2_and_from_other_machines_everything_is_read() {
+        let content = [7; 200_000];
+        for (version, is_remote) in [(http::Version::HTTP_2, false), (http::Version::HTTP_11, true)] {
+            let mut body = body_of(OpenFile { is_remote, ..file(&content) }).settled();
+            body.push_part(0..200_000);
+            body.accompany(Arc::new(Progress::default()).begin(version));
+            assert_eq!(body.collect().await.expect("read").to_bytes(), content.as_slice());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_is_not_in_memory_is_fetched_first() {
+        let content = file(&[7; 100_000]);
+        warm(&content.file, &(0..100_000)).expect("read");
+        assert!(is_cached(&content.file, &(0..100_000)));
+        assert_eq!(warm(&content.file, &(0..100_001)).expect_err("too long").kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::promise::{Promises, Wire, stands_in};
 use crate::clock;
 
 /// How long a client may take.
@@ -35,6 +36,8 @@ pub struct Progress {
     /// Pieces of bodies that were handed over.
     pieces: AtomicU64,
     http2: AtomicBool,
+    /// Parts of files that bodies left for the socket to send.
+    promises: Promises,
 }
 
 /// A request under way; it ends when this is dropped.
@@ -63,6 +66,12 @@ impl UnderWay {
     /// Notes that a piece of the answer's body was handed over.
     pub fn advance(&self) {
         self.0.pieces.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Where parts of files can be left for the kernel to send; HTTP/2 needs their bytes.
+    #[must_use]
+    pub fn promises(&self) -> Option<&Promises> {
+        (!self.0.http2.load(Ordering::Relaxed)).then_some(&self.0.promises)
     }
 }
 
@@ -196,14 +205,21 @@ impl<S> Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+impl<S: Wire> AsyncWrite for Socket<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        let written = if stands_in(bytes) {
+            this.progress.promises.poll_keep(&mut this.stream, cx, bytes.len())
+        } else {
+            Pin::new(&mut this.stream).poll_write(cx, bytes)
+        };
         this.watch_write(written, cx)
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        // Up to what the kernel is to send from a file, which goes by itself.
+        let bytes = slices.iter().position(|slice| stands_in(slice)).unwrap_or(slices.len());
+        let slices = &slices[..bytes.max(1).min(slices.len())];
         // A redirect is one piece, and one piece is sent by a shorter way through the kernel.
         if let [only] = slices {
             return self.poll_write(cx, only);

@@ -65,6 +65,12 @@ pub(super) enum By {
     Accept,
 }
 
+/// Whether clients save a file under its name when a metalink tells it. From `&` in an attribute, aria2 makes `&#38;` (1.36, as
+/// libxml2 gives it), so that a redirect, with the other mirrors and the digest in its headers, does more for it.
+fn is_read_right(path: &TreePath<'_>) -> bool {
+    !path.as_bytes().contains(&b'&')
+}
+
 /// What was found out of a file to describe it.
 pub(super) struct Facts {
     pub(super) size: u64,
@@ -89,7 +95,7 @@ impl Site {
             Standing::Public { .. } | Standing::NotPublic | Standing::NotIndexed { .. } => {
                 let by_query = asked.request.uri.query().and_then(Kind::of_query).map(|kind| (kind, By::Query));
                 let by_accept = || {
-                    let is_public = matches!(standing, Standing::Public { .. });
+                    let is_public = matches!(standing, Standing::Public { .. }) && is_read_right(asked.path);
                     let kind = || accept::metalink(&asked.request.headers, || local::media_type(asked.path));
                     (settings.negotiate && is_public).then(kind).flatten().map(|kind| (kind, By::Accept))
                 };

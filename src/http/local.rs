@@ -12,6 +12,7 @@ use super::conditional::{Validators, Verdict};
 use super::metrics::Counts;
 use super::range::{self, Wanted};
 use super::response::{Description, content_range};
+use super::sending::Sending;
 use super::threads::Threads;
 use crate::decide::Why;
 use crate::model::{Sha256, TreePath};
@@ -24,7 +25,7 @@ pub fn answer(
     path: &TreePath<'_>,
     (why, digest): (Why, Option<Sha256>),
     (method, headers): (&Method, &HeaderMap),
-    (counts, threads): (&Arc<Counts>, &Threads),
+    (counts, threads, sending): (&Arc<Counts>, &Threads, &Sending),
     now: Timestamp,
 ) -> Response<Body> {
     let validators = Validators::of(&opened.fingerprint);
@@ -38,7 +39,9 @@ pub fn answer(
     // Ranges are defined for GET only (RFC 9110 section 14.2).
     let ranged = method == Method::GET && validators.allow_range(headers, now);
     let wanted = if ranged { range::wanted(headers, size) } else { Wanted::Whole };
-    let mut body = Body::of_file(opened, Arc::clone(counts), threads.clone());
+    let of_file = |file| Body::of_file(file, Arc::clone(counts), threads.clone());
+    // With a digest, it was read from end to end and is what it was then.
+    let mut body = if digest.is_some() { of_file(sending.share(path, opened)).settled() } else { of_file(Arc::new(opened)) };
     match wanted {
         Wanted::Nothing => description.range_not_satisfiable(size),
         Wanted::Whole => {

@@ -26,6 +26,7 @@ use super::range;
 use super::ranker::{Ranked, Ranker};
 use super::repository::Packages;
 use super::route::Route;
+use super::sending::Sending;
 use super::signature::{Access, Verdict};
 use super::stamp::Stamp;
 use super::threads::Threads;
@@ -97,6 +98,8 @@ pub struct Site {
     fallback_counts: Vec<Arc<MirrorCounts>>,
     missing: Missing,
     pub(super) threads: Threads,
+    /// Files of the public tree that are being sent.
+    sending: Sending,
     /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
     listers: Threads,
     pub(super) pages: Room,
@@ -136,6 +139,7 @@ impl Site {
             fallback_counts,
             missing: Missing::default(),
             threads: Threads::default(),
+            sending: Sending::default(),
             listers: Threads::new(MAX_LISTERS),
             pages: Room::default(),
             mirror_pages,
@@ -289,8 +293,15 @@ impl Site {
         let Makings { trees, counts, .. } = &self.makings;
         let root = if why == Why::NotPublic { trees.application.as_ref() } else { Some(&trees.public) };
         let Some(root) = root.cloned() else { return self.not_found(asked) };
-        let path = asked.path.clone().into_owned();
-        match self.threads.run_in_time(move || root.open_file(&path)).await.unwrap_or(Err(LookError::Away)) {
+        // It was just looked at, so that the kernel has in memory what opening it takes.
+        let is_at_hand = matches!(standing, Standing::Public { as_recorded: true, .. }) && !root.is_remote();
+        let opened = if is_at_hand {
+            root.open_file(asked.path)
+        } else {
+            let path = asked.path.clone().into_owned();
+            self.threads.run_in_time(move || root.open_file(&path)).await.unwrap_or(Err(LookError::Away))
+        };
+        match opened {
             Ok(opened) => {
                 counts.local(why);
                 let head = (&asked.request.method, &asked.request.headers);
@@ -298,7 +309,7 @@ impl Site {
                     Standing::Public { entry, .. } if entry.matches(&opened.fingerprint) => entry.sha256,
                     _ => None,
                 };
-                local::answer(opened, asked.path, (why, digest), head, (counts, &self.threads), now)
+                local::answer(opened, asked.path, (why, digest), head, (counts, &self.threads, &self.sending), now)
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
             Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),

@@ -48,6 +48,8 @@ pub struct OpenFile {
     pub file: File,
     /// What its handle says about it.
     pub fingerprint: Fingerprint,
+    /// Whether it comes from another machine, so that whatever is done with it may take its time.
+    pub is_remote: bool,
 }
 
 impl OpenFile {
@@ -138,7 +140,7 @@ impl Root {
         if seen.shape != Shape::File {
             return Err(LookError::Absent);
         }
-        Ok(OpenFile { file: File::from(handle), fingerprint: seen.fingerprint })
+        Ok(OpenFile { file: File::from(handle), fingerprint: seen.fingerprint, is_remote: self.is_remote() })
     }
 
     /// The entries of a directory that clients could see and whose path is `wanted`, in the order of their names: the first

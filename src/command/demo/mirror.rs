@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::decide::Why;
 use crate::http::body::Body;
 use crate::http::listener::{Error, Handler, Origin};
+use crate::http::sending::Sending;
 use crate::http::threads::Threads;
 use crate::http::{Counts, Limits, Server, Settings, Start, bind, local};
 use crate::model::{RequestPath, TreePath};
@@ -25,6 +26,7 @@ pub(super) struct Mirror {
     is_broken: bool,
     counts: Arc<Counts>,
     threads: Threads,
+    sending: Sending,
     clock: Clock,
 }
 
@@ -42,8 +44,14 @@ impl Mirror {
         clock: &Clock,
     ) -> anyhow::Result<(Server, SocketAddr)> {
         let trees = Trees::open(&tree::Settings::of(folder))?;
-        let mirror =
-            Self { root: trees.public, is_broken, counts: Arc::default(), threads: Threads::default(), clock: clock.clone() };
+        let mirror = Self {
+            root: trees.public,
+            is_broken,
+            counts: Arc::default(),
+            threads: Threads::default(),
+            sending: Sending::default(),
+            clock: clock.clone(),
+        };
         let (socket, address) = listen(address)?;
         let server = Server::new(Limits::new(&Settings::default()));
         server.serve(socket, Start::Request, &Arc::new(mirror));
@@ -61,8 +69,14 @@ impl Mirror {
     fn file(&self, request: &Parts, path: &TreePath<'_>) -> Response<Body> {
         if let Ok(opened) = self.root.open_file(path) {
             let asked = (&request.method, &request.headers);
-            let mut response =
-                local::answer(opened, path, (Why::NoMirror, None), asked, (&self.counts, &self.threads), self.clock.now());
+            let mut response = local::answer(
+                opened,
+                path,
+                (Why::NoMirror, None),
+                asked,
+                (&self.counts, &self.threads, &self.sending),
+                self.clock.now(),
+            );
             response.headers_mut().remove(X_REDIRECTOR);
             return response;
         }
