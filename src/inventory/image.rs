@@ -267,7 +267,7 @@ mod tests {
 
     fn entry(number: u32) -> FileEntry {
         let fingerprint = Fingerprint { size: 9, mtime_ns: 1, ctime_ns: 2, inode: number.into() };
-        let digest = (number % 3 > 0).then_some(Sha256([7; 32]));
+        let digest = (!number.is_multiple_of(3)).then_some(Sha256([7; 32]));
         FileEntry::new(VersionNumber(number), &fingerprint, 0, 0, FileState::Settled, digest)
     }
 
