@@ -5,6 +5,8 @@
 //! in the order in which a walk meets files; all have digests. `bench_inventory swap DIR` opens it, lets a thread look up files, and
 //! replaces one mirror's holdings again and again. `bench_inventory open DIR` only opens it, as `serve` does. All print `name value` lines.
 
+#![expect(clippy::print_stdout, reason = "figures for a script")]
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
