@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use redirector::clock::{self, Clock};
 use redirector::inventory::sqlite::{Inspection, Sqlite};
 use redirector::inventory::store::{
-    Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update, Which, Written,
+    Bookmark, Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
     Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol,
@@ -78,6 +78,7 @@ suite!(sqlite => [
     a_reader_that_is_too_far_behind_is_told_so,
     writing_the_same_again_changes_nothing,
     the_tree_is_indexed_once,
+    a_commit_is_known_again_by_its_mark,
 ]);
 
 fn path(text: &str) -> TreePath<'static> {
@@ -1171,6 +1172,111 @@ async fn descriptions_wait_for_no_writer_and_a_lost_database_is_told() {
     std::fs::rename(folder.path().join("elsewhere"), &file).expect("is put back");
     assert_eq!(inventory.digests(version[1]).await.expect("is there again").as_deref(), Some(&digests(1)));
     inventory.close().await.expect("closes");
+}
+
+fn a_commit_is_known_again_by_its_mark(kit: &Kit) {
+    let mut store = (kit.open)();
+    let at_one = store.observe(&[seen("a", look(1, 1), 1)]).expect("is kept").sequence.expect("a commit");
+    let mark = store.bookmark(at_one).expect("is read").expect("is there");
+    let here = store.since(mark).expect("is read").expect("is there");
+    assert_eq!((here.sequence, here.bytes, here.next_version), (at_one, 0, 2));
+    store.observe(&[seen("b", look(1, 1), 1)]).expect("is kept");
+    assert!(store.since(mark).expect("is read").is_some_and(|lag| lag.sequence == at_one && lag.bytes > 0));
+    let other = Bookmark { mark: mark.mark ^ 1, ..mark };
+    assert_eq!(store.since(other).expect("is read"), None, "another database's commit of this number");
+    assert_eq!(store.since(Bookmark { number: mark.number + 9, ..mark }).expect("is read"), None, "not there yet");
+    // More paths than the log writes down: what followed can't be told.
+    let many = |n: u32| seen(&format!("{}/{n}", "long".repeat(50)), look(1, 1), 1);
+    store.observe(&(0..6000).map(many).collect::<Vec<_>>()).expect("is kept");
+    assert_eq!(store.since(mark).expect("is read"), None, "a gap");
+}
+
+/// A database with an image of three files, closed again.
+async fn imaged(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    let (file, image) = (folder.join("test.sqlite"), folder.join("test.sqlite-image"));
+    let inventory = opened(&file).await;
+    let files = ["a", "b", "c"].map(|name| seen(name, look(10, 100), 990));
+    inventory.observe(files.to_vec()).await.expect("is kept");
+    inventory.keep_image(1).await.expect("is heard");
+    wait_until("an image", || image.exists()).await;
+    inventory.close().await.expect("closes");
+    (file, image)
+}
+
+/// Takes a file's row away without telling the log, which no program of ours does: it shows whether files came from the image.
+fn take_away_unseen(file: &Path, name: &str) {
+    let database = rusqlite::Connection::open(file).expect("opens");
+    assert_eq!(database.execute("DELETE FROM file WHERE path = CAST(? AS BLOB)", [name]).expect("is written"), 1);
+}
+
+#[tokio::test]
+async fn a_start_takes_the_image_and_what_was_committed_since() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let (file, _) = imaged(folder.path()).await;
+    {
+        let mut store = Sqlite::open(&file).expect("opens");
+        store.observe(&[seen("d", look(4, 200), 995), seen("b", look(11, 300), 995)]).expect("is kept");
+        store.forget(&[path("c")]).expect("is kept");
+        store.hold(&Hold { path: path("a"), because: "bad".to_owned(), at: at(996) }).expect("is kept");
+    }
+    take_away_unseen(&file, "a");
+    let inventory = opened(&file).await;
+    let snapshot = inventory.snapshot();
+    let size = |name: &str| snapshot.file(&path(name)).map(|entry| entry.size);
+    assert_eq!((size("a"), size("b"), size("c"), size("d")), (Some(10), Some(11), None, Some(4)));
+    assert!(snapshot.is_held(&path("a")));
+    let (newcomers, _) = inventory.newcomers(0);
+    let mut young: Vec<String> = newcomers.iter().map(|one| one.path.to_string()).collect();
+    young.sort();
+    assert_eq!(young, ["a", "b", "b", "c", "d"], "of the image and since, as when it had never ended");
+    inventory.observe(vec![seen("e", look(5, 400), 999)]).await.expect("is kept");
+    assert_eq!(size("e"), Some(5));
+}
+
+#[tokio::test]
+async fn an_image_that_is_broken_or_another_databases_is_not_used() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let (file, image) = imaged(folder.path()).await;
+    take_away_unseen(&file, "a");
+    let good = std::fs::read(&image).expect("is read");
+    let count = async || {
+        let inventory = opened(&file).await;
+        let count = inventory.snapshot().file_count();
+        inventory.close().await.expect("closes");
+        count
+    };
+    assert_eq!(count().await, 3, "the image is used");
+    let mut bad = good.clone();
+    let last = bad.len() - 20;
+    bad[last] ^= 1;
+    redirector::durable::write(&image, &bad).expect("is written");
+    assert_eq!(count().await, 2, "a wrong bit");
+    redirector::durable::write(&image, &good[..good.len() / 2]).expect("is written");
+    assert_eq!(count().await, 2, "cut short");
+    redirector::durable::write(&image, &good).expect("is written");
+    assert_eq!(count().await, 3, "it is good again");
+    let other = tempfile::tempdir().expect("a folder for tests");
+    let (_, others) = imaged(other.path()).await;
+    std::fs::copy(&others, &image).expect("is copied");
+    assert_eq!(count().await, 2, "another database's, with the same commits");
+}
+
+#[tokio::test]
+async fn a_database_without_marks_is_brought_up_and_gets_an_image() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    filled(&file).await;
+    let database = rusqlite::Connection::open(&file).expect("opens");
+    database.execute_batch("ALTER TABLE change DROP COLUMN mark; PRAGMA user_version = 4").expect("is as it was");
+    drop(database);
+    let inventory = opened(&file).await;
+    let before = inventory.snapshot().file_count();
+    assert!(before > 0);
+    inventory.keep_image(1).await.expect("is heard");
+    let image = folder.path().join("test.sqlite-image");
+    wait_until("an image", || image.exists()).await;
+    inventory.close().await.expect("closes");
+    assert_eq!(opened(&file).await.snapshot().file_count(), before);
 }
 
 // Scale: `SCALE_FILES=10000000 SCALE_MIRRORS=500 cargo test --release --test store -- --nocapture inventory_costs`. That takes

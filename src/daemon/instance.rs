@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::making::{Hashed, demand, makings};
+use super::making::{self, Hashed, demand, makings};
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
@@ -182,7 +182,7 @@ impl Instance {
         let (access, ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &kept.addresses);
-        let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
+        let inventory = making::inventory(config, mirrors, clock).await?;
         let trees = open_trees(config, &inventory).await?;
         let parts = Parts { config: config.clone(), trees, access, locator, inventory, ways, clock: clock.clone() };
         Ok(Self::run(parts, clients, kept))
@@ -200,7 +200,7 @@ impl Instance {
         let inventory = if same_database {
             self.parts.inventory.clone()
         } else {
-            Inventory::open(&config.inventory, mirrors.clone(), clock.clone()).await?
+            making::inventory(config, mirrors.clone(), &clock).await?
         };
         let trees = open_trees(config, &inventory).await?;
         if same_database {

@@ -6,10 +6,12 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::instance::Parts;
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::hash::Orders;
 use crate::http::{Counts, Doubts, Makings, NoRecords, Packages, Records, Route, Silent, Site, Trust};
-use crate::inventory::Inventory;
-use crate::model::{Digests, TreePath, VersionNumber};
+use crate::inventory::{self, Inventory};
+use crate::model::{Digests, Mirror, TreePath, VersionNumber};
 use crate::repository::Repositories;
 use crate::scan::{self, Clients, Demand, Nudge, Redirectable};
 
@@ -54,6 +56,17 @@ pub(super) fn makings(
         doubts,
         clock: clock.clone(),
     }
+}
+
+/// The inventory of a server: with an image, so that the next start takes seconds too where there are millions of files.
+pub(super) async fn inventory(
+    config: &Config,
+    mirrors: Vec<Arc<Mirror>>,
+    clock: &Clock,
+) -> Result<Inventory, inventory::Error> {
+    let inventory = Inventory::open(&config.inventory, mirrors, clock.clone()).await?;
+    inventory.keep_image(inventory::IMAGE_FROM_FILES).await?;
+    Ok(inventory)
 }
 
 /// What the hasher made of files, for who describes them.

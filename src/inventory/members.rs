@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::error::Error;
+use super::owner::Owner;
+use super::record::{HealthChange, ScanMemory};
 use super::snapshot::{MirrorSet, MirrorState};
 use super::store::StoredMirror;
-use crate::model::{Abilities, BaseUrl, Health, Mirror, MirrorName, Scheme};
+use crate::model::{Abilities, BaseUrl, Checkup, Health, Mirror, MirrorName, Scheme};
 
 /// From when on a scan must have begun.
 #[derive(Default)]
@@ -71,4 +74,41 @@ fn seen_at(mirror: &Mirror, bases: &str) -> Option<Option<Scheme>> {
     let is_seen = |base: &&BaseUrl| bases.split(' ').any(|seen| seen == base.as_str());
     let (seen, unseen): (Vec<_>, Vec<_>) = [&mirror.http, &mirror.https].into_iter().flatten().partition(is_seen);
     (!seen.is_empty()).then(|| unseen.first().map(|base| base.scheme()))
+}
+
+/// What others ask the owner to keep of mirrors, besides holdings.
+impl Owner {
+    pub(super) fn remember_scan(&mut self, mirror: &MirrorName, began: Timestamp, memory: &ScanMemory) -> Result<(), Error> {
+        if !self.valid_from.admits(mirror, began) {
+            return Ok(());
+        }
+        let written = self.store.remember_scan(mirror, memory);
+        self.show(written, |_, ()| {})
+    }
+
+    pub(super) fn record_health(
+        &mut self,
+        mirror: &MirrorName,
+        health: Health,
+        at: Timestamp,
+        reason: Option<String>,
+    ) -> Result<(), Error> {
+        let written = self.store.record_health(mirror, &HealthChange { health, at, reason });
+        self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.health = health))
+    }
+
+    /// What was tried at URLs that the mirror no longer has is not kept.
+    pub(super) fn record_checkup(&mut self, mirror: &MirrorName, began: Timestamp, checkup: &Checkup) -> Result<(), Error> {
+        if !self.valid_from.admits(mirror, began) {
+            return Ok(());
+        }
+        let bases = bases_in(&self.snapshot.mirrors(), mirror, None);
+        let written = self.store.record_checkup(mirror, checkup, &bases);
+        self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.abilities = checkup.abilities))
+    }
+
+    pub(super) fn checkup(&mut self, mirror: &MirrorName) -> Result<Option<Checkup>, Error> {
+        let bases = bases_in(&self.snapshot.mirrors(), mirror, None);
+        self.store.checkup(mirror, &bases)
+    }
 }

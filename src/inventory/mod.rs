@@ -6,6 +6,8 @@ mod descriptions;
 pub mod error;
 mod hashes;
 mod holds;
+mod image;
+mod keeper;
 mod members;
 mod newcomers;
 mod owner;
@@ -32,11 +34,13 @@ use crate::clock::Clock;
 use crate::model::{Checkup, FileRecord, Health, Mirror, MirrorName, TreePath};
 use condition::Condition;
 use descriptions::Desk;
+use keeper::Keeper;
 use newcomers::Newcomers;
 use owner::{Extent, Owner, Work};
 use store::{MAX_PAGE, Page, Store, Which};
 
 pub use error::Error;
+pub use keeper::MIN_FILES as IMAGE_FROM_FILES;
 pub use newcomers::Newcomer;
 pub use record::{
     Adjustment, Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanMemory,
@@ -100,9 +104,10 @@ impl Inventory {
     /// When the database can't be opened, is none of ours, is damaged, or was written by a newer redirector.
     pub async fn open(settings: &Settings, mirrors: Vec<Arc<Mirror>>, clock: Clock) -> Result<Self, Error> {
         let path = settings.database.clone();
+        let keeper = Keeper::new(Some(image::place(&path)));
         let open = move || Ok(Box::new(sqlite::Sqlite::open(&path)?) as Box<dyn Store>);
         let extent = if settings.sha256_in_memory { Extent::Whole } else { Extent::WithoutDigests };
-        Self::start_with(open, mirrors, clock, extent).await
+        Self::start_with(open, keeper, mirrors, (clock, extent)).await
     }
 
     /// As [`Self::open`], but the snapshot has no files: for orders and questions on the command line, which should not wait
@@ -113,7 +118,7 @@ impl Inventory {
     pub async fn open_without_files(settings: &Settings, mirrors: Vec<Arc<Mirror>>, clock: Clock) -> Result<Self, Error> {
         let path = settings.database.clone();
         let open = move || Ok(Box::new(sqlite::Sqlite::open(&path)?) as Box<dyn Store>);
-        Self::start_with(open, mirrors, clock, Extent::WithoutFiles).await
+        Self::start_with(open, Keeper::default(), mirrors, (clock, Extent::WithoutFiles)).await
     }
 
     /// An inventory that is kept in memory only and ends with its last handle.
@@ -133,18 +138,18 @@ impl Inventory {
         mirrors: Vec<Arc<Mirror>>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        Self::start_with(open, mirrors, clock, Extent::Whole).await
+        Self::start_with(open, Keeper::default(), mirrors, (clock, Extent::Whole)).await
     }
 
     async fn start_with(
         open: impl FnOnce() -> Result<Box<dyn Store>, Error> + Send + 'static,
+        keeper: Keeper,
         mirrors: Vec<Arc<Mirror>>,
-        clock: Clock,
-        extent: Extent,
+        means: (Clock, Extent),
     ) -> Result<Self, Error> {
         let (queue, work) = mpsc::channel(QUEUE);
         let (ready, started) = oneshot::channel();
-        let run = move || match open().and_then(|store| Owner::start(store, &mirrors, clock, extent)) {
+        let run = move || match open().and_then(|store| Owner::start(store, keeper, &mirrors, means)) {
             Ok(owner) => {
                 if ready.send(Ok(owner.shared())).is_ok() {
                     owner.run(work);
@@ -156,6 +161,19 @@ impl Inventory {
         let thread = Arc::new(OwnerThread { thread: handle.thread().clone(), handle: Some(handle).into() });
         let (snapshot, condition, desk, newcomers) = started.await.map_err(|_| Error::Internal)??;
         Ok(Self { snapshot, condition, newcomers, desk, queue, thread })
+    }
+
+    /// From `from_files` files on ([`IMAGE_FROM_FILES`] where nothing speaks for another number), an image of the snapshot is kept
+    /// beside the database: the next start takes it, and what the database's log says since.
+    ///
+    /// # Errors
+    /// When the owner thread has ended.
+    pub async fn keep_image(&self, from_files: u64) -> Result<(), Error> {
+        self.ask(move |owner| {
+            owner.keep_image(from_files);
+            Ok(())
+        })
+        .await
     }
 
     /// What requests are answered from.

@@ -16,13 +16,14 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::condition::Condition;
 use super::descriptions::Desk;
 use super::error::Error;
+use super::keeper::Keeper;
 use super::members::{ValidFrom, bases_in, has_same_bases, known};
 use super::newcomers::{Newcomers, Young};
-use super::record::{Adjustment, HealthChange, Hold, Observation, Recorded, ScanMemory, ScanRecord};
+use super::record::{Adjustment, Hold, Observation, Recorded, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
 use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{Checkup, Digests, FileRecord, Fingerprint, Health, Mirror, MirrorName, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Mirror, MirrorName, Sha256, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -41,27 +42,35 @@ pub(super) enum Extent {
 /// The store, the snapshot, and how far the one has got into the other.
 pub(super) struct Owner {
     pub(super) store: Box<dyn Store>,
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     extent: Extent,
-    clock: Clock,
+    pub(super) clock: Clock,
+    pub(super) keeper: Keeper,
     /// What the snapshot contains.
-    at: Sequence,
+    pub(super) at: Sequence,
     /// From when on a scan must have begun to say something: versions had other numbers before, or mirrors other URLs.
-    valid_from: ValidFrom,
+    pub(super) valid_from: ValidFrom,
     /// The snapshot missed something: everything is loaded again as soon as that works.
-    behind: bool,
+    pub(super) behind: bool,
     condition: Arc<Condition>,
-    newcomers: Arc<Newcomers>,
-    desk: Arc<Desk>,
+    pub(super) newcomers: Arc<Newcomers>,
+    pub(super) desk: Arc<Desk>,
     closing: bool,
 }
 
 impl Owner {
-    /// Loads the snapshot.
-    pub(super) fn start(store: Box<dyn Store>, mirrors: &[Arc<Mirror>], clock: Clock, extent: Extent) -> Result<Self, Error> {
+    /// Loads the snapshot, from an image where there is a good one.
+    pub(super) fn start(
+        store: Box<dyn Store>,
+        keeper: Keeper,
+        mirrors: &[Arc<Mirror>],
+        (clock, extent): (Clock, Extent),
+    ) -> Result<Self, Error> {
         let random = RandomState::new();
         let detail = if extent == Extent::Whole { Detail::Full } else { Detail::WithoutDigests };
-        let snapshot = Arc::new(Snapshot::new((random.hash_one(0), random.hash_one(1)), detail));
+        let image = keeper.find();
+        let key = image.as_ref().map_or_else(|| (random.hash_one(0), random.hash_one(1)), |image| image.head.key);
+        let snapshot = Arc::new(Snapshot::new(key, detail));
         let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
         snapshot.set_mirrors(MirrorSet { generation: 1, members });
         let at = Sequence::default();
@@ -70,6 +79,7 @@ impl Owner {
             snapshot,
             extent,
             clock,
+            keeper,
             at,
             valid_from: ValidFrom::default(),
             condition: Arc::default(),
@@ -78,7 +88,10 @@ impl Owner {
             behind: false,
             closing: false,
         };
-        owner.reload()?;
+        let restored = image.map_or(Ok(false), |image| owner.restore(&image))?;
+        if !restored {
+            owner.reload()?;
+        }
         Ok(owner)
     }
 
@@ -99,9 +112,11 @@ impl Owner {
             }
             if clock::instant() >= next_look {
                 self.guarded(Self::look);
+                self.guarded(Self::tend_image);
                 next_look = clock::instant() + WAKE;
             }
         }
+        self.keeper.stop();
         if let Err(error) = self.store.close() {
             tracing::warn!(error = &error as &dyn std::error::Error, "the database could not be closed in good order");
         }
@@ -140,7 +155,7 @@ impl Owner {
         Ok(())
     }
 
-    fn apply(&mut self, update: Update) {
+    pub(super) fn apply(&mut self, update: Update) {
         update.files.iter().filter_map(|(_, record)| record.as_ref()).for_each(|record| self.desk.forget(record.version));
         self.put_in(update.files.iter().map(|(path, record)| (path, record.as_ref())));
         if !update.mirrors.is_empty() {
@@ -189,13 +204,18 @@ impl Owner {
     }
 
     /// Shows files as they are now, and tells of versions that are new.
-    fn put_in<'a>(&self, files: impl Iterator<Item = (&'a TreePath<'static>, Option<&'a FileRecord>)> + Clone) {
+    fn put_in<'a>(&mut self, files: impl Iterator<Item = (&'a TreePath<'static>, Option<&'a FileRecord>)> + Clone) {
+        self.keeper.changed += files.clone().count() as u64;
         self.newcomers.notice(files.clone(), &self.snapshot, self.clock.now());
         self.snapshot.update_files(files.map(|(path, record)| (path.borrowed(), record.map(FileEntry::from))));
     }
 
     /// After a try to write: shows what was committed in the snapshot, with what others committed just before it.
-    fn show<T>(&mut self, written: Result<Written<T>, Error>, change: impl FnOnce(&mut Self, &T)) -> Result<T, Error> {
+    pub(super) fn show<T>(
+        &mut self,
+        written: Result<Written<T>, Error>,
+        change: impl FnOnce(&mut Self, &T),
+    ) -> Result<T, Error> {
         self.condition.note_writing(written.as_ref().err().filter(|error| error.is_about_the_database()));
         let written = written?;
         match written.sequence {
@@ -209,12 +229,12 @@ impl Owner {
         Ok(written.value)
     }
 
-    fn members(&self) -> (u64, Vec<MirrorState>) {
+    pub(super) fn members(&self) -> (u64, Vec<MirrorState>) {
         let set = self.snapshot.mirrors();
         (set.generation, set.members.clone())
     }
 
-    fn change_mirror(&self, name: &MirrorName, change: impl FnOnce(&mut MirrorState)) {
+    pub(super) fn change_mirror(&self, name: &MirrorName, change: impl FnOnce(&mut MirrorState)) {
         let (generation, mut members) = self.members();
         if let Some(member) = members.iter_mut().find(|member| member.mirror.name == *name) {
             change(member);
@@ -335,40 +355,6 @@ impl Owner {
                 });
             }
         })
-    }
-
-    pub(super) fn remember_scan(&mut self, mirror: &MirrorName, began: Timestamp, memory: &ScanMemory) -> Result<(), Error> {
-        if !self.valid_from.admits(mirror, began) {
-            return Ok(());
-        }
-        let written = self.store.remember_scan(mirror, memory);
-        self.show(written, |_, ()| {})
-    }
-
-    pub(super) fn record_health(
-        &mut self,
-        mirror: &MirrorName,
-        health: Health,
-        at: Timestamp,
-        reason: Option<String>,
-    ) -> Result<(), Error> {
-        let written = self.store.record_health(mirror, &HealthChange { health, at, reason });
-        self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.health = health))
-    }
-
-    /// What was tried at URLs that the mirror no longer has is not kept.
-    pub(super) fn record_checkup(&mut self, mirror: &MirrorName, began: Timestamp, checkup: &Checkup) -> Result<(), Error> {
-        if !self.valid_from.admits(mirror, began) {
-            return Ok(());
-        }
-        let bases = bases_in(&self.snapshot.mirrors(), mirror, None);
-        let written = self.store.record_checkup(mirror, checkup, &bases);
-        self.show(written, |owner, ()| owner.change_mirror(mirror, |member| member.abilities = checkup.abilities))
-    }
-
-    pub(super) fn checkup(&mut self, mirror: &MirrorName) -> Result<Option<Checkup>, Error> {
-        let bases = bases_in(&self.snapshot.mirrors(), mirror, None);
-        self.store.checkup(mirror, &bases)
     }
 
     pub(super) fn hold(&mut self, hold: &Hold) -> Result<(), Error> {

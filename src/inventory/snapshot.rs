@@ -244,6 +244,11 @@ impl Snapshot {
         self.files.filling()
     }
 
+    /// Its files, as an image has them.
+    pub(super) const fn table(&self) -> &Table {
+        &self.files
+    }
+
     pub(super) fn replace_files(&self, filling: Filling) {
         self.files.replace(filling);
     }

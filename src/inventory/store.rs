@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::record::{
@@ -30,6 +31,18 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails or is damaged.
     fn changes(&mut self, after: Sequence) -> Result<Changes, Error>;
+
+    /// What tells the commit at this place from all others, of other databases too; `None` when the log has it no more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn bookmark(&mut self, at: Sequence) -> Result<Option<Bookmark>, Error>;
+
+    /// How far a commit lies behind, where the log still has it and all that followed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn since(&mut self, bookmark: Bookmark) -> Result<Option<Lag>, Error>;
 
     /// Judges observations (see [`super::versioning`]) and keeps what they say.
     ///
@@ -283,6 +296,26 @@ impl Sequence {
     pub fn follows(self, earlier: Self) -> bool {
         self.opened == earlier.opened && Some(self.number) == earlier.number.checked_add(1)
     }
+}
+
+/// A commit, to be known again after a restart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Bookmark {
+    /// Its number.
+    pub number: i64,
+    /// A random number of its own.
+    pub mark: i64,
+}
+
+/// How far a commit lies behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lag {
+    /// Its place.
+    pub sequence: Sequence,
+    /// Bytes of the log after it.
+    pub bytes: u64,
+    /// The number that the next new version will get: there are none beyond it.
+    pub next_version: i64,
 }
 
 /// The result of a verb that writes.

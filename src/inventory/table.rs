@@ -19,6 +19,7 @@ use crate::model::{Sha256, TreePath};
 /// The files of a snapshot.
 #[derive(Debug)]
 pub(super) struct Table {
+    key: (u64, u64),
     hasher: SipHasher13,
     detail: Detail,
     shards: Box<[ArcSwap<Shard>]>,
@@ -34,7 +35,7 @@ impl Table {
     pub(super) fn new(key: (u64, u64), detail: Detail) -> Self {
         let empty = Arc::new(Shard::default());
         let shards = (0..1 << SHARD_BITS).map(|_| ArcSwap::new(Arc::clone(&empty))).collect();
-        Self { hasher: SipHasher13::new_with_keys(key.0, key.1), detail, shards, count: AtomicU64::new(0) }
+        Self { key, hasher: SipHasher13::new_with_keys(key.0, key.1), detail, shards, count: AtomicU64::new(0) }
     }
 
     pub(super) fn get(&self, path: &TreePath<'_>) -> Option<FileEntry> {
@@ -91,6 +92,34 @@ impl Table {
         }
     }
 
+    /// What paths are hashed with.
+    pub(super) const fn hash_key(&self) -> (u64, u64) {
+        self.key
+    }
+
+    pub(super) fn has_digests(&self) -> bool {
+        self.detail == Detail::Full
+    }
+
+    /// All shards as they are now.
+    pub(super) fn shards(&self) -> Vec<Arc<Shard>> {
+        self.shards.iter().map(ArcSwap::load_full).collect()
+    }
+
+    /// Puts in all shards of a table with the same key; false if they are none of such a table. One thread at a time.
+    pub(super) fn restore(&self, shards: Vec<Shard>) -> bool {
+        if shards.len() != self.shards.len() {
+            return false;
+        }
+        for (place, new) in self.shards.iter().zip(shards) {
+            let added = new.tags.len() as u64;
+            let old = place.swap(Arc::new(new));
+            self.count.fetch_add(added, Ordering::Relaxed);
+            self.count.fetch_sub(old.tags.len() as u64, Ordering::Relaxed);
+        }
+        true
+    }
+
     /// Begins a replacement.
     pub(super) fn filling(&self) -> Filling {
         Filling {
@@ -121,6 +150,8 @@ pub(super) struct Filling {
 /// The number of groups, as a power of two: few enough that the end of each stays in the cache, and enough that one fits
 /// into it as a whole.
 const GROUP_BITS: u32 = 7;
+/// The number of groups.
+pub(super) const GROUPS: usize = 1 << GROUP_BITS;
 
 impl Filling {
     /// Adds a file.
@@ -215,14 +246,14 @@ impl Key {
 /// Invariant: `tags` and `slots` have the same length and are sorted by tag and then by the slot's rest, without doubles;
 /// `digests` have that length too, or none if no file has one.
 #[derive(Debug, Default)]
-struct Shard {
-    tags: Box<[u64]>,
-    slots: Box<[Slot]>,
-    digests: Box<[Digest]>,
+pub(super) struct Shard {
+    pub(super) tags: Box<[u64]>,
+    pub(super) slots: Box<[Slot]>,
+    pub(super) digests: Box<[Digest]>,
 }
 
 /// A SHA-256, or [`NO_DIGEST`].
-type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
 /// Stands where no digest is known. A file that hashes to it would go without a digest in memory.
 const NO_DIGEST: Digest = [0; 32];

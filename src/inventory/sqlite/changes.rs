@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Transaction};
 
 use super::fault::Fault;
 use super::{files, holds, mirrors};
-use crate::inventory::store::{Changes, Sequence, Update};
+use crate::inventory::store::{Bookmark, Changes, Lag, Sequence, Update};
 use crate::model::{MirrorName, TreePath};
 
 /// What a transaction changed.
@@ -37,7 +37,7 @@ pub(super) fn note(transaction: &Transaction<'_>, change: &Change) -> Result<i64
     let number = number.checked_add(1).ok_or_else(damaged)?;
     let total = total.checked_add(bytes).ok_or_else(damaged)?;
     transaction
-        .prepare_cached("INSERT INTO change (number, kind, subject, total) VALUES (?, ?, ?, ?)")?
+        .prepare_cached("INSERT INTO change (number, kind, subject, total, mark) VALUES (?, ?, ?, ?, random())")?
         .execute((number, kind, subject, total))?;
     trim(transaction, number, total - MAX_LOG_BYTES)?;
     Ok(number)
@@ -69,6 +69,31 @@ fn joined(paths: &[TreePath<'static>]) -> Option<Vec<u8>> {
 pub(super) fn latest(transaction: &Transaction<'_>) -> Result<i64, Fault> {
     let latest = transaction.prepare_cached("SELECT max(number) FROM change")?.query_row([], |row| row.get(0))?;
     Ok(latest)
+}
+
+/// What a commit is known by.
+pub(super) fn bookmark(transaction: &Transaction<'_>, number: i64) -> Result<Option<Bookmark>, Fault> {
+    let mark = transaction
+        .prepare_cached("SELECT mark FROM change WHERE number = ?")?
+        .query_row([number], |row| row.get(0))
+        .optional()?;
+    Ok(mark.map(|mark| Bookmark { number, mark }))
+}
+
+/// How far a commit lies behind; none where it is not this database's, or what followed is not told.
+pub(super) fn since(transaction: &Transaction<'_>, wanted: Bookmark, opened: u32) -> Result<Option<Lag>, Fault> {
+    if bookmark(transaction, wanted.number)? != Some(wanted) {
+        return Ok(None);
+    }
+    let (bytes, is_untold): (i64, bool) = transaction
+        .prepare_cached(
+            "SELECT max(total) - (SELECT total FROM change WHERE number = ?1), \
+             total(number > ?1 AND kind = 'files' AND subject IS NULL) > 0 FROM change WHERE number >= ?1",
+        )?
+        .query_row([wanted.number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sequence = Sequence { opened, number: wanted.number };
+    let lag = Lag { sequence, bytes: bytes.unsigned_abs(), next_version: files::next_version(transaction)? };
+    Ok((!is_untold).then_some(lag))
 }
 
 /// Everything that was committed after a sequence.

@@ -28,7 +28,8 @@ use super::record::{
 };
 use super::share::Gaps;
 use super::store::{
-    Changes, Contents, Descriptions, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Which, Written,
+    Bookmark, Changes, Contents, Descriptions, Lag, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept,
+    Which, Written,
 };
 use crate::model::{Checkup, Digests, FileRecord, Fingerprint, MirrorName, Sha256, TreePath, VersionNumber};
 
@@ -153,6 +154,14 @@ impl Store for Sqlite {
 
     fn changes(&mut self, after: Sequence) -> Result<Changes, Error> {
         self.read(|transaction, opened| changes::after(transaction, after, opened))
+    }
+
+    fn bookmark(&mut self, at: Sequence) -> Result<Option<Bookmark>, Error> {
+        self.read(|transaction, opened| if at.opened == opened { changes::bookmark(transaction, at.number) } else { Ok(None) })
+    }
+
+    fn since(&mut self, bookmark: Bookmark) -> Result<Option<Lag>, Error> {
+        self.read(|transaction, opened| changes::since(transaction, bookmark, opened))
     }
 
     fn observe(&mut self, batch: &[Observation]) -> Result<Written<Vec<FileRecord>>, Error> {

@@ -177,6 +177,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0002-descriptions.sqlite.sql"),
     include_str!("../schema/0003-shares.sqlite.sql"),
     include_str!("../schema/0004-ways.sqlite.sql"),
+    include_str!("../schema/0005-marks.sqlite.sql"),
     include_str!("../schema/0006-abilities.sqlite.sql"),
 ];
 
