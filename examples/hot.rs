@@ -35,8 +35,9 @@ mod measured {
 
     use http::header::HeaderMap;
     use redirector::decide::{self, Decision, Request, Rules, Standing};
+    use redirector::http::Trust;
     use redirector::http::hints::Hints;
-    use redirector::http::{Trust, response};
+    use redirector::http::redirect::Redirect;
     use redirector::inventory::{FileEntry, MirrorSet, Snapshot};
     use redirector::model::{ClientNetwork, RequestPath, Scheme, TreePath};
     use redirector::scan::listing::{self, Base};
@@ -72,7 +73,11 @@ mod measured {
 
     #[inline(never)]
     pub(super) fn respond(ranking: &Ranking, mirrors: &MirrorSet, path: &TreePath<'_>) -> usize {
-        black_box(response::redirect(ranking, mirrors, Scheme::Http, black_box(path), Hints::default())).headers().len()
+        let path = black_box(path);
+        let (hints, scheme) = (Hints::default(), Scheme::Http);
+        let mut lines = Vec::new();
+        Redirect { ranking, mirrors, scheme, path, hints, stamp: None, mirrorbrain: false }.lines_into(&mut lines);
+        black_box(lines).len()
     }
 
     #[inline(never)]

@@ -83,6 +83,9 @@
 //! 6. The answer is rendered (a redirect into one buffer, a file from one open handle, by the kernel where the file stands still) and
 //!    counted.
 //!
+//! Most requests are plain and are answered by a redirect: [`http::plain`] reads and answers those itself. With the first request of a
+//! connection that is not, the connection goes to hyper.
+//!
 //! # A scan
 //!
 //! 1. The schedule, or `redirector scan`, takes a mirror. Where it has a stamp that stands still, that is all. Else [`scan`] tries its ways in

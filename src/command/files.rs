@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
 use super::{Context, target};
 use crate::http::signature::Key;
-use crate::inventory::{Damage, Hold, HoldEvent, Inventory};
+use crate::inventory::{Damage, Error, Hold, HoldEvent, Inventory};
 use crate::model::{Digests, FileRecord, FileState, Sha256, Span};
 use crate::tree::ApplicationAccess;
 
@@ -95,18 +95,16 @@ async fn order(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Hold { path, because } => {
             let target = target::find(&context.configs, &path)?;
             let inventory = context.open_records(target.config).await?;
-            let at = context.clock.now();
-            inventory
-                .hold(Hold { path: target.path.clone(), because, at })
-                .await
-                .context("the hold could not be written down")?;
+            let hold = Hold { path: target.path.clone(), because, at: context.clock.now() };
+            insistently(|| inventory.hold(hold.clone())).await.context("the hold could not be written down")?;
             inventory.close().await?;
             print(&format!("on hold: {}{}", target.config.tree.prefix.encoded(), target.path))
         }
         Command::Release { path, because } => {
             let target = target::find(&context.configs, &path)?;
             let inventory = context.open_records(target.config).await?;
-            let was_held = inventory.release(target.path.clone(), because, context.clock.now()).await?;
+            let release = || inventory.release(target.path.clone(), because.clone(), context.clock.now());
+            let was_held = insistently(release).await.context("the release could not be written down")?;
             inventory.close().await?;
             anyhow::ensure!(was_held, "{:?} is not on hold itself; see `redirector files holds`", path);
             print(&format!("released: {}{}", target.config.tree.prefix.encoded(), target.path))
@@ -115,6 +113,21 @@ async fn order(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Holds { history, json } => holds(context, history, json).await,
     }
 }
+
+/// Gives an order, again while other processes keep the database to themselves: a server that writes down much at once on a slow
+/// disk may be faster to its lock for longer than the store waits.
+async fn insistently<T>(order: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 1..MAX_TRIES {
+        match order().await {
+            Err(Error::Busy { .. }) => tracing::warn!("the database is busy; the order is given again"),
+            done => return done,
+        }
+    }
+    order().await
+}
+
+/// How often an order is given; the store waits some seconds each time.
+const MAX_TRIES: usize = 10;
 
 /// Neither asks for the file nor for the database: links may be made before the file is there, and on another machine.
 fn sign(context: &Context, text: &str, span: Span) -> anyhow::Result<()> {

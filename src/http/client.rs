@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use http::header::{FORWARDED, GetAll, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+use http::header::{self, HeaderName};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -45,8 +45,9 @@ pub struct Trust {
     pub by: ForwardedBy,
 }
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED: HeaderName = header::FORWARDED;
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// How many hops are looked at, from the right. More proxies in a row than this is nobody's network.
 const MAX_HOPS: usize = 32;
@@ -60,7 +61,7 @@ impl Trust {
 
     /// Who asks, when the connection came from `peer` by `scheme`.
     #[must_use]
-    pub fn client(&self, peer: IpAddr, scheme: Scheme, headers: &HeaderMap) -> Client {
+    pub fn client(&self, peer: IpAddr, scheme: Scheme, headers: &(impl Lines + ?Sized)) -> Client {
         let peer = peer.to_canonical();
         let direct = Client { address: peer, scheme };
         if !self.trusts(peer) {
@@ -70,16 +71,21 @@ impl Trust {
             return self.by_forwarded(direct, headers);
         }
         // Asked for once: to look for a name in headers costs as much as to read an address.
-        let (hops, schemes) = (headers.get_all(X_FORWARDED_FOR), headers.get_all(X_FORWARDED_PROTO));
-        let is_silent = hops.iter().next().is_none() && schemes.iter().next().is_none();
-        if self.by == ForwardedBy::Auto && is_silent {
+        let mut hops = headers.lines_backwards(&X_FORWARDED_FOR).peekable();
+        let mut schemes = headers.lines_backwards(&X_FORWARDED_PROTO).peekable();
+        if self.by == ForwardedBy::Auto && hops.peek().is_none() && schemes.peek().is_none() {
             return self.by_forwarded(direct, headers);
         }
-        self.by_x_forwarded_for(direct, &hops, &schemes)
+        self.by_x_forwarded_for(direct, hops, schemes)
     }
 
     /// The right-most hop over all lines that no trusted proxy is; the right-most scheme, which is the peer's own word.
-    fn by_x_forwarded_for(&self, direct: Client, hops: &Lines<'_>, schemes: &Lines<'_>) -> Client {
+    fn by_x_forwarded_for<'h>(
+        &self,
+        direct: Client,
+        hops: impl Iterator<Item = &'h [u8]>,
+        schemes: impl Iterator<Item = &'h [u8]>,
+    ) -> Client {
         let hops = elements(hops).map(|element| (node(element), None));
         let (address, _) = self.outermost(direct.address, hops);
         let scheme = elements(schemes).next().and_then(scheme);
@@ -87,8 +93,8 @@ impl Trust {
     }
 
     /// As above; the scheme is that of the element that names the client, which is the word of the proxy it reached.
-    fn by_forwarded(&self, direct: Client, headers: &HeaderMap) -> Client {
-        let hops = elements(&headers.get_all(FORWARDED)).map(|element| {
+    fn by_forwarded(&self, direct: Client, headers: &(impl Lines + ?Sized)) -> Client {
+        let hops = elements(headers.lines_backwards(&FORWARDED)).map(|element| {
             let pair = |name| parameter(element, name);
             (pair("for").and_then(node), pair("proto").and_then(scheme))
         });
@@ -116,12 +122,29 @@ impl Trust {
     }
 }
 
-/// All lines of one header.
-type Lines<'a> = GetAll<'a, HeaderValue>;
+/// The lines of a request's head, however they are kept.
+pub trait Lines {
+    /// The values of all lines of this name, the last one first.
+    fn lines_backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]>;
+}
+
+impl Lines for HeaderMap {
+    fn lines_backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.get_all(name).iter().rev().map(http::HeaderValue::as_bytes)
+    }
+}
+
+/// As they came, each with its name.
+impl Lines for [httparse::Header<'_>] {
+    fn lines_backwards(&self, name: &'static HeaderName) -> impl Iterator<Item = &[u8]> {
+        let name = name.as_str();
+        self.iter().rev().filter(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+    }
+}
 
 /// The elements of a list header over all its lines, from the right.
-fn elements<'a>(lines: &Lines<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
-    lines.iter().rev().flat_map(|line| split_from_right(line.as_bytes()))
+fn elements<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a str> {
+    lines.flat_map(split_from_right)
 }
 
 /// Splits at commas outside quotes, from the right: a quote that a client left open can't swallow what a proxy added.
@@ -177,6 +200,7 @@ fn scheme(text: &str) -> Option<Scheme> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn trust(by: ForwardedBy) -> Trust {
         let networks = ["127.0.0.0/8", "10.0.0.0/8", "fd00::/8"];

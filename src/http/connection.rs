@@ -54,6 +54,12 @@ impl Progress {
         UnderWay(Arc::clone(self))
     }
 
+    /// Notes that a request came and was answered at once.
+    pub fn answered(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn glance(&self) -> Glance {
         let ended = self.ended.load(Ordering::Relaxed);
         let begun = self.begun.load(Ordering::Relaxed);
@@ -121,6 +127,13 @@ impl<S> Socket<S> {
             writing: None,
             write_stalled: false,
         }
+    }
+
+    /// Gives back what was read; it is read again.
+    #[must_use]
+    pub fn unread(self, bytes: Bytes) -> Self {
+        debug_assert!(self.first.is_empty(), "what was read before comes first, so it was read already");
+        Self { first: bytes, ..self }
     }
 
     /// Called when nothing can be read: how long may that last?

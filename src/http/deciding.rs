@@ -5,14 +5,48 @@ use http::{HeaderValue, Method};
 use jiff::Timestamp;
 
 use super::client::Client;
-use super::local;
 use super::ranker::{Needs, Portion, Ranked};
-use super::response;
+use super::redirect::{self, Redirect};
 use super::site::{Asked, Makings, Site};
 use super::wishes::{Trace, Wishes};
+use super::{hints, local};
 use crate::decide::{self, Decision, Standing};
 use crate::inventory::{FileEntry, MirrorState};
-use crate::model::Place;
+use crate::model::{Place, TreePath};
+
+/// What of a request a redirect hangs on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Errand<'a> {
+    /// As [`Asked::path`].
+    pub(super) path: &'a TreePath<'a>,
+    /// Who asks.
+    pub(super) client: Client,
+    /// What the query wishes.
+    pub(super) wishes: Wishes<'a>,
+    /// Whether the file itself is asked for, and not only its headers.
+    pub(super) is_get: bool,
+    /// Whether there is a `Range`.
+    pub(super) has_range: bool,
+    /// What the client says it is.
+    pub(super) user_agent: Option<&'a [u8]>,
+    /// The host that the request names.
+    pub(super) authority: Option<&'a str>,
+}
+
+impl<'a> From<Asked<'a>> for Errand<'a> {
+    fn from(asked: Asked<'a>) -> Self {
+        let headers = &asked.request.headers;
+        Self {
+            path: asked.path,
+            client: asked.client,
+            wishes: asked.wishes,
+            is_get: asked.request.method == Method::GET,
+            has_range: headers.contains_key(RANGE),
+            user_agent: headers.get(USER_AGENT).map(HeaderValue::as_bytes),
+            authority: hints::authority(asked.request),
+        }
+    }
+}
 
 impl Site {
     /// The request with what its query wishes. One for a directory has nothing to wish: it is a list of links.
@@ -42,41 +76,96 @@ impl Site {
     /// What is answered, and why.
     #[must_use]
     pub fn decide(&self, standing: Standing, asked: Asked<'_>, now: Timestamp) -> Decision<Ranked, usize> {
+        self.decide_errand(standing, &asked.into(), now)
+    }
+
+    /// The same for what of the request it hangs on.
+    pub(super) fn decide_errand(&self, standing: Standing, errand: &Errand<'_>, now: Timestamp) -> Decision<Ranked, usize> {
         let Makings { rules, fallbacks, .. } = &self.makings;
         let request = decide::Request {
-            path: asked.path,
-            address: asked.client.address,
-            user_agent: asked.request.headers.get(USER_AGENT).map(HeaderValue::as_bytes),
+            path: errand.path,
+            address: errand.client.address,
+            user_agent: errand.user_agent,
             media_type: local::media_type,
         };
-        let rank = |entry: &FileEntry| self.rank(asked, entry);
+        let rank = |entry: &FileEntry| self.rank(errand, entry);
         let fall_back = || {
-            let client = asked.client;
-            if fallbacks.list().is_empty() { None } else { fallbacks.choose(client, &self.place(asked), &asked.wishes) }
+            let (client, wishes) = (errand.client, &errand.wishes);
+            if fallbacks.list().is_empty() { None } else { fallbacks.choose(client, &self.place(client, wishes), wishes) }
         };
         decide::decide(standing, rules, &request, now.as_second(), (rank, fall_back))
     }
 
     /// Where the client is, or wishes to be.
-    pub(super) fn place(&self, asked: Asked<'_>) -> Place {
-        asked.wishes.place(self.makings.locator.locate(asked.client.address))
+    pub(super) fn place(&self, client: Client, wishes: &Wishes<'_>) -> Place {
+        wishes.place(self.makings.locator.locate(client.address))
     }
 
-    fn rank(&self, asked: Asked<'_>, entry: &FileEntry) -> Option<Ranked> {
-        let is_part = asked.request.method == Method::GET && asked.request.headers.contains_key(RANGE);
+    fn rank(&self, errand: &Errand<'_>, entry: &FileEntry) -> Option<Ranked> {
+        let is_part = errand.is_get && errand.has_range;
         let portion = if is_part { Portion::Part } else { Portion::Whole };
         let needs = Needs { holds: |state: &MirrorState| state.holds(entry.version), size: entry.size, portion };
-        self.rank_by(asked, &needs, response::MAX_LINES)
+        self.rank_by((errand.client, &errand.wishes), &needs, redirect::MAX_LINES)
     }
 
     /// The best mirrors for a client out of those that can do what is needed.
     pub(super) fn rank_by(
         &self,
-        asked: Asked<'_>,
+        (client, wishes): (Client, &Wishes<'_>),
         needs: &Needs<impl Fn(&MirrorState) -> bool>,
         wanted: usize,
     ) -> Option<Ranked> {
         let Makings { snapshot, counts, .. } = &self.makings;
-        self.ranker.rank((snapshot, counts), (asked.client, &self.place(asked)), needs, &asked.wishes, wanted)
+        self.ranker.rank((snapshot, counts), (client, &self.place(client, wishes)), needs, wishes, wanted)
+    }
+
+    /// The redirect to the mirrors of a ranking.
+    pub(super) fn redirect<'a>(
+        &'a self,
+        errand: &Errand<'a>,
+        ranked: &'a Ranked,
+        entry: &FileEntry,
+        now: Timestamp,
+    ) -> Redirect<'a> {
+        Redirect {
+            ranking: &ranked.ranking,
+            mirrors: &ranked.mirrors,
+            scheme: errand.client.scheme,
+            path: errand.path,
+            hints: self.hints(errand, entry),
+            stamp: self.makings.stamp.as_ref().map(|stamp| (stamp, now.as_second())),
+            mirrorbrain: self.makings.answers.mirrorbrain_headers,
+        }
+    }
+
+    /// Counts a redirect of so many bytes.
+    pub(super) fn count_redirect(&self, ranked: &Ranked, bytes: u64) {
+        if let (Some(best), Some(counts)) = (ranked.ranking.first(), ranked.counts_of_best()) {
+            self.makings.counts.redirected(best.class, bytes, counts);
+        }
+    }
+
+    /// Appends the lines of a redirect, where that is the answer to a plain request and can be told without waiting; else false, and nothing
+    /// is counted.
+    pub(super) fn redirect_at_once(&self, errand: &Errand<'_>, out: &mut Vec<u8>) -> bool {
+        let Makings { packages, doubts, clock, .. } = &self.makings;
+        if !packages.repositories.is_empty() && packages.repositories.find(errand.path, false, None).is_some() {
+            return false;
+        }
+        let now = clock.now();
+        let Some(standing @ Standing::Public { .. }) = self.standing_by_a_glance(errand.path, false) else { return false };
+        let decision = self.decide_errand(standing, errand, now);
+        let Decision::Redirect { ranking, entry } = &decision else { return false };
+        tracing::debug!(
+            instance = self.makings.name,
+            path = %errand.path,
+            client = %errand.client.address,
+            standing = ?standing,
+            "answering"
+        );
+        doubts.take(errand, &standing, &decision, now);
+        self.count_redirect(ranking, if errand.is_get { entry.size } else { 0 });
+        self.redirect(errand, ranking, entry, now).lines_into(out);
+        true
     }
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::accept;
 use super::body::Body;
+use super::deciding::Errand;
 use super::hints::{self, Hints, Own};
 use super::local;
 use super::metrics::Other;
@@ -20,7 +21,7 @@ use crate::decide::{Decision, Standing};
 use crate::format::Kind;
 use crate::inventory::{FileEntry, MirrorState};
 use crate::model::digests::{MAX_SIGNATURE_BYTES, Signature, SignatureKind};
-use crate::model::{Digests, FileState, TreePath, VersionNumber};
+use crate::model::{Digests, FileState, Scheme, TreePath, VersionNumber};
 
 /// Where a site finds what was made of its files by reading them.
 pub trait Records: Debug + Send + Sync {
@@ -162,7 +163,7 @@ impl Site {
         }
         let portion = if wanted.kind.is_read_by_parts() { Portion::Part } else { Portion::Whole };
         let needs = Needs { holds: |state: &MirrorState| state.holds(entry.version), size: entry.size, portion };
-        self.rank_by(asked, &needs, usize::MAX)
+        self.rank_by((asked.client, &asked.wishes), &needs, usize::MAX)
     }
 
     /// What is known of the file. An answer where too little can be found out.
@@ -239,22 +240,26 @@ impl Site {
     }
 
     /// What a redirect tells of a file beside its mirrors.
-    pub(super) fn hints<'a>(&'a self, asked: Asked<'a>, entry: &FileEntry) -> Hints<'a> {
+    pub(super) fn hints<'a>(&'a self, errand: &Errand<'a>, entry: &FileEntry) -> Hints<'a> {
         let settings = &self.makings.describe;
         let negotiated = self.negotiates();
         let Some(digest) = entry.sha256.filter(|_| settings.links) else { return Hints { negotiated, ..Hints::default() } };
         Hints {
             digest: Some(digest),
-            own: self.own(asked),
+            own: self.own_at(errand.authority, errand.client.scheme),
             metalink: settings.suffixes && settings.gives(Kind::Meta4),
             torrent: settings.suffixes && settings.has_peers(),
-            signature: self.signature_path(asked.path, SignatureKind::Asc).is_some(),
+            signature: self.signature_path(errand.path, SignatureKind::Asc).is_some(),
             negotiated,
         }
     }
 
     /// Links to ourselves, for this request.
     pub(super) fn own<'a>(&'a self, asked: Asked<'a>) -> Option<Own<'a>> {
-        Own::new(self.makings.public_url.as_deref(), asked.request, asked.client.scheme, &self.own_prefix)
+        self.own_at(hints::authority(asked.request), asked.client.scheme)
+    }
+
+    fn own_at<'a>(&'a self, authority: Option<&'a str>, scheme: Scheme) -> Option<Own<'a>> {
+        Own::new(self.makings.public_url.as_deref(), authority, scheme, &self.own_prefix)
     }
 }

@@ -3,13 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::Method;
-use http::header::RANGE;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::deciding::Errand;
 use super::ranker::Ranked;
-use super::site::Asked;
 use crate::decide::{Decision, Standing, Why};
 use crate::model::{ClientNetwork, MirrorName, Question, TreePath, VersionNumber};
 
@@ -43,20 +41,20 @@ impl Doubts {
 
     /// Takes from a request and its answer what they give away about mirrors: that no near one holds the file, or that the best one
     /// may be broken.
-    pub(super) fn take(&self, asked: Asked<'_>, standing: &Standing, decision: &Decision<Ranked, usize>, now: Timestamp) {
+    pub(super) fn take(&self, errand: &Errand<'_>, standing: &Standing, decision: &Decision<Ranked, usize>, now: Timestamp) {
         match (decision, standing) {
             (Decision::Local(Why::NoMirror) | Decision::Fallback { .. }, Standing::Public { entry, .. }) => {
-                self.unheld(asked.path, entry.version, now);
+                self.unheld(errand.path, entry.version, now);
             }
             (Decision::Redirect { ranking, entry }, _) => {
                 if ranking.is_far {
-                    self.unheld(asked.path, entry.version, now);
+                    self.unheld(errand.path, entry.version, now);
                 }
                 // Parts of a file, and HEAD, come again as a matter of course.
-                let is_whole = asked.request.method == Method::GET && !asked.request.headers.contains_key(RANGE);
+                let is_whole = errand.is_get && !errand.has_range;
                 if is_whole && let Some((best, state)) = ranking.best() {
-                    let network = ClientNetwork::of(asked.client.address);
-                    self.sent(network, (asked.path, entry.version), (best.index, &state.mirror.name), now);
+                    let network = ClientNetwork::of(errand.client.address);
+                    self.sent(network, (errand.path, entry.version), (best.index, &state.mirror.name), now);
                 }
             }
             _ => {}

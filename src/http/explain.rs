@@ -109,7 +109,11 @@ impl Site {
     #[must_use]
     pub fn explain(&self, asked: Asked<'_>, standing: Standing, decision: &Decision<Ranked, usize>) -> Explanation {
         let mirrors = self.makings.snapshot.mirrors();
-        let client = Client { address: asked.client.address, scheme: asked.client.scheme, place: self.place(asked) };
+        let client = Client {
+            address: asked.client.address,
+            scheme: asked.client.scheme,
+            place: self.place(asked.client, &asked.wishes),
+        };
         let (file, lines) = match standing {
             Standing::Public { entry, as_recorded } => {
                 (Some(File::new(&entry, as_recorded)), lines(&mirrors, &client, asked, &entry, self.makings.answers.ip_version))

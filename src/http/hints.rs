@@ -24,12 +24,11 @@ pub struct Own<'a> {
 impl<'a> Own<'a> {
     /// By `server.public-url`, else by the request. `None` for a request that names no host, or none that could stand in a link.
     #[must_use]
-    pub fn new(public_url: Option<&'a str>, request: &'a Parts, scheme: Scheme, prefix: &'a str) -> Option<Self> {
+    pub fn new(public_url: Option<&'a str>, authority: Option<&'a str>, scheme: Scheme, prefix: &'a str) -> Option<Self> {
         if let Some(url) = public_url {
             return Some(Self { scheme: "", authority: url.trim_end_matches('/'), prefix });
         }
-        let line = || request.headers.get(HOST).and_then(|line| line.to_str().ok());
-        let authority = request.uri.authority().map(http::uri::Authority::as_str).or_else(line)?;
+        let authority = authority?;
         let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
         let scheme = match scheme {
             Scheme::Http => "http://",
@@ -49,6 +48,13 @@ impl<'a> Own<'a> {
     pub fn host(&self) -> &'a str {
         self.authority.split_once("://").map_or(self.authority, |(_, host)| host)
     }
+}
+
+/// The host that a request names.
+#[must_use]
+pub fn authority(request: &Parts) -> Option<&str> {
+    let line = || request.headers.get(HOST).and_then(|line| line.to_str().ok());
+    request.uri.authority().map(http::uri::Authority::as_str).or_else(line)
 }
 
 /// What a redirect tells of the file beside its mirrors (RFC 6249).
@@ -81,33 +87,33 @@ impl Hints<'_> {
         all.into_iter().filter_map(move |(is_there, link)| (are_told && is_there).then_some(link))
     }
 
-    /// Appends the value of each `Link` to a description, and tells where it lies in `text`. The encoded path of the file is
-    /// there already.
-    pub fn links_into(&self, text: &mut Vec<u8>, path: Range<usize>, mut lies: impl FnMut(Range<usize>)) {
-        let Some(own) = self.own else { return };
-        for (suffix, media_type) in self.links() {
-            let start = text.len();
-            let before = ["<", own.scheme, own.authority, own.prefix];
-            before.into_iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
-            text.extend_from_within(path.clone());
-            let behind = [".", suffix, ">; rel=describedby; type=\"", media_type, "\""];
-            behind.into_iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
-            lies(start..text.len());
+    /// Appends what is told as lines of a head: each `Link` to a description, `Digest` (RFC 3230), `Vary`. The encoded path of the
+    /// file is in `out` already.
+    pub fn lines_into(&self, out: &mut Vec<u8>, path: Range<usize>) {
+        if let Some(own) = self.own {
+            for (suffix, media_type) in self.links() {
+                push(out, &["link: <", own.scheme, own.authority, own.prefix]);
+                out.extend_from_within(path.clone());
+                push(out, &[".", suffix, ">; rel=describedby; type=\"", media_type, "\"\r\n"]);
+            }
         }
-    }
-
-    /// Appends the value of `Digest` (RFC 3230).
-    pub fn digest_into(&self, text: &mut Vec<u8>) {
-        let Some(digest) = self.digest else { return };
-        text.extend_from_slice(b"SHA-256=");
-        let mut encoded = [0; SHA256_BASE64];
-        let length = STANDARD.encode_slice(digest.0, &mut encoded).unwrap_or(0);
-        text.extend_from_slice(&encoded[..length]);
+        if let Some(digest) = self.digest {
+            let mut encoded = [0; SHA256_BASE64];
+            let length = STANDARD.encode_slice(digest.0, &mut encoded).unwrap_or(0);
+            push(out, &["digest: SHA-256="]);
+            out.extend_from_slice(&encoded[..length]);
+            push(out, &["\r\n"]);
+        }
+        if self.negotiated {
+            push(out, &["vary: Accept\r\n"]);
+        }
     }
 }
 
-/// The most links to descriptions that one redirect has.
-pub const MAX_LINKS: usize = 3;
+fn push(out: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+}
+
 /// Characters of a SHA-256 in Base64.
 const SHA256_BASE64: usize = 44;
 
@@ -129,7 +135,7 @@ mod tests {
 
     fn own(public_url: Option<&str>, host: &str) -> Option<String> {
         let request = http::Request::builder().header(HOST, host).body(()).expect("a request").into_parts().0;
-        Own::new(public_url, &request, Scheme::Http, "/activities/").map(|own| own.base())
+        Own::new(public_url, authority(&request), Scheme::Http, "/activities/").map(|own| own.base())
     }
 
     #[test]
@@ -140,6 +146,6 @@ mod tests {
             assert_eq!(own(None, host), None, "{host}");
         }
         let request = http::Request::new(()).into_parts().0;
-        assert!(Own::new(None, &request, Scheme::Https, "/").is_none(), "HTTP/1.0 without a host");
+        assert!(Own::new(None, authority(&request), Scheme::Https, "/").is_none(), "HTTP/1.0 without a host");
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::Settings;
 use super::body::Body;
 use super::connection::{Patience, Progress, Socket};
+use super::plain::{Conversation, End, Head};
 use super::proxy;
 use crate::model::Scheme;
 
@@ -35,6 +36,12 @@ use crate::model::Scheme;
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request; its body, if it has one, is not looked at.
     fn answer(&self, request: &Parts, from: Origin) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Answers a plain request by a redirect, where that can be done at once: appends the lines of its head. Else false; then the
+    /// request is given to [`Handler::answer`].
+    fn answer_at_once(&self, _head: &Head<'_>, _from: Origin, _began: Instant, _out: &mut Vec<u8>) -> bool {
+        false
+    }
 
     /// Whether a peer may say by a PROXY header whose connection it is.
     fn trusts(&self, peer: IpAddr) -> bool;
@@ -253,14 +260,32 @@ impl<H: Handler> Door<H> {
         };
         let progress = Arc::new(Progress::default());
         let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience);
+        // Asked only after it woke this task: asking a token takes two locks that all connections share.
+        let mut draining = FuturesUnordered::from_iter([self.draining.cancelled()]);
+        let mut plain = Conversation::new(socket);
+        let ended = tokio::select! {
+            biased;
+            ended = plain.serve(&progress, |head, began, out| self.handler.answer_at_once(head, origin, began, out)) => Some(ended),
+            _ = draining.next() => None,
+        };
+        match ended {
+            Some(Ok(End::Closed)) => return Ok(()),
+            Some(Ok(End::Other)) => {}
+            Some(Err(error)) => return Err(error.to_string()),
+            None => tokio::select! {
+                biased;
+                flushed = plain.flush() => flushed.map_err(|error| error.to_string())?,
+                () = self.cutting.cancelled() => return Ok(()),
+            },
+        }
+        let (socket, rest) = plain.into_rest();
+        let socket = socket.unread(rest);
         // Requests share what is this connection's own: all cores would count clones of the door in one place.
         let talk = Arc::new(Talk { door: Arc::clone(&self), origin, progress });
         let service = hyper::service::service_fn(move |request| Arc::clone(&talk).respond(request));
         let builder = self.builder();
         let connection = builder.serve_connection(TokioIo::new(socket), service);
         let mut connection = std::pin::pin!(connection);
-        // Asked only after it woke this task: asking a token takes two locks that all connections share.
-        let mut draining = FuturesUnordered::from_iter([self.draining.cancelled()]);
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),

@@ -7,8 +7,8 @@
 //! (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides), `explain` (the decision as a story),
 //! `repository` (lists for package managers), `missing` (what nobody has), `doubts` (what requests give away about mirrors),
 //! `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
-//! kind of answer) and `body`, with the parts that the kernel sends by itself (`promise`) from files that are open once (`sending`).
-//! `metrics` counts, `admin` tells administrators.
+//! kind of answer), `redirect` (the most frequent one), `plain` (its way without hyper) and `body`, with the parts that the kernel sends by
+//! itself (`promise`) from files that are open once (`sending`). `metrics` counts, `admin` tells administrators.
 
 pub mod accept;
 pub mod admin;
@@ -30,10 +30,12 @@ pub mod metrics;
 pub mod mirrors_page;
 pub mod missing;
 pub mod page;
+pub mod plain;
 mod promise;
 pub mod proxy;
 pub mod range;
 pub mod ranker;
+pub mod redirect;
 pub mod repository;
 mod representation;
 pub mod response;

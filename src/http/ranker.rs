@@ -83,8 +83,18 @@ pub struct Needs<H> {
     pub portion: Portion,
 }
 
-/// Places whose tiers are remembered. A country database has 250; of a city database's cells, the busiest are enough.
-const CACHED_PLACES: usize = 4096;
+/// What the tiers of the places that are remembered may take, in bytes, about. A country database has 250 places; a city database has tens of
+/// thousands of cells, and to sort 500 mirrors for one that was forgotten costs more than all the rest of a request.
+const CACHED_BYTES: usize = 32 << 20;
+/// What one place takes beside four bytes a mirror: key, heads of tiers, and what the cache and the allocator add.
+const PLACE_BYTES: usize = 400;
+/// However few mirrors there are: as many cells as are of use.
+const MAX_CACHED_PLACES: usize = 1 << 15;
+
+/// Places whose tiers are remembered.
+fn cached_places(mirrors: usize) -> usize {
+    (CACHED_BYTES / (PLACE_BYTES + 4 * mirrors)).min(MAX_CACHED_PLACES)
+}
 
 impl Ranker {
     /// A ranker for the mirrors as they are.
@@ -149,7 +159,7 @@ impl Prepared {
         Self {
             generation: set.generation,
             selector: Selector::new(&mirrors),
-            tiers: Cache::new(CACHED_PLACES),
+            tiers: Cache::new(cached_places(mirrors.len())),
             counts: mirrors.iter().map(|mirror| counts.of_mirror(&mirror.name)).collect(),
         }
     }

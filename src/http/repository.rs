@@ -135,7 +135,7 @@ impl Site {
     /// The base URLs of the best mirrors for a client out of those that hold what is needed.
     fn sources(&self, asked: Asked<'_>, holds: &dyn Fn(&MirrorState) -> bool) -> Vec<Source> {
         let needs = Needs { holds, size: 0, portion: Portion::Whole };
-        let Some(ranked) = self.rank_by(asked, &needs, MAX_LISTED) else { return Vec::new() };
+        let Some(ranked) = self.rank_by((asked.client, &asked.wishes), &needs, MAX_LISTED) else { return Vec::new() };
         let states = ranked.ranking.iter().filter_map(|best| ranked.mirrors.members.get(best.index));
         let source = |state: &MirrorState| {
             let base = state.base(asked.client.scheme)?;

@@ -85,7 +85,7 @@ impl Site {
         let visitor = || {
             let locator = &self.makings.locator;
             let credit = locator.credit().map(|credit| (credit.text, credit.url));
-            Visitor { address: asked.client.address.to_string(), place: self.place(asked), credit }
+            Visitor { address: asked.client.address.to_string(), place: self.place(asked.client, &asked.wishes), credit }
         };
         let bytes = match form {
             Form::Html => Ok(mirrorlist::page(file, &visitor()).into_bytes()),

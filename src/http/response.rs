@@ -1,12 +1,11 @@
 //! Answers: one constructor for each kind.
 
-use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, Entry,
-    HeaderName, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
@@ -15,19 +14,17 @@ use super::accept::{self, Form};
 use super::body::Body;
 use super::conditional::Validators;
 use super::explain::Explanation;
-use super::hints::{self, Hints};
+use super::hints;
 use super::page;
+use super::redirect;
 use super::stamp::Stamp;
 use crate::decide::Why;
-use crate::inventory::MirrorSet;
-use crate::model::{Scheme, Sha256, TreePath};
-use crate::selection::{Class, Ranked};
+use crate::model::Sha256;
+use crate::selection::Class;
 
 /// Where administrators read why an answer is as it is.
 pub const X_REDIRECTOR: HeaderName = HeaderName::from_static("x-redirector");
 
-/// RFC 3230, which RFC 6249 builds on.
-const DIGEST: HeaderName = HeaderName::from_static("digest");
 /// RFC 9530.
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
@@ -41,96 +38,11 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 /// As above, and nobody may keep it for others: it is made for this client.
 pub(super) const ASK_AGAIN_EACH: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// 302 to the best mirror, with the next best as `Link` lines (RFC 6249), each a line of its own and without quotes, since
-/// clients read no other form.
-///
-/// `ranking` speaks of `mirrors`, and is not empty; each of its mirrors has a URL for `scheme`.
-#[must_use]
-pub fn redirect(
-    ranking: &[Ranked],
-    mirrors: &MirrorSet,
-    scheme: Scheme,
-    path: &TreePath<'_>,
-    hints: Hints<'_>,
-) -> Response<Body> {
-    // One buffer for all lines, with room for usual URLs, so that it rarely grows. The path is encoded once and then copied.
-    let mut text = Vec::with_capacity(64 + ranking.len() * (path.as_bytes().len() + 128));
-    let (mut reason, mut url, mut encoded) = (0..0, 0..0, 0..0);
-    let mut links: [Range<usize>; MAX_LINES + hints::MAX_LINKS] = Default::default();
-    for (ranked, (pri, link)) in ranking.iter().zip((b'1'..).zip(&mut links[..MAX_LINES])) {
-        let Some(state) = mirrors.members.get(ranked.index) else { continue };
-        let Some(base) = state.base(scheme) else { continue };
-        if reason.is_empty() {
-            let words = ["mirror=", state.mirror.name.as_str(), "; why=", ranked.class.as_str()];
-            words.iter().for_each(|word| text.extend_from_slice(word.as_bytes()));
-            reason.end = text.len();
-        }
-        link.start = text.len();
-        text.push(b'<');
-        text.extend_from_slice(base.as_str().as_bytes());
-        if encoded.is_empty() {
-            encoded.start = text.len();
-            path.encode_into(&mut text);
-            encoded.end = text.len();
-            url = link.start + 1..encoded.end;
-        } else {
-            text.extend_from_within(encoded.clone());
-        }
-        text.extend_from_slice(b">; rel=duplicate; pri=");
-        text.push(pri);
-        if let Some(country) = state.mirror.country {
-            text.extend_from_slice(b"; geo=");
-            text.extend_from_slice(country.as_str().as_bytes());
-        }
-        link.end = text.len();
-    }
-    if hints.digest.is_some() && !encoded.is_empty() {
-        let mut places = links[MAX_LINES..].iter_mut();
-        hints.links_into(&mut text, encoded, |lies| places.by_ref().take(1).for_each(|place| *place = lies.clone()));
-    }
-    let digest = text.len()..{
-        hints.digest_into(&mut text);
-        text.len()
-    };
-    let text = Bytes::from(text);
-    let mut links = links.into_iter().filter(|link| !link.is_empty()).map(|link| ascii(text.slice(link)));
-
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::FOUND;
-    let headers = response.headers_mut();
-    headers.reserve(REDIRECT_HEADERS);
-    headers.insert(LOCATION, ascii(text.slice(url)));
-    headers.insert(X_REDIRECTOR, ascii(text.slice(reason)));
-    headers.insert(CACHE_CONTROL, ASK_AGAIN_EACH);
-    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    if let Entry::Vacant(place) = headers.entry(LINK)
-        && let Some(first) = links.next()
-    {
-        let mut lines = place.insert_entry(first);
-        links.for_each(|link| lines.append(link));
-    }
-    if !digest.is_empty() {
-        headers.insert(DIGEST, ascii(text.slice(digest)));
-    }
-    if hints.negotiated {
-        headers.insert(VARY, HeaderValue::from_static("Accept"));
-    }
-    response
-}
-
 /// Adds what MirrorBrain said of a redirect, for scripts and log readers that look for it.
 pub fn add_mirrorbrain_headers(response: &mut Response<Body>, mirror: &str, class: Class) {
-    let realm = match class {
-        Class::Network => "prefix",
-        Class::As => "AS",
-        Class::Country => "country",
-        Class::AlsoCountry => "other_country",
-        Class::Continent => "region",
-        Class::World => "other",
-    };
     let headers = response.headers_mut();
     headers.insert(X_MIRRORBRAIN_MIRROR, line(&[mirror]));
-    headers.insert(X_MIRRORBRAIN_REALM, HeaderValue::from_static(realm));
+    headers.insert(X_MIRRORBRAIN_REALM, HeaderValue::from_static(redirect::realm(class)));
 }
 
 const X_MIRRORBRAIN_MIRROR: HeaderName = HeaderName::from_static("x-mirrorbrain-mirror");
@@ -160,16 +72,6 @@ pub fn trace(explanation: &Explanation) -> Response<Body> {
     headers.insert(X_REDIRECTOR, HeaderValue::from_static("local; why=trace"));
     headers.remove(VARY);
     response
-}
-
-/// Names of headers of a redirect.
-const REDIRECT_HEADERS: usize = 7;
-/// The most mirrors that one redirect names. A digit has room for its `pri`.
-pub const MAX_LINES: usize = 5;
-
-/// Base URLs are printable ASCII without spaces and quotes, paths are percent-encoded, names of mirrors are ASCII words.
-fn ascii(bytes: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(bytes).expect("names and URLs of mirrors are printable ASCII")
 }
 
 fn line(parts: &[&str]) -> HeaderValue {

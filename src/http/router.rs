@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::header::HOST;
@@ -9,8 +10,10 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use super::body::Body;
+use super::deciding::Errand;
 use super::listener::{Handler, Origin};
 use super::metrics::{Counts, Other};
+use super::plain::Head;
 use super::site::{Asked, Site};
 use super::wishes::Wishes;
 use super::{response, route};
@@ -74,7 +77,7 @@ impl Router {
         if !readable {
             return refuse(site.counts(), Other::NotAllowed, READ_ONLY, &request.headers);
         }
-        let client = site.client(from, request);
+        let client = site.client(from, &request.headers);
         let wishes = Wishes::default();
         let response = site.answer(Asked { request, path: &below, is_directory: path.is_directory(), client, wishes }).await;
         site.counts().took(began.elapsed());
@@ -92,6 +95,32 @@ impl Handler for Router {
             *response.body_mut() = Body::empty();
         }
         response
+    }
+
+    fn answer_at_once(&self, head: &Head<'_>, from: Origin, began: Instant, out: &mut Vec<u8>) -> bool {
+        let Ok(path) = RequestPath::parse(head.path) else { return false };
+        if path.is_directory() {
+            return false;
+        }
+        let sites = self.sites.load();
+        let Some((index, below)) = route::find(sites.iter().map(|site| site.route()), Some(head.host), &path) else {
+            return false;
+        };
+        let site = &sites[index];
+        let errand = Errand {
+            path: &below,
+            client: site.client(from, head.lines),
+            wishes: Wishes::default(),
+            is_get: head.is_get,
+            has_range: false,
+            user_agent: head.user_agent,
+            authority: Some(head.host),
+        };
+        let is_answered = !below.is_root() && site.redirect_at_once(&errand, out);
+        if is_answered {
+            site.counts().took(began.elapsed());
+        }
+        is_answered
     }
 
     fn trusts(&self, peer: IpAddr) -> bool {

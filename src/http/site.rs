@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::body::Body;
-use super::client::{Client, Trust};
+use super::client::{Client, Lines, Trust};
 use super::describe::Records;
 use super::doubts::Doubts;
 use super::fallback::Fallbacks;
@@ -23,7 +23,7 @@ use super::mirrors_page::{Pages, Refusal, Wanted};
 use super::missing::Missing;
 use super::page::Room;
 use super::range;
-use super::ranker::{Ranked, Ranker};
+use super::ranker::Ranker;
 use super::repository::Packages;
 use super::route::Route;
 use super::sending::Sending;
@@ -36,7 +36,7 @@ use crate::clock::Clock;
 use crate::decide::{Decision, Rules, Standing, Why};
 use crate::format;
 use crate::geo::Locator;
-use crate::inventory::{FileEntry, Inventory, Snapshot};
+use crate::inventory::{Inventory, Snapshot};
 use crate::model::TreePath;
 use crate::selection::Class;
 use crate::tree::{LookError, Trees};
@@ -190,8 +190,8 @@ impl Site {
 
     /// Who asks.
     #[must_use]
-    pub fn client(&self, from: Origin, request: &Parts) -> Client {
-        self.makings.trust.client(from.address, from.scheme, &request.headers)
+    pub fn client(&self, from: Origin, lines: &(impl Lines + ?Sized)) -> Client {
+        self.makings.trust.client(from.address, from.scheme, lines)
     }
 
     /// Answers a request for a path of this instance.
@@ -220,7 +220,8 @@ impl Site {
         {
             return description;
         }
-        let decision = self.decide(standing, asked, now);
+        let errand = asked.into();
+        let decision = self.decide_errand(standing, &errand, now);
         tracing::debug!(
             instance = self.makings.name,
             path = %asked.path,
@@ -231,7 +232,7 @@ impl Site {
         if standing == Standing::Absent && !asked.is_directory {
             self.missing.tell(&self.makings.name, asked.path, now);
         }
-        self.makings.doubts.take(asked, &standing, &decision, now);
+        self.makings.doubts.take(&errand, &standing, &decision, now);
         if asked.wishes.trace && self.may_trace(asked.client) {
             self.makings.counts.other(Other::Trace);
             let mut explanation = self.explain(asked, standing, &decision);
@@ -239,7 +240,11 @@ impl Site {
             return response::trace(&explanation);
         }
         match decision {
-            Decision::Redirect { ranking, entry } => self.redirect(asked, &ranking, &entry, now),
+            Decision::Redirect { ranking, entry } => {
+                let size = range::wanted_bytes(&asked.request.method, &asked.request.headers, entry.size);
+                self.count_redirect(&ranking, size);
+                self.redirect(&errand, &ranking, &entry, now).response()
+            }
             Decision::Fallback { to, size } => self.fall_back(asked, to, size, now),
             Decision::Local(Why::NotPublic) if let Some(detail) = self.objection(asked, now) => {
                 self.error(asked, Other::Forbidden, detail)
@@ -250,24 +255,6 @@ impl Site {
             Decision::Gone => self.gone(asked),
             Decision::Unavailable => self.unavailable(asked),
         }
-    }
-
-    fn redirect(&self, asked: Asked<'_>, ranked: &Ranked, entry: &FileEntry, now: Timestamp) -> Response<Body> {
-        if let (Some(best), Some(counts)) = (ranked.ranking.first(), ranked.counts_of_best()) {
-            self.makings.counts.redirected(
-                best.class,
-                range::wanted_bytes(&asked.request.method, &asked.request.headers, entry.size),
-                counts,
-            );
-        }
-        let hints = self.hints(asked, entry);
-        let mut response = response::redirect(&ranked.ranking, &ranked.mirrors, asked.client.scheme, asked.path, hints);
-        if let (Some(best), true) = (ranked.ranking.first(), self.makings.answers.mirrorbrain_headers) {
-            let name = ranked.mirrors.members.get(best.index).map_or("", |state| state.mirror.name.as_str());
-            response::add_mirrorbrain_headers(&mut response, name, best.class);
-        }
-        self.stamp(&mut response, now);
-        response
     }
 
     fn fall_back(&self, asked: Asked<'_>, to: usize, size: u64, now: Timestamp) -> Response<Body> {

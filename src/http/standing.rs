@@ -10,41 +10,40 @@ use crate::model::TreePath;
 impl Site {
     /// How the path stands: by its name, the snapshot and the trees.
     pub async fn standing(&self, asked: Asked<'_>) -> Standing {
-        match self.standing_by_a_glance(asked) {
+        match self.standing_by_a_glance(asked.path, asked.is_directory) {
             Some(standing) => standing,
             None => self.standing_by_a_look(asked).await,
         }
     }
 
     /// What the names alone say: whether nobody is shown this, or it is on hold.
-    fn standing_by_name(&self, asked: Asked<'_>) -> Option<Standing> {
+    fn standing_by_name(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
         let Makings { trees, snapshot, .. } = &self.makings;
-        let hidden =
-            if asked.is_directory { trees.hidden.matches_directory(asked.path) } else { trees.hidden.matches(asked.path) };
+        let hidden = if is_directory { trees.hidden.matches_directory(path) } else { trees.hidden.matches(path) };
         match () {
             () if hidden => Some(Standing::Hidden),
-            () if snapshot.is_held(asked.path) => Some(Standing::Held),
+            () if snapshot.is_held(path) => Some(Standing::Held),
             () => None,
         }
     }
 
     /// How the path stands, where that can be told without waiting: by memory and one call to the local file system.
-    fn standing_by_a_glance(&self, asked: Asked<'_>) -> Option<Standing> {
+    pub(super) fn standing_by_a_glance(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
         let Makings { trees, snapshot, .. } = &self.makings;
-        if let Some(standing) = self.standing_by_name(asked) {
+        if let Some(standing) = self.standing_by_name(path, is_directory) {
             return Some(standing);
         }
-        if asked.is_directory {
+        if is_directory {
             return None;
         }
-        let entry = snapshot.file(asked.path)?;
+        let entry = snapshot.file(path)?;
         if trees.public.is_away() {
             return Some(Standing::Away);
         }
         // A remote file system may let us wait; there the index notices changes later.
-        let as_recorded = trees.public.is_remote() || entry.matches(&trees.public.glance(asked.path)?);
+        let as_recorded = trees.public.is_remote() || entry.matches(&trees.public.glance(path)?);
         if !as_recorded {
-            self.nudge(asked.path);
+            self.nudge(path);
         }
         Some(Standing::Public { entry, as_recorded })
     }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, HeaderValue, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+};
 use reqwest::tls::TlsInfo;
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
@@ -54,6 +56,12 @@ enum Question<'a> {
     /// GET of the last bytes of a file of this size.
     LastBytes(u64),
 }
+
+/// What a listing may come as.
+const LISTING_TYPES: HeaderValue =
+    HeaderValue::from_static("text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5");
+const AS_IT_IS: HeaderValue = HeaderValue::from_static("identity");
+const FIRST_BYTE: HeaderValue = HeaderValue::from_static("bytes=0-0");
 
 /// How many last bytes are asked for.
 pub(super) const LAST: u64 = 16;
@@ -321,13 +329,13 @@ impl Session {
         let request = match question {
             Question::Page(known) => {
                 let page = self.clients.pages.get(url);
-                known.ask(page.header(ACCEPT, "text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5"))
+                known.ask(page.header(ACCEPT, LISTING_TYPES))
             }
-            Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, "identity"),
-            Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, "bytes=0-0"),
+            Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, AS_IT_IS),
+            Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, FIRST_BYTE),
             Question::LastBytes(size) => {
                 let range = format!("bytes={}-{}", size.saturating_sub(LAST), size.saturating_sub(1));
-                self.clients.files.get(url).header(ACCEPT_ENCODING, "identity").header(RANGE, range)
+                self.clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, range)
             }
         };
         request.send().await.map_err(|error| failure(&error))

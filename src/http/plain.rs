@@ -1,0 +1,353 @@
+//! The plainest conversation: requests of HTTP/1.1 for files that a mirror may take, answered without hyper.
+//!
+//! Most of what a redirect costs is hyper's work for requests that could have bodies, trailers, upgrades and more. So a connection
+//! begins here: a request that is read whole, is plain in each respect ([`Head::parse`] says what that means) and is answered by a redirect at
+//! once, is answered from this one loop. With the first that is not, the connection, and every byte that was not answered, goes to hyper for
+//! good; so there is no answer that both could give differently but a redirect, and of that both write the same lines.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::{Buf, Bytes, BytesMut};
+use httparse::Status;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::connection::Progress;
+
+/// The head of a plain request.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// GET; else HEAD.
+    pub is_get: bool,
+    /// The target: a path of printable ASCII, with its slash and without query.
+    pub path: &'a str,
+    /// The one `Host`.
+    pub host: &'a str,
+    /// `User-Agent`.
+    pub user_agent: Option<&'a [u8]>,
+    /// All lines.
+    pub lines: &'a [httparse::Header<'a>],
+}
+
+/// What the bytes are that were read so far.
+enum Read<T> {
+    /// A plain request, and its length.
+    Plain(T, usize),
+    /// Perhaps the beginning of one.
+    Part,
+    /// Something else.
+    Other,
+}
+
+/// Lines of a plain request. Browsers send about 20.
+const MAX_LINES: usize = 32;
+/// A longer head is hyper's business, with the limits of the configuration.
+const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// What is read at once: most heads are far smaller.
+const READ_BYTES: usize = 2 * 1024;
+
+impl<'a> Head<'a> {
+    /// Reads a head. Plain is a GET or HEAD of HTTP/1.1 with a path alone as its target, one `Host`, no body, and no line that could ask for something other than the
+    /// file or its mirrors: no range, no description instead of the file, no expectation, no word on the connection but that it is kept.
+    fn parse(bytes: &'a [u8], lines: &'a mut [httparse::Header<'a>; MAX_LINES]) -> Read<Self> {
+        let mut request = httparse::Request::new(lines);
+        let length = match request.parse(bytes) {
+            Ok(Status::Complete(length)) => length,
+            Ok(Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Read::Part,
+            _ => return Read::Other,
+        };
+        match Self::plain(&request) {
+            // The lines live as long as what they speak of.
+            Some((is_get, path)) => match Self::of_lines(is_get, path, request.headers) {
+                Some(head) => Read::Plain(head, length),
+                None => Read::Other,
+            },
+            None => Read::Other,
+        }
+    }
+
+    fn plain(request: &httparse::Request<'_, 'a>) -> Option<(bool, &'a str)> {
+        let is_get = match request.method? {
+            "GET" => true,
+            "HEAD" => false,
+            _ => return None,
+        };
+        let path = request.path?;
+        let is_plain = request.version == Some(1) && path.starts_with('/') && path.bytes().all(|byte| PLAIN[usize::from(byte)]);
+        is_plain.then_some((is_get, path))
+    }
+
+    fn of_lines(is_get: bool, path: &'a str, lines: &'a [httparse::Header<'a>]) -> Option<Self> {
+        let (mut host, mut user_agent) = (None, None);
+        for line in lines {
+            let is = |name: &str| line.name.eq_ignore_ascii_case(name);
+            let is_plain = match line.name.len() {
+                4 if is("host") => host.replace(std::str::from_utf8(line.value).ok()?).is_none() && line.value.is_ascii(),
+                5 => !is("range"),
+                6 => !is("accept") && !is("expect") || is("accept") && !names_metalink(line.value),
+                7 => !is("upgrade") && !is("trailer"),
+                10 if is("connection") => line.value.eq_ignore_ascii_case(b"keep-alive"),
+                10 if is("user-agent") => {
+                    user_agent = user_agent.or(Some(line.value));
+                    true
+                }
+                14 => !is("content-length"),
+                17 => !is("transfer-encoding"),
+                _ => true,
+            };
+            if !is_plain {
+                return None;
+            }
+        }
+        Some(Self { is_get, path, host: host?, user_agent, lines })
+    }
+}
+
+fn names_metalink(accept: &[u8]) -> bool {
+    const WORD: &[u8] = b"metalink";
+    accept.len() >= WORD.len() && accept.windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
+}
+
+/// What the target of a plain request is made of (RFC 3986): letters, digits, marks, escapes and slashes.
+const PLAIN: [bool; 256] = {
+    let (mut plain, mut byte, mut at) = ([false; 256], 0, 0);
+    while byte < plain.len() {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let marks = b"-._~!$&'()*+,;=:@/%";
+    while at < marks.len() {
+        plain[marks[at] as usize] = true;
+        at += 1;
+    }
+    plain
+};
+
+/// How a plain conversation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The client has closed the connection.
+    Closed,
+    /// The next request is not plain, or not answered by a redirect.
+    Other,
+}
+
+/// A connection as long as all is plain.
+pub struct Conversation<S> {
+    socket: S,
+    /// What was read and is not answered yet.
+    read: BytesMut,
+    /// Answers, of which `sent` bytes are sent.
+    answers: Vec<u8>,
+    sent: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
+    /// A connection that has said nothing yet.
+    pub fn new(socket: S) -> Self {
+        Self { socket, read: BytesMut::new(), answers: Vec::new(), sent: 0 }
+    }
+
+    /// Answers requests as long as `answer` knows one at once, which it appends as lines of a head. It may be dropped at any moment and called again.
+    ///
+    /// # Errors
+    /// What the socket says; a client that closed within a request.
+    pub async fn serve(
+        &mut self,
+        progress: &Progress,
+        mut answer: impl FnMut(&Head<'_>, Instant, &mut Vec<u8>) -> bool,
+    ) -> io::Result<End> {
+        loop {
+            let is_other = self.answer_all(progress, &mut answer);
+            self.flush().await?;
+            if is_other {
+                return Ok(End::Other);
+            }
+            self.read.reserve(READ_BYTES);
+            if self.socket.read_buf(&mut self.read).await? == 0 {
+                return if self.read.is_empty() { Ok(End::Closed) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+            }
+        }
+    }
+
+    /// Sends what is answered.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        while self.sent < self.answers.len() {
+            match self.socket.write(&self.answers[self.sent..]).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                sent => self.sent += sent,
+            }
+        }
+        self.answers.clear();
+        self.sent = 0;
+        Ok(())
+    }
+
+    /// Answers the requests that were read; true where something else follows.
+    fn answer_all(&mut self, progress: &Progress, answer: &mut impl FnMut(&Head<'_>, Instant, &mut Vec<u8>) -> bool) -> bool {
+        while !self.read.is_empty() {
+            let mut lines = [httparse::EMPTY_HEADER; MAX_LINES];
+            let (head, length) = match Head::parse(&self.read, &mut lines) {
+                Read::Plain(head, length) => (head, length),
+                Read::Part => return false,
+                Read::Other => return true,
+            };
+            let (before, now) = (self.answers.len(), crate::clock::instant());
+            self.answers.extend_from_slice(b"HTTP/1.1 302 Found\r\n");
+            if !answer(&head, now, &mut self.answers) {
+                self.answers.truncate(before);
+                return true;
+            }
+            push_date(&mut self.answers, now);
+            progress.answered();
+            self.read.advance(length);
+        }
+        false
+    }
+
+    /// The socket, and what was read and not answered.
+    pub fn into_rest(self) -> (S, Bytes) {
+        (self.socket, self.read.freeze())
+    }
+}
+
+thread_local! {
+    /// The line of the present second, and until when it is true.
+    static DATE: RefCell<Option<(Instant, String)>> = const { RefCell::new(None) };
+}
+
+/// Appends `Date` (RFC 9110 section 6.6.1) and the end of the head.
+fn push_date(out: &mut Vec<u8>, now: Instant) {
+    DATE.with_borrow_mut(|date| {
+        let line = match date {
+            Some((until, line)) if now < *until => line,
+            _ => &mut date.insert(date_line(now)).1,
+        };
+        out.extend_from_slice(line.as_bytes());
+    });
+}
+
+fn date_line(now: Instant) -> (Instant, String) {
+    let time: SystemTime = crate::clock::Clock::system().now().into();
+    let within_second = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    let until = now + Duration::from_secs(1).saturating_sub(Duration::from_nanos(within_second.into()));
+    (until, format!("date: {}\r\n\r\n", httpdate::fmt_http_date(time)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// `plain`, `part` or `other`.
+    fn read(text: &str) -> &'static str {
+        match Head::parse(text.as_bytes(), &mut [httparse::EMPTY_HEADER; MAX_LINES]) {
+            Read::Plain(_, length) if length == text.len() => "plain",
+            Read::Plain(..) => "more",
+            Read::Part => "part",
+            Read::Other => "other",
+        }
+    }
+
+    #[test]
+    fn only_what_asks_for_a_file_and_nothing_else_is_plain() {
+        for (lines, expected) in [
+            ("GET /a.xo HTTP/1.1\r\nHost: a", "plain"),
+            ("HEAD /a%20b.xo HTTP/1.1\r\nhost: a\r\nUser-Agent: x\r\nAccept: */*\r\nConnection: Keep-Alive", "plain"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nRanges: x\r\nX-Forwarded-For: 192.0.2.1\r\nIf-None-Match: \"x\"", "plain"),
+            ("GET /a.xo HTTP/1.1\r\nAccept: */*", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nHost: a", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: \u{fc}", "other"),
+            ("GET /a.xo HTTP/1.0\r\nHost: a", "other"),
+            ("GET /a.xo?x HTTP/1.1\r\nHost: a", "other"),
+            ("GET /a\"b HTTP/1.1\r\nHost: a", "other"),
+            ("GET http://a/a.xo HTTP/1.1\r\nHost: a", "other"),
+            ("OPTIONS * HTTP/1.1\r\nHost: a", "other"),
+            ("POST /a.xo HTTP/1.1\r\nHost: a", "other"),
+            ("get /a.xo HTTP/1.1\r\nHost: a", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nContent-Length: 0", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nTransfer-encoding : chunked", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nUpgrade: h2c", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nConnection: close", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, upgrade", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nRANGE: bytes=0-1", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\nAccept: application/Metalink4+xml", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a\r\n folded: x", "other"),
+            ("PRI * HTTP/2.0", "other"),
+        ] {
+            let whole = format!("{lines}\r\n\r\n");
+            assert_eq!(read(&whole), expected, "{lines}");
+            if expected == "plain" {
+                assert!((1..whole.len()).all(|end| read(&whole[..end]) == "part"), "{lines}");
+                assert_eq!(read(&format!("{whole}G")), "more", "{lines}");
+            }
+        }
+        let many = (0..=MAX_LINES).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+        assert_eq!(read(&format!("GET /a HTTP/1.1\r\nHost: a\r\n{many}\r\n")), "other");
+        let long = "x".repeat(MAX_HEAD_BYTES);
+        assert_eq!(read(&format!("GET /a HTTP/1.1\r\nHost: a\r\nCookie: {long}")), "other", "whatever follows");
+    }
+
+    const REQUEST: &str = "GET /yes HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    /// Answers `/yes` only.
+    fn answer(head: &Head<'_>, _: Instant, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(b"location: http://m/\r\n");
+        head.path == "/yes"
+    }
+
+    async fn end_of(sent: &str) -> (String, io::Result<End>, String) {
+        let (ours, mut theirs) = duplex(64 * 1024);
+        theirs.write_all(sent.as_bytes()).await.expect("room");
+        theirs.shutdown().await.expect("open");
+        let mut conversation = Conversation::new(ours);
+        let end = conversation.serve(&Arc::default(), answer).await;
+        let (socket, rest) = conversation.into_rest();
+        drop(socket);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).await.expect("text");
+        (text, end, String::from_utf8(rest.to_vec()).expect("text"))
+    }
+
+    #[tokio::test]
+    async fn requests_are_answered_in_turn_and_the_first_other_one_is_left_whole_with_all_behind_it() {
+        let other = "GET /no HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (text, end, rest) = end_of(&[REQUEST, REQUEST, other, REQUEST].concat()).await;
+        assert_eq!(text.matches("HTTP/1.1 302 Found\r\nlocation: http://m/\r\ndate: ").count(), 2, "{text}");
+        assert!(
+            text.ends_with(" GMT\r\n\r\n") && text.matches("location").count() == 2,
+            "nothing of the refused answer: {text}"
+        );
+        assert_eq!((end.expect("no error"), rest), (End::Other, [other, REQUEST].concat()));
+    }
+
+    #[tokio::test]
+    async fn who_closes_between_requests_is_done_and_who_closes_within_one_is_not() {
+        let (text, end, _) = end_of(REQUEST).await;
+        assert_eq!((text.matches("302").count(), end.expect("no error")), (1, End::Closed));
+        let (text, end, _) = end_of(&REQUEST[..10]).await;
+        assert_eq!((text.as_str(), end.expect_err("an error").kind()), ("", io::ErrorKind::UnexpectedEof));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_given_up_waiting_for_loses_nothing_that_was_read() {
+        let (ours, mut theirs) = duplex(1024);
+        let mut conversation = Conversation::new(ours);
+        let progress = Progress::default();
+        theirs.write_all(&REQUEST.as_bytes()[..10]).await.expect("room");
+        for _ in 0..3 {
+            assert!(futures_util::poll!(Box::pin(conversation.serve(&progress, answer))).is_pending());
+        }
+        let (_socket, rest) = conversation.into_rest();
+        assert_eq!(&rest[..], &REQUEST.as_bytes()[..10]);
+    }
+}

@@ -1,0 +1,149 @@
+//! 302 to a mirror: the lines of its head, written once into a buffer, as HTTP/1 sends them. Who answers by hyper gets them as
+//! headers.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::header::HeaderName;
+use http::{HeaderValue, Response, StatusCode};
+
+use super::body::Body;
+use super::hints::Hints;
+use super::stamp::Stamp;
+use crate::inventory::MirrorSet;
+use crate::model::{Scheme, TreePath};
+use crate::selection::{Class, Ranked};
+
+/// A redirect to the best mirror, with the next best as `Link` lines (RFC 6249), each a line of its own and without quotes, since
+/// clients read no other form.
+#[derive(Debug, Clone, Copy)]
+pub struct Redirect<'a> {
+    /// The mirrors, best first; not empty. Each has a URL for `scheme`.
+    pub ranking: &'a [Ranked],
+    /// What `ranking` speaks of.
+    pub mirrors: &'a MirrorSet,
+    /// How the client came.
+    pub scheme: Scheme,
+    /// What is asked for.
+    pub path: &'a TreePath<'a>,
+    /// What is told of it besides.
+    pub hints: Hints<'a>,
+    /// Stamps the `Location`, with the time in seconds since 1970.
+    pub stamp: Option<(&'a Stamp, i64)>,
+    /// Whether to add what MirrorBrain said of a redirect, for scripts and log readers that look for it.
+    pub mirrorbrain: bool,
+}
+
+/// The most mirrors that one redirect names. A digit has room for its `pri`.
+pub const MAX_LINES: usize = 5;
+
+impl Redirect<'_> {
+    /// Appends the lines of the head, without status line and date. Base URLs are printable ASCII without spaces and quotes,
+    /// paths are percent-encoded, names of mirrors are ASCII words: so nothing can end a line but we.
+    pub fn lines_into(&self, out: &mut Vec<u8>) {
+        let named = |ranked: &Ranked| {
+            let state = self.mirrors.members.get(ranked.index)?;
+            Some((state.base(self.scheme)?.as_str(), state))
+        };
+        let Some((base, best, class)) = self.ranking.iter().find_map(|ranked| {
+            let (base, state) = named(ranked)?;
+            Some((base, state, ranked.class))
+        }) else {
+            return;
+        };
+        // Room for usual URLs, so that the buffer rarely grows.
+        out.reserve(512 + self.ranking.len() * (self.path.as_bytes().len() + 128));
+        out.extend_from_slice(b"location: ");
+        let url = out.len();
+        out.extend_from_slice(base.as_bytes());
+        let start = out.len();
+        self.path.encode_into(out);
+        // It is encoded once and then copied.
+        let encoded = start..out.len();
+        self.stamp_into(out, url);
+        push(out, &["\r\nx-redirector: mirror=", best.mirror.name.as_str(), "; why=", class.as_str()]);
+        out.extend_from_slice(b"\r\ncache-control: private, no-cache\r\ncontent-length: 0\r\n");
+        for (ranked, pri) in self.ranking.iter().zip(b'1'..).take(MAX_LINES) {
+            let Some((base, state)) = named(ranked) else { continue };
+            push(out, &["link: <", base]);
+            out.extend_from_within(encoded.clone());
+            out.extend_from_slice(b">; rel=duplicate; pri=");
+            out.push(pri);
+            if let Some(country) = state.mirror.country {
+                push(out, &["; geo=", country.as_str()]);
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        self.hints.lines_into(out, encoded);
+        if self.mirrorbrain {
+            push_mirrorbrain(out, best.mirror.name.as_str(), class);
+        }
+    }
+
+    fn stamp_into(&self, out: &mut Vec<u8>, url: usize) {
+        let Some((stamp, now)) = self.stamp else { return };
+        let query = stamp.query(now, &out[url + authority_end(&out[url..])..]);
+        out.extend_from_slice(query.as_bytes());
+    }
+
+    /// The same for who answers by hyper.
+    #[must_use]
+    pub fn response(&self) -> Response<Body> {
+        let mut text = Vec::new();
+        self.lines_into(&mut text);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::FOUND;
+        let headers = response.headers_mut();
+        headers.reserve(NAMES);
+        let text = Bytes::from(text);
+        for (name, value) in fields(&text) {
+            let name = HeaderName::from_bytes(&text[name]).expect("our own names");
+            let value =
+                HeaderValue::from_maybe_shared(text.slice(value)).expect("names and URLs of mirrors are printable ASCII");
+            headers.append(name, value);
+        }
+        response
+    }
+}
+
+/// Names of headers of a redirect.
+const NAMES: usize = 9;
+
+/// Where name and value of each line lie.
+fn fields(lines: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let end = start + lines[start..].iter().position(|&byte| byte == b'\r')?;
+        let colon = start + lines[start..end].iter().position(|&byte| byte == b':')?;
+        let field = (start..colon, colon + 2..end);
+        start = end + 2;
+        Some(field)
+    })
+}
+
+/// Where the host of an absolute URL ends.
+fn authority_end(url: &[u8]) -> usize {
+    let mut slashes = url.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    slashes.nth(2).unwrap_or(url.len())
+}
+
+fn push(out: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+}
+
+fn push_mirrorbrain(out: &mut Vec<u8>, mirror: &str, class: Class) {
+    push(out, &["x-mirrorbrain-mirror: ", mirror, "\r\nx-mirrorbrain-realm: ", realm(class), "\r\n"]);
+}
+
+/// What MirrorBrain called a class.
+#[must_use]
+pub const fn realm(class: Class) -> &'static str {
+    match class {
+        Class::Network => "prefix",
+        Class::As => "AS",
+        Class::Country => "country",
+        Class::AlsoCountry => "other_country",
+        Class::Continent => "region",
+        Class::World => "other",
+    }
+}
