@@ -30,7 +30,9 @@ struct World {
     metrics: Arc<demand::Metrics>,
     stop: CancellationToken,
     /// One more mirror, which has nothing, and what it was asked for: by it, it is told how far the task is.
-    marker: (Odd, AtomicUsize),
+    _marker: Odd,
+    /// How often it was used.
+    marked: AtomicUsize,
     /// Wishes for scans, which nobody grants but which are counted by the scheduler's metrics.
     _nudge: Nudge,
 }
@@ -53,7 +55,7 @@ impl World {
         let demand = Demand::new(asking, redirectable, Arc::clone(&metrics), nudge.clone(), asked);
         let stop = CancellationToken::new();
         tokio::spawn(demand.run(stop.clone()));
-        Self { inventory, clock, questions, metrics, stop, marker: (marker, AtomicUsize::new(0)), _nudge: nudge }
+        Self { inventory, clock, questions, metrics, stop, _marker: marker, marked: AtomicUsize::new(0), _nudge: nudge }
     }
 
     /// Has a file put into the tree now.
@@ -68,7 +70,7 @@ impl World {
     /// had its answer when, after that, yet another thing was.
     async fn some_rounds(&self) {
         for _ in 0..2 {
-            let number = self.marker.1.fetch_add(1, Ordering::SeqCst);
+            let number = self.marked.fetch_add(1, Ordering::SeqCst);
             let name = format!("marker-{number}");
             let fingerprint = Fingerprint { size: 1000, mtime_ns: 0, ctime_ns: 0, inode: 1 };
             let observation = Observation { path: path(&name), fingerprint, at: self.clock.now(), kind: Seen::First };
@@ -76,7 +78,7 @@ impl World {
             // The pause after the last question to it.
             self.clock.set(self.clock.now() + SignedDuration::from_millis(250));
             self.ask(Question::DoesHold(path(&name), marker_name())).await;
-            eventually("the marker was asked for", || self.marker.0.requests() > number).await;
+            eventually("the marker was asked for", || self.counted_of("absent", true) > number as u64).await;
         }
     }
 
@@ -116,11 +118,18 @@ impl World {
 
     /// What was counted, as a monitor reads it.
     fn counted(&self, outcome: &str) -> u64 {
+        self.counted_of(outcome, false)
+    }
+
+    /// The same, of the marker or of all others.
+    fn counted_of(&self, outcome: &str, of_marker: bool) -> u64 {
         let mut registry = prometheus_client::registry::Registry::default();
         self.metrics.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("it is printed");
-        let lines = text.lines().filter(|line| line.contains(&format!("outcome=\"{outcome}\"")) && !line.contains("marker"));
+        let lines = text
+            .lines()
+            .filter(|line| line.contains(&format!("outcome=\"{outcome}\"")) && line.contains("marker") == of_marker);
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 }
