@@ -12,9 +12,10 @@ use x509_cert::der::Decode as _;
 
 use super::answer::{Answer, Failure, text};
 use super::client::{Clients, Ip, Lookup};
+use super::inquiry::LAST;
 use super::limits::Limits;
 use super::matching::{Before, Verdict, Wanted, judge_copy};
-use super::session::{LAST, Session};
+use super::session::Session;
 use crate::clock::Clock;
 use crate::model::{BaseUrl, FileRecord, Mirror, Ranges, Reached, TreePath};
 

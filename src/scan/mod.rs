@@ -21,6 +21,7 @@ mod gaps;
 mod ground;
 mod head;
 mod http;
+mod inquiry;
 mod intake;
 mod judge;
 pub mod limits;

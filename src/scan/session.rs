@@ -5,17 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, ETAG, HeaderValue, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
-};
+use reqwest::header::{CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use reqwest::tls::TlsInfo;
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Copy, Failure, copy, failure, http_date, retry_after, text};
 use super::client::Clients;
 use super::etiquette::Manners;
 use super::fetched::{Fetched, Page, SmallFile};
+use super::inquiry::Question;
 use super::limits::Limits;
 use super::reach::Reach;
 use super::validators::Validators;
@@ -43,28 +42,6 @@ pub struct Session {
     /// The server's certificate, where the client looks at it.
     certificate: OnceLock<Vec<u8>>,
 }
-
-/// A question: method and what is special about it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Question<'a> {
-    /// GET of a page, unless it is still the same.
-    Page(&'a Validators),
-    /// HEAD of a file.
-    Head,
-    /// GET of a file's first byte, for servers that know no HEAD.
-    FirstByte,
-    /// GET of the last bytes of a file of this size.
-    LastBytes(u64),
-}
-
-/// What a listing may come as.
-const LISTING_TYPES: HeaderValue =
-    HeaderValue::from_static("text/html, application/xhtml+xml, application/json;q=0.9, */*;q=0.5");
-const AS_IT_IS: HeaderValue = HeaderValue::from_static("identity");
-const FIRST_BYTE: HeaderValue = HeaderValue::from_static("bytes=0-0");
-
-/// How many last bytes are asked for.
-pub(super) const LAST: u64 = 16;
 
 /// Not to read so many bytes is worth a new connection: an answer that is left unread closes the old one.
 const WORTH_A_CONNECTION: u64 = 64 << 10;
@@ -301,7 +278,7 @@ impl Session {
         let mut url = url;
         for _ in 0..=self.limits.redirects {
             self.wait_for_turn().await?;
-            let response = self.send(question, url.clone()).await?;
+            let response = question.request(&self.clients, url.clone()).send().await.map_err(|error| failure(&error))?;
             self.note_clock(&response);
             self.note_certificate(&response);
             let status = response.status();
@@ -314,31 +291,9 @@ impl Session {
             if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
                 self.note_pause(&response);
             }
-            let empty = question == Question::FirstByte && status == StatusCode::RANGE_NOT_SATISFIABLE;
-            let same = matches!(question, Question::Page(known) if !known.is_empty()) && status == StatusCode::NOT_MODIFIED;
-            let good = same
-                || status == StatusCode::OK
-                || matches!(question, Question::FirstByte | Question::LastBytes(_)) && status == StatusCode::PARTIAL_CONTENT
-                || empty;
-            return if good { Ok((response, url)) } else { Err(Failure::Status(status)) };
+            return if question.is_answered_by(status) { Ok((response, url)) } else { Err(Failure::Status(status)) };
         }
         Err(Failure::Circles)
-    }
-
-    async fn send(&self, question: Question<'_>, url: Url) -> Result<Response, Failure> {
-        let request = match question {
-            Question::Page(known) => {
-                let page = self.clients.pages.get(url);
-                known.ask(page.header(ACCEPT, LISTING_TYPES))
-            }
-            Question::Head => self.clients.files.request(Method::HEAD, url).header(ACCEPT_ENCODING, AS_IT_IS),
-            Question::FirstByte => self.clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, FIRST_BYTE),
-            Question::LastBytes(size) => {
-                let range = format!("bytes={}-{}", size.saturating_sub(LAST), size.saturating_sub(1));
-                self.clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, range)
-            }
-        };
-        request.send().await.map_err(|error| failure(&error))
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
