@@ -1,7 +1,9 @@
 //! The inventory: which versions there are and which mirrors hold them. A snapshot in memory answers requests; a store
 //! on disk keeps it; one owner thread writes both.
 
+mod checkups;
 mod condition;
+mod contents;
 mod descriptions;
 pub mod error;
 mod hashes;
@@ -20,7 +22,6 @@ pub mod store;
 mod table;
 pub mod versioning;
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{JoinHandle, Thread};
@@ -31,7 +32,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::model::{Checkup, FileRecord, Health, Mirror, MirrorName, TreePath};
+use crate::model::{FileRecord, Health, Mirror, MirrorName, TreePath};
 use condition::Condition;
 use descriptions::Desk;
 use keeper::Keeper;
@@ -338,30 +339,6 @@ impl Inventory {
         reason: Option<String>,
     ) -> Result<(), Error> {
         self.ask(move |owner| owner.record_health(&mirror, health, at, reason)).await
-    }
-
-    /// Keeps what came of trying, since `began`, what a mirror can do.
-    ///
-    /// # Errors
-    /// When the store fails; then what was known stays.
-    pub async fn record_checkup(&self, mirror: MirrorName, began: Timestamp, checkup: Checkup) -> Result<(), Error> {
-        self.ask(move |owner| owner.record_checkup(&mirror, began, &checkup)).await
-    }
-
-    /// What came of trying what a mirror can do, at the URLs that it has now.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn checkup(&self, mirror: MirrorName) -> Result<Option<Checkup>, Error> {
-        self.ask(move |owner| owner.checkup(&mirror)).await
-    }
-
-    /// Some of the largest files: those of more than 2 GiB with `sizes`, largest first, at most so many.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn large_files(&self, sizes: RangeInclusive<u64>, limit: usize) -> Result<Vec<FileRecord>, Error> {
-        self.ask(move |owner| owner.store.large_files(&sizes, limit)).await
     }
 
     /// The newest changes of a mirror's health, newest first.

@@ -7,15 +7,18 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
-use serde::{Deserialize, Serialize};
 
+pub(super) use super::contents::shares_a_base;
+pub use super::contents::{
+    Bookmark, Changes, Contents, Lag, Page, Sequence, StoredMirror, Swept, Tried, Update, Which, Written,
+};
 use super::error::Error;
 use super::record::{
     Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
 };
 use super::share::Gaps;
 use super::snapshot::FileEntry;
-use crate::model::{Abilities, Checkup, Digests, FileRecord, Fingerprint, Health, MirrorName, Sha256, TreePath, VersionNumber};
+use crate::model::{Checkup, Digests, FileRecord, Fingerprint, MirrorName, Sha256, TreePath, VersionNumber};
 
 /// What keeps the inventory.
 pub trait Store: Send {
@@ -179,7 +182,7 @@ pub trait Store: Send {
     /// When the store fails.
     fn checkup(&mut self, mirror: &MirrorName, bases: &str) -> Result<Option<Checkup>, Error>;
 
-    /// The largest settled files of more than [`LARGE`] bytes whose size is one of `sizes`, largest first, at most `limit`.
+    /// The largest settled files of more than 2 GiB whose size is one of `sizes`, largest first, at most `limit`.
     ///
     /// # Errors
     /// When the store fails.
@@ -280,148 +283,3 @@ pub const MAX_HEALTH_CHANGES: usize = 200;
 pub const MAX_HOLD_EVENTS: usize = 10_000;
 /// How much of a reason is kept, in bytes: reasons may quote what a mirror sent, or be anything on the command line.
 pub const MAX_REASON_BYTES: usize = 1000;
-
-/// A place in the order of all commits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Sequence {
-    /// Which database it was: grows when the store had to open another one.
-    pub opened: u32,
-    /// The number of the commit.
-    pub number: i64,
-}
-
-impl Sequence {
-    /// Whether nothing was committed between the two.
-    #[must_use]
-    pub fn follows(self, earlier: Self) -> bool {
-        self.opened == earlier.opened && Some(self.number) == earlier.number.checked_add(1)
-    }
-}
-
-/// A commit, to be known again after a restart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Bookmark {
-    /// Its number.
-    pub number: i64,
-    /// A random number of its own.
-    pub mark: i64,
-}
-
-/// How far a commit lies behind.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lag {
-    /// Its place.
-    pub sequence: Sequence,
-    /// Bytes of the log after it.
-    pub bytes: u64,
-    /// The number that the next new version will get: there are none beyond it.
-    pub next_version: i64,
-}
-
-/// The result of a verb that writes.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Written<T> {
-    /// What it returns.
-    pub value: T,
-    /// Its place in the order of commits; `None` when it changed nothing that a snapshot shows.
-    pub sequence: Option<Sequence>,
-}
-
-/// A page of files.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Page {
-    /// A directory, or a single file.
-    pub within: TreePath<'static>,
-    /// The path before the first.
-    pub after: Option<TreePath<'static>>,
-    /// At most so many, and at most [`MAX_PAGE`].
-    pub limit: usize,
-}
-
-/// Which files of a page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Which {
-    /// All.
-    All,
-    /// Those that need a digest: they have none, or are to be confirmed by one.
-    Unhashed,
-    /// Those that have a digest and are to be described.
-    Undescribed,
-}
-
-/// What a sweep did.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Swept {
-    /// The files that were forgotten.
-    pub forgotten: Vec<TreePath<'static>>,
-    /// The last path that was looked at; `None` when there are no more.
-    pub last: Option<TreePath<'static>>,
-}
-
-/// What a store has besides files.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Contents {
-    /// All mirrors of which something is known, configured or not.
-    pub mirrors: Vec<StoredMirror>,
-    /// All holds.
-    pub holds: Vec<Hold>,
-    /// The last commit that is contained.
-    pub sequence: Sequence,
-}
-
-/// Files of more bytes than this have troubled servers: it is what 31 bits can count.
-pub const LARGE: u64 = 1 << 31;
-
-/// What a mirror can do, and at which URLs that was tried.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tried {
-    /// The URLs, joined by spaces.
-    pub bases: String,
-    /// What it can do.
-    pub abilities: Abilities,
-}
-
-/// What is known of a mirror.
-#[derive(Clone, PartialEq, Debug)]
-pub struct StoredMirror {
-    /// Its name.
-    pub name: MirrorName,
-    /// The numbers of the versions that it holds.
-    pub holdings: RoaringBitmap,
-    /// The URLs at which it was seen to hold them, as `record_scan` was told.
-    pub bases: String,
-    /// Whether it works.
-    pub health: Health,
-    /// What it can do, if that was tried.
-    pub tried: Option<Tried>,
-}
-
-/// Whether what was seen at some URLs says something about a mirror at others, both joined by spaces: one of them is the same.
-#[must_use]
-pub(super) fn shares_a_base(seen: &str, now: &str) -> bool {
-    seen.is_empty() || now.split(' ').any(|base| seen.split(' ').any(|other| other == base))
-}
-
-/// What was committed since.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Changes {
-    /// Nothing.
-    Nothing,
-    /// This much.
-    These(Box<Update>),
-    /// It can't be told any more: everything has to be loaded again.
-    Lost,
-}
-
-/// What changed, as it is now.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Update {
-    /// Files; `None`: gone.
-    pub files: Vec<(TreePath<'static>, Option<FileRecord>)>,
-    /// Mirrors.
-    pub mirrors: Vec<StoredMirror>,
-    /// All holds, if any hold changed.
-    pub holds: Option<Vec<Hold>>,
-    /// The last commit that is contained.
-    pub sequence: Sequence,
-}
