@@ -129,7 +129,7 @@ fn digests_of_nothing(size: u64) -> Digests {
         size,
         md5: [0; 16],
         sha1: [0; 20],
-        sha256: Sha256([0; 32]),
+        sha256: Sha256([1; 32]),
         sha512: [0; 64],
         pieces: Pieces { length: PIECE, sha1: vec![0; 20 * pieces].into(), sha256: vec![0; 32 * pieces].into() },
         zsync: None,

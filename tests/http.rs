@@ -675,3 +675,63 @@ async fn administrators_see_what_is_counted_and_what_is_wrong() {
     assert!(fetch("/readyz").await.starts_with("HTTP/1.1 503 "));
     server.stop().await;
 }
+
+/// Status and lines of an answer's head, without what tells of the connection and the moment.
+fn lines(answer: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(answer).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    assert!(body.is_empty(), "{body}");
+    let lines = head.lines().map(str::to_lowercase);
+    let mut lines: Vec<_> = lines.filter(|line| !line.starts_with("date: ") && !line.starts_with("connection: ")).collect();
+    // hyper has a place of its own for it.
+    lines.sort_by_key(|line| line.starts_with("content-length: "));
+    lines
+}
+
+#[tokio::test]
+async fn a_redirect_is_the_same_whichever_way_it_is_answered() {
+    let mut world = world(&Settings::default()).await;
+    for path in ["a b.bin", "\u{e4}&'.bin", "100%.bin", "x.tar.gz"] {
+        put_hashed(&mut world, path, 100_000);
+    }
+    let keys = std::collections::BTreeMap::new();
+    for (name, country) in [("leiden", "nl"), ("york", "us"), ("kyoto", "jp")] {
+        world.instance().add_mirror(world::mirror(name, country, &keys));
+        world.instance().let_hold(name, "*");
+    }
+    world.place("192.0.2.0/24", "jp");
+    world.publish();
+    let (proxied, https) =
+        ("X-Forwarded-For: 203.0.113.9, 192.0.2.7", "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https");
+    let mut seen = std::collections::BTreeSet::new();
+    for path in ["a%20b.bin", "%C3%A4&'.bin", "%c3%a4%26%27.bin", "100%25.bin", "x.tar.gz"] {
+        for method in ["GET", "HEAD"] {
+            for more in [
+                "Accept: */*",
+                proxied,
+                https,
+                "Forwarded: for=192.0.2.7;proto=https",
+                "User-Agent: curl/8",
+                "If-None-Match: *",
+            ] {
+                let request = |end: &str| {
+                    format!("{method} /activities/{path} HTTP/1.1\r\nHost: a.example\r\n{more}\r\n{end}\r\n").into_bytes()
+                };
+                // `Connection: close` is nothing for the plain conversation. The other one ends with what is no request.
+                let (by_hyper, plain) = (request("Connection: close\r\n"), [request("").as_slice(), b"\r\n\x01"].concat());
+                let mut answers = Vec::new();
+                for asked in [by_hyper, plain] {
+                    let mut stream = connect(&world).await;
+                    stream.write_all(&asked).await.expect("sent");
+                    let answer = rest(&mut stream).await;
+                    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+                    answers.push(lines(&answer[..end]));
+                }
+                assert_eq!(answers[0][0], "http/1.1 302 found", "{path} {more}");
+                assert_eq!(answers[0], answers[1], "{method} {path} {more}");
+                seen.insert(answers[0][1].clone());
+            }
+        }
+    }
+    assert_eq!(seen.len(), 8, "each file by both schemes: {seen:?}");
+}

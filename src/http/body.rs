@@ -1,6 +1,6 @@
 //! Bodies of answers: a few bytes, or parts of one open file, piece by piece as the client takes them.
 //!
-//! Pieces are read, or left for the kernel to send ([`promise`](super::promise)): where the file stands still and is of this
+//! Pieces are read, or left for the kernel to send (`promise`): where the file stands still and is of this
 //! machine, its version being known. The kernel sends what is in its memory at that moment, so a file that is written to must
 //! not be sent so. What is not in memory is fetched by threads that may wait, either way.
 

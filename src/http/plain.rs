@@ -1,7 +1,7 @@
 //! The plainest conversation: requests of HTTP/1.1 for files that a mirror may take, answered without hyper.
 //!
 //! Most of what a redirect costs is hyper's work for requests that could have bodies, trailers, upgrades and more. So a connection
-//! begins here: a request that is read whole, is plain in each respect ([`Head::parse`] says what that means) and is answered by a redirect at
+//! begins here: a request that is read whole, is plain in each respect (`Head::parse` says what that means) and is answered by a redirect at
 //! once, is answered from this one loop. With the first that is not, the connection, and every byte that was not answered, goes to hyper for
 //! good; so there is no answer that both could give differently but a redirect, and of that both write the same lines.
 
