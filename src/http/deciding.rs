@@ -145,6 +145,17 @@ impl Site {
         }
     }
 
+    /// Writes a request to the log, for who looks into one.
+    pub(super) fn tell_of(&self, errand: &Errand<'_>, standing: &Standing) {
+        tracing::debug!(
+            instance = self.makings.name,
+            path = %errand.path,
+            client = %errand.client.address,
+            standing = ?standing,
+            "answering"
+        );
+    }
+
     /// Appends the lines of a redirect, where that is the answer to a plain request and can be told without waiting; else false, and nothing
     /// is counted.
     pub(super) fn redirect_at_once(&self, errand: &Errand<'_>, out: &mut Vec<u8>) -> bool {
@@ -156,13 +167,7 @@ impl Site {
         let Some(standing @ Standing::Public { .. }) = self.standing_by_a_glance(errand.path, false) else { return false };
         let decision = self.decide_errand(standing, errand, now);
         let Decision::Redirect { ranking, entry } = &decision else { return false };
-        tracing::debug!(
-            instance = self.makings.name,
-            path = %errand.path,
-            client = %errand.client.address,
-            standing = ?standing,
-            "answering"
-        );
+        self.tell_of(errand, &standing);
         doubts.take(errand, &standing, &decision, now);
         self.count_redirect(ranking, if errand.is_get { entry.size } else { 0 });
         self.redirect(errand, ranking, entry, now).lines_into(out);

@@ -222,13 +222,7 @@ impl Site {
         }
         let errand = asked.into();
         let decision = self.decide_errand(standing, &errand, now);
-        tracing::debug!(
-            instance = self.makings.name,
-            path = %asked.path,
-            client = %asked.client.address,
-            standing = ?standing,
-            "answering"
-        );
+        self.tell_of(&errand, &standing);
         if standing == Standing::Absent && !asked.is_directory {
             self.missing.tell(&self.makings.name, asked.path, now);
         }
