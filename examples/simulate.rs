@@ -171,8 +171,8 @@ impl Choice<'_> {
             choices += tier.members().len();
             if tier.members().len() > 1 {
                 let score = |index: usize| f64::from(mirrors[index].score);
-                let sum: f64 = tier.members().map(|member| score(member.index)).sum();
-                tier.members().for_each(|member| tallies[member.index].expect(score(member.index) / sum));
+                let sum: f64 = tier.members().map(score).sum();
+                tier.members().for_each(|index| tallies[index].expect(score(index) / sum));
                 tallies[best].got += 1.0;
                 shared += 1;
             }

@@ -159,7 +159,7 @@ fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
             country: mirror.country,
             point: mirror.point,
             class: ranked_as.class.as_str(),
-            distance_km: ranked_as.distance_km,
+            distance_km: ranked.distance_km(ranked_as),
         })
     };
     ranked.ranking.iter().filter_map(source).collect()

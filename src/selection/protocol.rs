@@ -51,7 +51,7 @@ impl Tiers {
     /// Whether two mirrors are of one tier.
     fn are_as_near(&self, one: usize, other: usize) -> bool {
         let meets = self.iter().try_for_each(|tier| {
-            let has = |index: usize| tier.members().any(|member| member.index == index);
+            let has = |index: usize| tier.members().any(|member| member == index);
             match (has(one), has(other)) {
                 (false, false) => ControlFlow::Continue(()),
                 (one, other) => ControlFlow::Break(one && other),
