@@ -137,7 +137,7 @@ impl Site {
         match decision {
             Decision::Redirect { ranking, .. } => {
                 let best = ranking.ranking.first();
-                let state = best.and_then(|best| ranking.mirrors.members.get(best.index));
+                let state = best.and_then(|best| ranking.mirrors.members.get(best.index()));
                 let base = state.and_then(|state| state.base(asked.client.scheme));
                 let name = state.map_or("nobody", |state| state.mirror.name.as_str());
                 let why = best.map_or("", |best| best.class.as_str());

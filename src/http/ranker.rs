@@ -55,19 +55,19 @@ impl Ranked {
     #[must_use]
     pub fn best(&self) -> Option<(&selection::Ranked, &MirrorState)> {
         let best = self.ranking.first()?;
-        Some((best, self.mirrors.members.get(best.index)?))
+        Some((best, self.mirrors.members.get(best.index())?))
     }
 
     /// Kilometres from the client to one of the mirrors, where both places are known.
     #[must_use]
     pub fn distance_km(&self, ranked: &selection::Ranked) -> Option<f64> {
-        self.prepared.selector.nearness(&self.key, ranked.index)?.distance_km
+        self.prepared.selector.nearness(&self.key, ranked.index())?.distance_km
     }
 
     /// What is counted of the best mirror.
     #[must_use]
     pub fn counts_of_best(&self) -> Option<&MirrorCounts> {
-        self.prepared.counts.get(self.ranking.first()?.index).map(|counts| &**counts)
+        self.prepared.counts.get(self.ranking.first()?.index()).map(|counts| &**counts)
     }
 }
 

@@ -150,7 +150,7 @@ impl Site {
 /// The mirrors of a ranking as places to get the file from.
 fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
     let source = |ranked_as: &crate::selection::Ranked| {
-        let state = ranked.mirrors.members.get(ranked_as.index)?;
+        let state = ranked.mirrors.members.get(ranked_as.index())?;
         let mirror = &state.mirror;
         Some(Source {
             base: state.base(asked.client.scheme)?.as_str(),

@@ -13,12 +13,20 @@ use crate::model::{ClientNetwork, Mirror};
 use super::nearness::Class;
 
 /// A mirror with its rank for one client.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ranked {
-    /// Its index in the list of mirrors.
-    pub index: usize,
+    /// Small: rankings are handed on by value.
+    pub(super) index: u16,
     /// How it is related to the client: the `why` of the answer.
     pub class: Class,
+}
+
+impl Ranked {
+    /// Its index in the list of mirrors.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.index as usize
+    }
 }
 
 /// The usable mirrors for one request, best first.

@@ -157,8 +157,12 @@ impl Ruler {
         }
         let Some(direction) = spot.direction else { return UNKNOWN_RUNG };
         let chord = self.from.chord_squared(direction);
-        // All ends are looked at: that is quicker than to find the right one.
-        self.ends.iter().map(|end| u8::from(*end <= chord)).sum()
+        // All ends are looked at, several at a time: that is quicker than to find the right one.
+        let mut rung = 0_i32;
+        for end in &self.ends {
+            rung += i32::from(*end <= chord);
+        }
+        rung as u8
     }
 }
 

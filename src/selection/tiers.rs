@@ -49,18 +49,17 @@ impl Tiers {
         let mut mirrors = Vec::with_capacity(contenders.len());
         // A number tells level and name at once, and is sorted in no time.
         let mut order = Vec::with_capacity(contenders.len());
-        order.extend(leveled.zip(0_u16..).map(|((level, index), by_name)| {
+        for (level, index) in leveled {
+            order.push(u32::from(level.0) << u16::BITS | mirrors.len() as u32);
             mirrors.push(index);
-            u32::from(level.0) << u16::BITS | u32::from(by_name)
-        }));
+        }
         order.sort_unstable();
-        let level = |number: u32| Level((number >> u16::BITS) as u16);
-        let count = order.chunk_by(|a, b| level(*a) == level(*b)).count();
+        let level = |number: u32| (number >> u16::BITS) as u16;
+        let is_last = |at: usize| order.get(at + 1).is_none_or(|next| level(*next) != level(order[at]));
+        let count = (0..order.len()).filter(|at| is_last(*at)).count();
         let mut words = Vec::with_capacity(2 * count + order.len());
-        let mut end = 0;
-        for tier in order.chunk_by(|a, b| level(*a) == level(*b)) {
-            end += u16::try_from(tier.len()).expect("a selector has at most 65,535 mirrors");
-            words.extend([end, level(tier[0]).0]);
+        for at in (0..order.len()).filter(|at| is_last(*at)) {
+            words.extend([at as u16 + 1, level(order[at])]);
         }
         words.extend(order.iter().map(|number| mirrors[usize::from(*number as u16)]));
         Self { contenders, words: words.into(), count }
@@ -79,7 +78,7 @@ impl Tiers {
             if room == 0 {
                 break;
             }
-            let push = |index: u16| ranking.push(Ranked { index: usize::from(index), class: tier.class });
+            let push = |index: u16| ranking.push(Ranked { index, class: tier.class });
             if room <= Ranking::INLINE {
                 draw_few(&self.contenders, tier.members, lot, room, &mut usable, push);
             } else {
@@ -97,11 +96,11 @@ impl Tiers {
         let order = self.draw(network, |_| true, self.mirror_count());
         let rows = order.iter().zip(tier_of).enumerate();
         rows.map(|(rank, (ranked, tier))| Drawn {
-            index: ranked.index,
+            index: ranked.index(),
             rank,
             tier,
             class: ranked.class,
-            draw: self.contenders[ranked.index].time(lot).recip(),
+            draw: self.contenders[ranked.index()].time(lot).recip(),
         })
         .collect()
     }
