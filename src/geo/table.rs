@@ -71,13 +71,17 @@ impl Table {
         }
     }
 
+    /// The most tables that can be joined: more than there are settings for.
+    const MAX_JOINED: usize = 4;
+
     /// What several tables know, in one: `combine` gets what each of them has about a network. `None` if it would be too large.
     pub(super) fn join(tables: &[Self], combine: impl Fn(&[Found]) -> Found) -> Option<Self> {
+        (tables.len() <= Self::MAX_JOINED).then_some(())?;
         let mut builder = Builder::new();
         let mut edges: Vec<_> = tables.iter().map(|table| table.edges().peekable()).collect();
         let mut now = vec![NOTHING; tables.len()];
         let mut found = Vec::new();
-        let mut numbers: HashMap<Vec<u32>, u32> = HashMap::new();
+        let mut numbers: HashMap<[u32; Self::MAX_JOINED], u32> = HashMap::new();
         while let Some(from) = edges.iter_mut().filter_map(|edges| edges.peek().map(|(from, _)| *from)).min() {
             for (edges, now) in edges.iter_mut().zip(&mut now) {
                 *now = edges.next_if(|(next, _)| *next == from).map_or(*now, |(_, known)| known);
@@ -89,7 +93,8 @@ impl Table {
                 Found::Damaged => DAMAGED,
                 Found::Place(place) => {
                     // A combined place hangs on the places alone.
-                    let key: Vec<u32> = now.iter().map(|known| known.place).collect();
+                    let mut key = [0; Self::MAX_JOINED];
+                    key.iter_mut().zip(&now).for_each(|(part, known)| *part = known.place);
                     let number = *numbers.entry(key).or_insert_with(|| builder.place(place));
                     Known { place: number, asn: place.asn.unwrap_or(0) }
                 }
