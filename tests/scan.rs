@@ -306,7 +306,7 @@ mod misbehaving {
         mirror_of(&FILES, request, out)
     }
 
-    fn mirror_of(files: &[(&str, u64, i64)], request: &Request, out: &mut TcpStream) -> io::Result<()> {
+    pub(super) fn mirror_of(files: &[(&str, u64, i64)], request: &Request, out: &mut TcpStream) -> io::Result<()> {
         let path = request.path.split('?').next().unwrap_or_default();
         let name = path.trim_start_matches('/');
         if let Some((_, size, mtime)) = files.iter().find(|(file, ..)| *file == name) {
@@ -321,7 +321,7 @@ mod misbehaving {
     }
 
     /// The listing of a directory.
-    fn page(files: &[(&str, u64, i64)], path: &str) -> Option<String> {
+    pub(super) fn page(files: &[(&str, u64, i64)], path: &str) -> Option<String> {
         let directory = path.strip_prefix('/')?;
         if !directory.is_empty() && !directory.ends_with('/') {
             return None;
@@ -342,7 +342,7 @@ mod misbehaving {
     }
 
     /// Scans a good mirror, which then turns bad, and scans it again.
-    async fn turned(
+    pub(super) async fn turned(
         bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
         change: impl FnOnce(&mut Settings),
     ) -> (World, Odd, Report) {
@@ -356,7 +356,10 @@ mod misbehaving {
     }
 
     /// Nothing is taken away, and the report says why.
-    async fn keeps_all(what: &str, bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Report {
+    pub(super) async fn keeps_all(
+        what: &str,
+        bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Report {
         keeps_all_with(what, bad, |_| {}).await
     }
 
@@ -378,7 +381,7 @@ mod misbehaving {
         report
     }
 
-    fn ok(request: &Request, out: &mut TcpStream, body: &[u8]) -> io::Result<()> {
+    pub(super) fn ok(request: &Request, out: &mut TcpStream, body: &[u8]) -> io::Result<()> {
         respond(request, out, "200 OK", &[("Content-Type", "text/html")], body)
     }
 
@@ -976,6 +979,167 @@ mod misbehaving {
     }
 }
 
+mod deceiving {
+    use super::misbehaving::{FILES, keeps_all, mirror_of, ok, page, turned, wait_for_hang_up};
+    use super::*;
+
+    /// A mirror that has the files' exact sizes, and the times at which it got them: its listings leave nothing open.
+    fn late(request: &Request, out: &mut TcpStream) -> io::Result<()> {
+        mirror_of(&FILES.map(|(name, size, mtime)| (name, size, mtime + 10 * 86_400)), request, out)
+    }
+
+    /// The same listings, and something else in the place of each file.
+    fn instead(
+        file: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static {
+        move |request, out| match FILES.iter().any(|(name, ..)| request.path[1..] == **name) {
+            true => file(request, out),
+            false => late(request, out),
+        }
+    }
+
+    const LOGIN: &[u8] = b"<html><title>Log in</title><form action=/login><input name=user></form></html>";
+
+    #[tokio::test]
+    async fn listings_are_right_and_every_file_is_something_else() {
+        type File = fn(&Request, &mut TcpStream) -> io::Result<()>;
+        let files: [(&str, File, &str); 5] = [
+            ("a login page", |request, out| ok(request, out, LOGIN), "it is another one"),
+            (
+                "the way to a login page",
+                |request, out| respond(request, out, "302 Found", &[("Location", "/login")], b""),
+                "the server answers",
+            ),
+            ("kept from visitors", |request, out| respond(request, out, "403 Forbidden", &[], b""), "403"),
+            ("not there", |request, out| respond(request, out, "404 Not Found", &[], b""), "it is not there"),
+            (
+                "on another host",
+                |request, out| respond(request, out, "302 Found", &[("Location", "http://cdn.example/x")], b""),
+                "leads away",
+            ),
+        ];
+        for (what, file, why) in files {
+            let with_login = move |request: &Request, out: &mut TcpStream| match request.path.as_str() {
+                "/login" => ok(request, out, LOGIN),
+                _ => instead(file)(request, out),
+            };
+            let server = Odd::start(with_login);
+            let world = World::new(&FILES, &server.url()).await;
+            let report = world.scan().await;
+            let notes = report.notes.join("; ");
+            assert_eq!(world.held().await, names(&[]), "{what}: {report:?}");
+            assert!(notes.contains("is not what the server sends") && notes.contains(why), "{what}: {report:?}");
+            // It mends its ways.
+            server.turn_into(late);
+            let report = world.scan().await;
+            assert_eq!(world.held().await, names(&FILES), "{what}: {report:?}");
+            // A mirror that was good loses what is disproved, and nothing else.
+            server.turn_into(with_login);
+            let report = world.scan().await;
+            let held = world.held().await.len();
+            assert!(held >= FILES.len() - 1, "{what}: {held} of {report:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn listings_are_right_and_a_few_files_are_something_else() {
+        let server = Odd::start(|request, out| match request.path.as_str() {
+            "/a/1.xo" => ok(request, out, LOGIN),
+            "/d/3.xo" => respond(request, out, "404 Not Found", &[], b""),
+            _ => late(request, out),
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        // All files are new, and as many are asked for.
+        let report = world.scan_with(|settings| settings.limits.sample = FILES.len()).await;
+        let mut there = names(&FILES);
+        assert!(there.remove("a/1.xo") && there.remove("d/3.xo"));
+        assert_eq!(world.held().await, there, "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn listings_are_right_and_the_server_has_a_bad_day_with_files() {
+        let fails = |request: &Request, out: &mut TcpStream| respond(request, out, "500 Internal Server Error", &[], b"");
+        let server = Odd::start(instead(fails));
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "that says nothing of what is there: {report:?}");
+    }
+
+    #[tokio::test]
+    async fn redirects_lead_to_themselves_with_ever_more_to_say() {
+        let grow = |request: &Request, out: &mut TcpStream| {
+            let sign = if request.path.contains('?') { '&' } else { '?' };
+            let location = format!("{}{sign}again={}", request.path, request.path.len());
+            respond(request, out, "302 Found", &[("Location", &location)], b"")
+        };
+        let (world, server, report) = turned(grow, |_| {}).await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("in circles")), "{report:?}");
+        assert!(server.requests() < 60, "{} requests", server.requests());
+    }
+
+    #[tokio::test]
+    async fn times_are_of_another_age() {
+        for (date, listed) in [
+            ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_207_200),
+            ("Sat, 01 Jan 2095 00:00:00 GMT", 3_944_678_400),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Sun, 00 Jan 1900 00:00:00 GMT", -2_208_988_800),
+            ("yesterday", 3_944_678_400),
+        ] {
+            let bad = move |request: &Request, out: &mut TcpStream| {
+                let files: Vec<_> = FILES.iter().map(|(name, size, _)| (*name, *size, listed)).collect();
+                if let Some((_, size, _)) = files.iter().find(|(name, ..)| request.path[1..] == **name) {
+                    let body = vec![b'x'; usize::try_from(*size).expect("small")];
+                    return respond(request, out, "200 OK", &[("Date", date), ("Last-Modified", date)], &body);
+                }
+                match page(&files, &request.path) {
+                    Some(page) => {
+                        respond(request, out, "200 OK", &[("Date", date), ("Content-Type", "text/html")], page.as_bytes())
+                    }
+                    None => respond(request, out, "404 Not Found", &[("Date", date)], b""),
+                }
+            };
+            let (world, _server, report) = turned(bad, |_| {}).await;
+            assert!(report.outcome.is_ok(), "{date}: {report:?}");
+            assert_eq!(world.held().await, names(&FILES), "{date}: {report:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_server_speaks_something_else() {
+        keeps_all("the answer broke off", |_, out| out.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")).await;
+        // More headers than anybody needs.
+        keeps_all("the answer broke off", |_, out| {
+            out.write_all(b"HTTP/1.1 200 OK\r\n")?;
+            (0..1000).try_for_each(|n| write!(out, "X-{n}: {n}\r\n"))
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_promised_again_and_again() {
+        let short = |settings: &mut Settings| settings.timeout = Span(Duration::from_millis(300));
+        let soon = |_: &Request, out: &mut TcpStream| {
+            out.write_all(&b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000))?;
+            wait_for_hang_up(out)
+        };
+        let (world, _server, report) = turned(soon, short).await;
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("in time")), "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn a_length_is_told_twice_and_differently() {
+        keeps_all("the answer broke off", |request, out| {
+            let page = page(&FILES, &request.path).unwrap_or_default();
+            let (length, headers) = (page.len().to_string(), ("Content-Type", "text/html"));
+            respond(request, out, "200 OK", &[headers, ("Content-Length", "3"), ("Content-Length", &length)], page.as_bytes())
+        })
+        .await;
+    }
+}
+
 mod again {
     use prometheus_client::registry::Registry;
     use redirector::model::Health;
@@ -1376,6 +1540,7 @@ mod buckets {
                     respond(request, out, "200 OK", &[("Content-Type", "application/json; charset=utf-8")], page.as_bytes())
                 }
                 "/" => respond(request, out, "200 OK", &[("Content-Type", "text/html")], b"<p>a page for people</p>"),
+                "/top.xo" => respond(request, out, "200 OK", &[], &[b'x'; 42]),
                 _ => respond(request, out, "404 Not Found", &[], b""),
             }
         });
@@ -1383,6 +1548,6 @@ mod buckets {
         let report = world.scan().await;
         assert_eq!((report.protocol, report.complete), (Protocol::Http, true), "{report:?}");
         assert_eq!(world.held().await, names(&[("top.xo", 42, THEN)]));
-        assert_eq!(server.requests(), 3, "the listing, whether the server says no, the listing; no file");
+        assert_eq!(server.requests(), 4, "the listing, whether the server says no, the listing; and whether the file is sent");
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
+use super::answer::Failure;
 use super::findings::Findings;
 use super::ground::{Ground, Sought};
 use super::head::Turn;
@@ -14,7 +15,7 @@ use super::session::Session;
 use super::settle::{Settlement, settle};
 use super::stamp::{Circumstances, Stamp};
 use super::twin::{Likeness, compare};
-use super::verify::verify;
+use super::verify::{verify, weigh};
 use super::{Settings, bucket, ftp, head, http, rsync};
 use crate::cause::chain;
 use crate::inventory::{self, Counts, Protocol, SeenStamp};
@@ -244,9 +245,17 @@ impl Attempt<'_> {
                 let place = format!("{base} {}", query.unwrap_or_default());
                 let recollection = self.scanner.listings.recall(&self.mirror.name, &place, session.limits().reread);
                 let mut findings = Findings { lesson: Lesson { place, ..Lesson::default() }, ..Findings::default() };
-                http::list(self.ground, &session, (query, &recollection), self.deadline, &mut findings).await;
+                let limits = (self.deadline, self.salt());
+                let sample = http::list(self.ground, &session, (query, &recollection), limits, &mut findings).await;
                 self.ask_unlisted(&session, &mut findings).await;
-                let notes = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
+                let doubt = weigh(self.ground, &session, sample, self.deadline, &mut findings).await;
+                let mut notes = Vec::new();
+                if let Some(doubt) = doubt {
+                    let inventory = &self.scanner.inventory;
+                    let asked = head::ask_doubted(self.ground, &session, inventory, self.deadline, &mut findings);
+                    notes.push(format!("{doubt}; {}", asked.await.map_err(refused)?));
+                }
+                notes.extend(self.ask_blind(&session, &mut findings).await.map_err(refused)?);
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes })
             }
             Opening::Bucket(door) => {
@@ -273,6 +282,9 @@ impl Attempt<'_> {
     async fn conclude(&self, listed: Listed) -> Result<Outcome, String> {
         let Listed { protocol, session, findings, mut notes } = listed;
         notes.extend(findings.troubles.told());
+        if session.is_given_up() && findings.troubles.is_empty() {
+            notes.push(Failure::GivenUp.to_string());
+        }
         if findings.entries == 0 && !findings.troubles.is_empty() || session.is_given_up() && findings.seen.is_empty() {
             return Err(notes.join("; "));
         }
