@@ -374,7 +374,6 @@ mod by_ftp {
     }
 
     #[tokio::test]
-    #[ignore = "Debian does not let ProFTPD be installed beside vsftpd; see the server of our own below"]
     async fn by_lists_for_programs() {
         let folder = folder();
         let ftp = Server::proftpd(folder.path());

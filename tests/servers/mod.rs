@@ -268,6 +268,7 @@ impl Server {
                 .args(arguments)
                 .arg(home.path().join("server.conf"))
                 .env("TZ", "Europe/Berlin")
+                .env("LD_LIBRARY_PATH", libraries(program))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(errors)
@@ -316,7 +317,19 @@ impl Drop for Server {
 /// Debian keeps servers where the path of ordinary users does not lead.
 fn find(program: &str) -> PathBuf {
     let usual = Path::new("/usr/sbin").join(program);
-    if usual.exists() { usual } else { PathBuf::from(program) }
+    let unpacked = unpacked(program).join("usr/sbin").join(program);
+    [usual, unpacked].into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from(program))
+}
+
+/// Where `scripts/test` unpacks what can't be installed beside the others: in the folder of all that is built.
+fn unpacked(program: &str) -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_redirector")).ancestors().nth(2).expect("it lies below a folder");
+    built.join("servers").join(program)
+}
+
+/// Where the libraries of such a program lie.
+fn libraries(program: &str) -> PathBuf {
+    unpacked(program).join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH))
 }
 
 fn is_root() -> bool {
