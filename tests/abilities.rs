@@ -131,6 +131,36 @@ async fn a_server_that_can_not_count_beyond_32_bits_gets_no_clients_for_larger_f
 }
 
 #[tokio::test]
+async fn a_server_that_sends_other_parts_than_were_asked_for_gets_no_requests_for_parts() {
+    const FILES: [(&str, u64, i64); 1] = [("a.xo", 1000, THEN)];
+    // What it says of the part, and how many bytes come; HEAD has the right length each time.
+    for (told, bytes, expected) in [
+        ("bytes 984-999/1000", 16, Ranges::Kept),
+        ("bytes 984-999/*", 16, Ranges::Kept),
+        ("bytes 0-15/1000", 16, Ranges::Ignored),
+        ("bytes 984-999/999", 16, Ranges::Ignored),
+        ("bytes 984-999/1000", 15, Ranges::Ignored),
+        ("bytes 984-999/1000", 1000, Ranges::Ignored),
+        ("", 16, Ranges::Ignored),
+    ] {
+        let server = Odd::start(move |request, out| match (request.path.as_str(), request.header("Range")) {
+            ("/", _) => {
+                let page = servers::listing("/", &FILES);
+                respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+            }
+            ("/a.xo", None) => respond(request, out, "200 OK", &[], &[b'x'; 1000]),
+            ("/a.xo", Some(_)) => respond(request, out, "206 Partial Content", &[("Content-Range", told)], &vec![b'x'; bytes]),
+            _ => respond(request, out, "404 Not Found", &[], b""),
+        });
+        let world = scanned(&FILES, |mirror| mirror, &server.url()).await;
+        let what = format!("{told:?} and {bytes} bytes");
+        let known = probed(&world, &what, |abilities, _| abilities.ranges == expected).await;
+        assert_eq!(known.notes.is_empty(), expected == Ranges::Kept, "{what}: {known:?}");
+        assert_eq!(world.held().await, scanning::names(&FILES), "{what}: what it holds is another question");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_certificate_costs_a_mirror_its_https_clients_and_no_others() {
     let folder = Folder::new();
     folder.write("a.xo", 1000, THEN);

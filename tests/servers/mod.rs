@@ -94,18 +94,25 @@ impl Server {
     /// nginx with `autoindex`, over TLS, with a certificate for `localhost` that nobody trusts who is not told to. It is
     /// there, too, under the same port.
     pub fn nginx_tls(root: &Path) -> Self {
+        Self::nginx_tls_as(root, "cert")
+    }
+
+    /// The same with another certificate, and a new connection for each question.
+    pub fn nginx_tls_as(root: &Path, certificate: &str) -> Self {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
-        Self::nginx_with(root, "autoindex on;", |address| {
+        Self::nginx_with(root, "autoindex on; keepalive_timeout 0;", |address| {
             let port = address.port();
-            format!(" ssl; listen 127.0.0.1:{port} ssl; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem")
+            format!(
+                " ssl; listen 127.0.0.1:{port} ssl; ssl_certificate {data}/{certificate}.pem; ssl_certificate_key {data}/key.pem"
+            )
         })
     }
 
     /// nginx over TLS and HTTP/2 for `localhost`, without listings. It writes down what it was asked: protocol, number of the
     /// connection, method, path.
-    pub fn nginx_h2(root: &Path) -> Self {
+    pub fn nginx_h2(root: &Path, more: &str) -> Self {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
-        Self::nginx_with(root, "access_log access.log short;", |address| {
+        Self::nginx_with(root, &format!("access_log access.log short; {more}"), |address| {
             let port = address.port();
             format!("; listen 127.0.0.1:{port} ssl http2; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem")
         })
@@ -471,14 +478,20 @@ pub fn listing(path: &str, entries: &[(&str, u64, i64)]) -> String {
     page
 }
 
-/// Stands between a client and a server, and cuts the connection after so many bytes from the server.
-pub struct Cut {
+/// Stands between clients and servers.
+pub struct Relay {
     address: SocketAddr,
     stopped: Arc<AtomicBool>,
 }
 
-impl Cut {
-    pub fn start(server: SocketAddr, bytes: u64) -> Self {
+impl Relay {
+    /// Cuts each connection after so many bytes from the server.
+    pub fn cutting(server: SocketAddr, bytes: u64) -> Self {
+        Self::start(move || (server, bytes))
+    }
+
+    /// `choose` says of each connection where it is led, and how many bytes come back.
+    pub fn start(choose: impl Fn() -> (SocketAddr, u64) + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
         let stopped = Arc::new(AtomicBool::new(false));
@@ -488,6 +501,7 @@ impl Cut {
                 if is_stopped.load(Ordering::SeqCst) {
                     return;
                 }
+                let (server, bytes) = choose();
                 let (Ok(mut client), Ok(mut server)) = (client, TcpStream::connect(server)) else { continue };
                 let (Ok(mut asks), Ok(mut asked)) = (client.try_clone(), server.try_clone()) else { continue };
                 std::thread::spawn(move || io::copy(&mut asks, &mut asked).ok());
@@ -506,7 +520,7 @@ impl Cut {
     }
 }
 
-impl Drop for Cut {
+impl Drop for Relay {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
         TcpStream::connect(self.address).ok();
