@@ -1066,6 +1066,60 @@ mod deceiving {
     }
 
     #[tokio::test]
+    async fn a_mirror_that_may_redirect_is_followed_to_where_it_may() {
+        let store = Odd::start(late);
+        let at_store = store.url();
+        let server = Odd::start(instead(move |request, out| {
+            let location = format!("{at_store}{}", &request.path[1..]);
+            respond(request, out, "302 Found", &[("Location", &location)], b"")
+        }));
+        let mut world = World::new(&FILES, &server.url()).await;
+        for (may_redirect, private, held, why) in [
+            (false, true, names(&[]), "leads away"),
+            (true, false, names(&[]), "is a private address"),
+            (true, true, names(&FILES), ""),
+        ] {
+            world.mirror.asking.may_redirect = may_redirect;
+            let report = world.scan_with(|settings| settings.allow_private_addresses = private).await;
+            assert_eq!(world.held().await, held, "{report:?}");
+            assert!(report.notes.join("; ").contains(why), "{report:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_questions_are_under_way_at_once_and_each_says_who_asks() {
+        use std::sync::{Condvar, Mutex};
+        const CONNECTIONS: usize = 3;
+        let (now, most) = (Arc::new((Mutex::new(0_usize), Condvar::new())), Arc::new(AtomicUsize::new(0)));
+        let agents = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
+        let (count, highest, seen) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&agents));
+        let server = Odd::start(move |request, out| {
+            seen.lock().expect("no test panics with it").insert(request.header("User-Agent").map(str::to_owned));
+            let (count, changed) = &*count;
+            let mut under_way = count.lock().expect("no test panics with it");
+            *under_way += 1;
+            highest.fetch_max(*under_way, Ordering::SeqCst);
+            changed.notify_all();
+            // More than are allowed would come now; none must, so that the wait for them ends with its bound.
+            let bound = Duration::from_millis(50);
+            let waited = changed.wait_timeout_while(under_way, bound, |under_way| *under_way <= CONNECTIONS);
+            *waited.expect("no test panics with it").0 -= 1;
+            mirror_of(&FILES, request, out)
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world
+            .scan_with(|settings| {
+                settings.connections = CONNECTIONS;
+                settings.contact = Some("https://download.example/mirrors".to_owned());
+            })
+            .await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert_eq!(most.load(Ordering::SeqCst), CONNECTIONS);
+        let agent = format!("redirector/{} (+https://download.example/mirrors)", env!("CARGO_PKG_VERSION"));
+        assert_eq!(*agents.lock().expect("fine"), std::collections::BTreeSet::from([Some(agent)]));
+    }
+
+    #[tokio::test]
     async fn redirects_lead_to_themselves_with_ever_more_to_say() {
         let grow = |request: &Request, out: &mut TcpStream| {
             let sign = if request.path.contains('?') { '&' } else { '?' };

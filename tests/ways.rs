@@ -386,6 +386,38 @@ mod by_ftp {
     }
 
     #[tokio::test]
+    async fn over_ipv6() {
+        let folder = folder();
+        let listener = std::net::TcpListener::bind("[::1]:0").expect("loopback has IPv6");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let ftp = Server::vsftpd_at(address, folder.path(), "");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn links_are_what_the_public_tree_says() {
+        for (start, name) in
+            [(Server::vsftpd as fn(&Path, &str) -> Server, "vsftpd"), (|root, _| Server::proftpd(root), "ProFTPD")]
+        {
+            let folder = folder();
+            symlink("labyrinth-7.xo", folder.path().join("4078/latest.xo")).expect("a link");
+            symlink("4259", folder.path().join("current")).expect("a link");
+            symlink("nowhere", folder.path().join("4078/broken.xo")).expect("a link");
+            let (web, ftp) = (web(folder.path()), start(folder.path(), ""));
+            let mut world = world(&web).await;
+            world.mirror.ftp = Some(ftp.ftp_url());
+            let more = [("4078/latest.xo", 676_401, THEN), ("4078/broken.xo", 1, THEN), ("current/+ciudadano-2.xo", 999, THEN)];
+            world.put(&more).await;
+            let report = world.scan().await;
+            let held = world.held().await;
+            assert!(held.contains("4078/latest.xo") && held.contains("current/+ciudadano-2.xo"), "{name}: {report:?}");
+            assert!(!held.contains("4078/broken.xo") && held.len() == 14, "{name}: {held:?}");
+            assert_eq!(report.protocol, Protocol::Ftp, "{name}: {report:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn by_lists_for_people_in_another_time_zone() {
         let folder = folder();
         let ftp = Server::vsftpd(folder.path(), "use_localtime=YES");

@@ -192,10 +192,11 @@ impl Server {
         Self::vsftpd_at(free_address(), root, more)
     }
 
-    fn vsftpd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
+    pub fn vsftpd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
         Self::start_at(address, "vsftpd", |home, address| {
+            let listen = if address.is_ipv4() { "listen=YES\nlisten_address" } else { "listen_ipv6=YES\nlisten_address6" };
             let config = format!(
-                "listen=YES\nlisten_address={}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\n\
+                "{listen}={}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\n\
                  anonymous_enable=YES\nno_anon_password=YES\nanon_root={}\nsecure_chroot_dir={}\n{more}\n",
                 address.ip(),
                 address.port(),
