@@ -1,5 +1,6 @@
 //! What mirrors can do for clients is tried by probes, kept to, and remembered.
 
+mod running;
 mod scanning;
 mod servers;
 
@@ -232,4 +233,28 @@ async fn what_was_tried_outlives_a_restart_and_not_a_move() {
     let moved = open(&Mirror { http: http("http://n.example/"), ..world.mirror.clone() }).await;
     assert_eq!(moved.snapshot().mirrors().members[0].abilities, Abilities::default());
     assert_eq!(moved.checkup(world.mirror.name.clone()).await.expect("it is read"), None);
+}
+
+#[test]
+fn a_client_that_has_nothing_but_ipv6_gets_only_mirrors_that_answer_there() {
+    let (site, folder) = (running::Site::with_a_file("v6"), Folder::new());
+    folder.write("old.xo", 100_000, running::OLD);
+    let four = Server::nginx(folder.path(), "autoindex on;");
+    let mirrors = |more: &str| format!("[answers]\nip-version = \"require\"\n{}{more}", running::mirror("four", &four.url()));
+    site.configure("trusted-proxies = [\"127.0.0.0/8\"]\n", "", &mirrors(""));
+    let serving = running::Running::start(&[&site]);
+    let sent_to = |client: &str| {
+        let headers = format!("X-Forwarded-For: {client}\r\n");
+        let reply = running::get(site.listen, "/old.xo", &headers).expect("it answers");
+        reply.mirror().map(str::to_owned)
+    };
+    let (old, new) = ("145.97.39.155", "2001:610:1:80aa:192:87:30:59");
+    running::until("it is scanned", || sent_to(old).as_deref() == Some("four"));
+    running::until("it is found out", || sent_to(new).is_none());
+    assert_eq!(sent_to(old).as_deref(), Some("four"));
+    // One that answers there comes.
+    let six = Server::nginx_at_ipv6(folder.path());
+    site.configure("trusted-proxies = [\"127.0.0.0/8\"]\n", "", &mirrors(&running::mirror("six", &six.url())));
+    serving.signal(rustix::process::Signal::HUP);
+    running::until("it is scanned as well", || sent_to(new).as_deref() == Some("six"));
 }

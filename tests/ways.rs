@@ -977,3 +977,33 @@ mod stamped {
         assert_eq!(protocol().await, Protocol::Stamp);
     }
 }
+
+mod seen_by_people {
+    use super::*;
+
+    #[test]
+    fn on_a_terminal_a_scan_shows_a_bar_for_each_mirror_and_then_the_table() {
+        let (site, folder) = (running::Site::new("a"), Folder::new());
+        for number in 0..30 {
+            let name = format!("d{}/{number}.xo", number % 3);
+            folder.write(&name, 1000, running::OLD);
+            site.folder.write(&format!("tree/{name}"), 1000, running::OLD);
+        }
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        let mirrors = running::mirror("first", &server.url()) + &running::mirror("second", &server.url());
+        site.configure("", "", &mirrors);
+        // `script` runs a command at a terminal of its own, and copies what is shown.
+        let command = format!("stty cols 120; {} -c {} scan", running::PROGRAM, site.path().display());
+        let mut script = std::process::Command::new("script");
+        let shown = script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").output().expect("every Debian has it");
+        let shown = running::text(&shown.stdout);
+        for part in ["files", "dirs", "/s", "of 2 mirrors"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        let table = shown.rsplit("MIRROR").next().expect("a table");
+        assert!(table.contains("first   30") && table.contains("second  30"), "{shown}");
+        // Where no person looks, there are none.
+        let plain = site.run(&["scan"]);
+        assert!(!running::text(&plain.stderr).contains("files"), "{}", running::text(&plain.stderr));
+    }
+}

@@ -76,19 +76,21 @@ impl Server {
     }
 
     fn nginx_with(root: &Path, more: &str, listen: impl Fn(SocketAddr) -> String) -> Self {
-        Self::start("nginx", |home, address| {
-            let (home, listen) = (home.display(), listen(address));
-            let config = format!(
-                "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\n\
-                 events {{ worker_connections 64; }}\n\
-                 http {{ log_format short '$server_protocol $connection $request_method $uri'; access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
-                 uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; charset utf-8;\n\
-                 server {{ listen {address}{listen}; location / {{ root {}; {more} }} }} }}\n",
-                root.display()
-            );
-            let user = if is_root() { "user root;\n" } else { "" };
-            (user.to_owned() + &config, vec!["-p".into(), home.to_string(), "-c".into()])
-        })
+        Self::start("nginx", |home, address| Self::nginx_configuration(home, root, more, address, &listen(address)))
+    }
+
+    fn nginx_configuration(home: &Path, root: &Path, more: &str, address: SocketAddr, listen: &str) -> (String, Vec<String>) {
+        let home = home.display();
+        let config = format!(
+            "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\n\
+             events {{ worker_connections 64; }}\n\
+             http {{ log_format short '$server_protocol $connection $request_method $uri'; access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
+             uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; charset utf-8;\n\
+             server {{ listen {address}{listen}; location / {{ root {}; {more} }} }} }}\n",
+            root.display()
+        );
+        let user = if is_root() { "user root;\n" } else { "" };
+        (user.to_owned() + &config, vec!["-p".into(), home.to_string(), "-c".into()])
     }
 
     /// nginx with `autoindex`, over TLS, with a certificate for `localhost` that nobody trusts who is not told to. It is
@@ -116,6 +118,14 @@ impl Server {
             let port = address.port();
             format!("; listen 127.0.0.1:{port} ssl http2; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem")
         })
+    }
+
+    /// nginx with `autoindex` at an address of IPv6 alone.
+    pub fn nginx_at_ipv6(root: &Path) -> Self {
+        let listener = TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0)).expect("loopback has IPv6");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        Self::start_at(address, "nginx", |home, address| Self::nginx_configuration(home, root, "autoindex on;", address, ""))
     }
 
     /// What it was asked, where it writes that down.
