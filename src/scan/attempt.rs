@@ -8,6 +8,7 @@ use super::answer::Failure;
 use super::findings::Findings;
 use super::ground::{Ground, Sought};
 use super::head::Turn;
+use super::judge::Sample;
 use super::memory::Lesson;
 use super::opening::{Opening, check_refusal, open};
 use super::round::Scanner;
@@ -248,26 +249,30 @@ impl Attempt<'_> {
                 let limits = (self.deadline, self.salt());
                 let sample = http::list(self.ground, &session, (query, &recollection), limits, &mut findings).await;
                 self.ask_unlisted(&session, &mut findings).await;
-                let doubt = weigh(self.ground, &session, sample, self.deadline, &mut findings).await;
-                let mut notes = Vec::new();
-                if let Some(doubt) = doubt {
-                    let inventory = &self.scanner.inventory;
-                    let asked = head::ask_doubted(self.ground, &session, inventory, self.deadline, &mut findings);
-                    notes.push(format!("{doubt}; {}", asked.await.map_err(refused)?));
-                }
+                let mut notes = self.weighed(&session, sample, &mut findings).await?;
                 notes.extend(self.ask_blind(&session, &mut findings).await.map_err(refused)?);
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes })
             }
             Opening::Bucket(door) => {
                 let mut findings = Findings::default();
-                bucket::list(self.ground, &session, &door, self.deadline, &mut findings).await;
-                Ok(Listed { protocol: Protocol::Http, session, findings, notes: Vec::new() })
+                let mut sample = Sample::new(session.limits().sample, self.salt());
+                bucket::list(self.ground, &session, &door, self.deadline, (&mut findings, &mut sample)).await;
+                let notes = self.weighed(&session, sample, &mut findings).await?;
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes })
             }
             Opening::Heads(why) if unlisted == Unlisted::Heads => {
                 self.by_heads(session, vec![format!("file by file: {why}")]).await
             }
             Opening::Heads(why) => Err(why),
         }
+    }
+
+    /// What the web server's own listings show, once some of it was asked for. What comes back is for people.
+    async fn weighed(&self, session: &Session, sample: Sample, findings: &mut Findings) -> Result<Vec<String>, String> {
+        let Some(doubt) = weigh(self.ground, session, sample, self.deadline, findings).await else { return Ok(Vec::new()) };
+        let inventory = &self.scanner.inventory;
+        let asked = head::ask_doubted(self.ground, session, inventory, self.deadline, findings).await.map_err(refused)?;
+        Ok(vec![format!("{doubt}; {asked}")])
     }
 
     async fn by_heads(&self, session: Session, notes: Vec<String>) -> Result<Listed, String> {
