@@ -1553,10 +1553,11 @@ mod buckets {
     #[tokio::test]
     async fn a_bucket_that_may_be_listed_and_not_read_holds_nothing() {
         let store = Store::new(Api::V2, "/b/", "");
-        let server = Odd::start(move |request, out| match FILES.iter().any(|(name, ..)| decoded(&request.path).ends_with(name)) {
-            true => respond(request, out, "403 Forbidden", &[("Content-Type", "application/xml")], b"<Error/>"),
-            false => store.answer(request, out),
-        });
+        let server =
+            Odd::start(move |request, out| match FILES.iter().any(|(name, ..)| decoded(&request.path).ends_with(name)) {
+                true => respond(request, out, "403 Forbidden", &[("Content-Type", "application/xml")], b"<Error/>"),
+                false => store.answer(request, out),
+            });
         let world = World::new(&FILES, &format!("{}b/", server.url())).await;
         let report = world.scan().await;
         assert_eq!(world.held().await, names(&[]), "{report:?}");
