@@ -6,6 +6,7 @@ use super::signature::Access;
 use super::site::{Asked, Makings, Site};
 use crate::decide::Standing;
 use crate::model::TreePath;
+use crate::tree::Glance;
 
 impl Site {
     /// How the path stands: by its name, the snapshot and the trees.
@@ -37,11 +38,13 @@ impl Site {
             return None;
         }
         let entry = snapshot.file(path)?;
-        if trees.public.is_away() {
-            return Some(Standing::Away);
-        }
-        // A remote file system may let us wait; there the index notices changes later.
-        let as_recorded = trees.public.is_remote() || entry.matches(&trees.public.glance(path)?);
+        let as_recorded = match trees.public.glance(path) {
+            Glance::File(seen) => entry.matches(&seen),
+            // There the index notices changes later.
+            Glance::Remote => true,
+            Glance::NoFile => return None,
+            Glance::Away => return Some(Standing::Away),
+        };
         if !as_recorded {
             self.nudge(path);
         }
