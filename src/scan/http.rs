@@ -13,7 +13,7 @@ use super::answer::Failure;
 use super::fetched::{Fetched, Page};
 use super::findings::{Extent, Finding, Findings, Word};
 use super::ground::Ground;
-use super::judge::{Candidate, Judge};
+use super::judge::{Candidate, Judge, Sample};
 use super::listing::{self, Entry, Family, Kind, Listing, Zone};
 use super::matching::{Listed, Time, Verdict};
 use super::memory::{Known, Learnt, Recollection};
@@ -21,15 +21,17 @@ use super::progress::Step;
 use super::session::Session;
 use crate::model::{TreePath, VersionNumber};
 
-/// Lists the mirror below the plan's scope, until all is seen or `deadline` has come.
+/// Lists the mirror below the plan's scope, until all is seen or `deadline` has come. What comes back is some of what counts as held
+/// by the listings' word alone; another `salt` draws others.
 pub(super) async fn list(
     ground: &Ground<'_>,
     session: &Session,
     (query, recollection): (Option<&str>, &Recollection),
-    deadline: Instant,
+    (deadline, salt): (Instant, u64),
     findings: &mut Findings,
-) {
-    let crawl = Crawl { ground, session, query, recollection, judge: Judge::new(session) };
+) -> Sample {
+    let judge = Judge::new(session, Sample::new(session.limits().sample, salt));
+    let crawl = Crawl { ground, session, query, recollection, judge };
     let mut queue = VecDeque::from([ground.plan.scope().clone()]);
     findings.coverage.set(ground.plan.scope(), Extent::Unknown);
     let mut visits = FuturesUnordered::new();
@@ -43,7 +45,8 @@ pub(super) async fn list(
             Ok(None) => break,
             Err(_) => {
                 findings.troubles.add(|| "the scan took too long".to_owned());
-                return;
+                // There is no time to ask for any.
+                return Sample::new(0, 0);
             }
         };
         crawl.take(visit, findings, &mut queue);
@@ -52,6 +55,8 @@ pub(super) async fn list(
         let left = queue.len();
         findings.troubles.add(|| format!("the scan was ended by its limits with {left} directories left to read"));
     }
+    drop(visits);
+    crawl.judge.into_sample()
 }
 
 struct Crawl<'a> {
