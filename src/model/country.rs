@@ -17,6 +17,12 @@ impl Country {
         std::str::from_utf8(&self.0).expect("two ASCII letters are UTF-8")
     }
 
+    /// The code as its two letters.
+    #[must_use]
+    pub const fn letters(self) -> [u8; 2] {
+        self.0
+    }
+
     /// The continent that the GeoIP databases count it to; none for a code that is in no table.
     #[must_use]
     pub fn continent(self) -> Option<Continent> {

@@ -42,6 +42,7 @@ impl Ranking {
             *place = ranked;
         } else {
             if self.many.is_empty() {
+                self.many.reserve(4 * Self::INLINE);
                 self.many.extend_from_slice(&self.few);
             }
             self.many.push(ranked);
@@ -153,8 +154,9 @@ pub(super) fn draw_all(
     usable: &mut impl FnMut(usize) -> bool,
     push: impl FnMut(Slot),
 ) {
+    let mut times: Vec<(f64, Slot)> = Vec::with_capacity(tier.len());
     let usable = tier.iter().filter(|slot| usable(usize::from(slot.index)));
-    let mut times: Vec<(f64, Slot)> = usable.map(|slot| (contenders[usize::from(slot.index)].time(lot), *slot)).collect();
+    times.extend(usable.map(|slot| (contenders[usize::from(slot.index)].time(lot), *slot)));
     times.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     times.into_iter().take(room).map(|(_, slot)| slot).for_each(push);
 }
