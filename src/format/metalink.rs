@@ -115,7 +115,7 @@ fn urls(xml: &mut Writer, file: &File<'_>, start: impl Fn(&mut Vec<u8>, &Source<
 
 /// A piece of a line with a country in place of the two letters at `at`.
 fn with_country<const N: usize>(mut piece: [u8; N], at: usize, country: Country) -> [u8; N] {
-    piece[at..at + 2].copy_from_slice(&country.letters());
+    piece[at..at + 2].copy_from_slice(&country.code());
     piece
 }
 

@@ -50,7 +50,7 @@ impl Site {
             class: "origin",
             distance_km: None,
         };
-        let sources = ranked.map_or_else(|| vec![origin], |ranked| sources(ranked, asked));
+        let sources = ranked.map_or_else(|| vec![origin], |ranked| sources(ranked, asked, wanted.kind));
         let file = File {
             path: asked.path,
             encoded: &encoded,
@@ -167,10 +167,11 @@ impl Site {
     }
 }
 
-/// The mirrors of a ranking as places to get the file from.
-fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
+/// The mirrors of a ranking as places to get the file from. How far they are is worked out only for whom is told of it.
+fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>, kind: Kind) -> Vec<Source<'a>> {
+    let tells_distances = kind == Kind::Mirrorlist;
     let source = |ranked_as: &crate::selection::Ranked| {
-        let state = ranked.mirrors.members.get(ranked_as.index)?;
+        let state = ranked.mirrors.members.get(ranked_as.index())?;
         let mirror = &state.mirror;
         Some(Source {
             base: state.base(asked.client.scheme)?.as_str(),
@@ -179,7 +180,7 @@ fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
             country: mirror.country,
             point: mirror.point,
             class: ranked_as.class.as_str(),
-            distance_km: ranked_as.distance_km,
+            distance_km: tells_distances.then(|| ranked.distance_km(ranked_as)).flatten(),
         })
     };
     let mut sources = Vec::with_capacity(ranked.ranking.len());

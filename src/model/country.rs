@@ -17,9 +17,9 @@ impl Country {
         std::str::from_utf8(&self.0).expect("two ASCII letters are UTF-8")
     }
 
-    /// The code as its two letters.
+    /// The two letters of the code, in lower case.
     #[must_use]
-    pub const fn letters(self) -> [u8; 2] {
+    pub const fn code(self) -> [u8; 2] {
         self.0
     }
 
