@@ -148,6 +148,15 @@ impl Root {
         }
     }
 
+    /// Whether there is nothing of this name, as far as one call to the kernel tells that without waiting for a server.
+    #[must_use]
+    pub fn lacks_at_a_glance(&self, path: &TreePath<'_>) -> bool {
+        let state = self.anchor.state();
+        let State::Here(opened) = &**state else { return false };
+        let seen = || stat::at(&opened.handle, path.as_bytes(), AtFlags::empty());
+        !opened.is_remote && seen().is_err_and(|errno| errno == Errno::NOENT)
+    }
+
     /// Opens a file for reading. It never waits for a writer, and never gives anything but a regular file.
     ///
     /// # Errors
