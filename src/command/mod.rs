@@ -31,6 +31,7 @@ use crate::geo;
 use crate::index;
 use crate::inventory::Inventory;
 use crate::model::TreePath;
+use crate::tree::Trees;
 
 /// Sends each download to the closest mirror that is known to hold that very version of the file.
 #[derive(Debug, Parser)]
@@ -198,24 +199,20 @@ async fn dispatch(cli: Cli) -> ExitCode {
     })
 }
 
-/// Brings the index of each instance's tree up to date, then scans.
+/// Brings the index of each instance's tree up to date, unless that is not wanted, then scans.
 async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCode> {
     let within = args.directory.as_deref().map(|directory| target::find(&context.configs, directory)).transpose()?;
     let concerned = |config: &&Config| within.as_ref().is_none_or(|target| std::ptr::eq(target.config, *config));
     let mut instances = Vec::new();
     for config in context.configs.iter().filter(concerned) {
-        let parts = Parts::open(config, &context.clock).await?;
-        if parts.trees.public.is_away() {
-            let path = config.tree.public.display();
-            tracing::warn!(%path, "the public tree is not there; mirrors are asked for the files that were known of it");
+        let (inventory, trees) = Parts::open_for_scan(config, &context.clock).await?;
+        if !(args.skip_tree && inventory.is_indexed().await?) {
+            read_tree(config, &trees, &inventory, &context.clock).await?;
         }
-        index::walk_once(&parts.trees, &parts.inventory, &config.tree, &context.clock)
-            .await
-            .with_context(|| format!("the public tree of {} can't be indexed", config.name))?;
         instances.push(scan::Instance {
             name: config.name.clone(),
-            mirrors: parts.mirrors(),
-            inventory: parts.inventory,
+            mirrors: config.mirrors(&|_| None),
+            inventory,
             settings: config.scan.clone(),
             contact: config.server.public_url.clone(),
             directory: within.as_ref().map_or_else(TreePath::root, |target| target.path.clone()),
@@ -226,6 +223,16 @@ async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCo
         instance.inventory.close().await?;
     }
     status
+}
+
+/// Brings the index of a tree up to date.
+async fn read_tree(config: &Config, trees: &Trees, inventory: &Inventory, clock: &Clock) -> anyhow::Result<()> {
+    if trees.public.is_away() {
+        let path = config.tree.public.display();
+        tracing::warn!(%path, "the public tree is not there; mirrors are asked for the files that were known of it");
+    }
+    let walked = index::walk_once(trees, inventory, &config.tree, clock).await;
+    walked.map(drop).with_context(|| format!("the public tree of {} can't be indexed", config.name))
 }
 
 /// Each instance's `[geoip]`; without a configuration, the built-in databases.

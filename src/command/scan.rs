@@ -42,6 +42,10 @@ pub(crate) struct Args {
     /// Scan only what is below this directory (a URL, a path as a client asks for it, or the path below the prefix).
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<String>,
+    /// Don't read the public tree first: what was indexed of it counts, which a running server keeps current. Without an index it
+    /// is read all the same.
+    #[arg(long)]
+    pub(crate) skip_tree: bool,
     /// Write nothing down; tell, path by path, what would change.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -12,6 +12,7 @@ mod image;
 mod keeper;
 mod members;
 mod newcomers;
+pub mod outline;
 mod owner;
 pub mod record;
 pub mod share;
@@ -43,6 +44,7 @@ use store::{MAX_PAGE, Page, Store, Which};
 pub use error::Error;
 pub use keeper::MIN_FILES as IMAGE_FROM_FILES;
 pub use newcomers::Newcomer;
+pub use outline::Outline;
 pub use record::{
     Adjustment, Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanMemory,
     ScanRecord, ScanSummary, Seen, SeenStamp, Waiting,
@@ -261,6 +263,20 @@ impl Inventory {
     ) -> Result<Vec<FileRecord>, Error> {
         let page = Page { within, after, limit };
         self.ask(move |owner| owner.store.files(&page, Which::All)).await
+    }
+
+    /// The same, by path, version and size only: for who goes through all of them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn outline(
+        &self,
+        within: TreePath<'static>,
+        after: Option<TreePath<'static>>,
+        limit: usize,
+    ) -> Result<Outline, Error> {
+        let page = Page { within, after, limit };
+        self.ask(move |owner| owner.store.outline(&page)).await
     }
 
     /// Whether the tree was walked whole once.

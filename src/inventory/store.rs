@@ -13,6 +13,7 @@ pub use super::contents::{
     Bookmark, Changes, Contents, Lag, Page, Sequence, StoredMirror, Swept, Tried, Update, Which, Written,
 };
 use super::error::Error;
+use super::outline::Outline;
 use super::record::{
     Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
 };
@@ -126,6 +127,12 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails.
     fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error>;
+
+    /// The same, by path, version and size only.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn outline(&mut self, page: &Page) -> Result<Outline, Error>;
 
     /// What is known of a file.
     ///

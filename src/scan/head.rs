@@ -68,10 +68,10 @@ async fn ask_below(
     let mut pages = Pages::new(within);
     while let Some(page) = pages.next(inventory).await? {
         let mut files = Vec::new();
-        for record in page {
-            let Some(sought) = ground.sought(&record.path) else { continue };
+        for (path, ..) in page.files() {
+            let Some(sought) = ground.sought(&path) else { continue };
             if chosen(sought.version) {
-                files.push((record.path, sought));
+                files.push((path.into_owned(), sought));
             } else if ground.before.contains(sought.version.0) && !findings.tells_of(sought.version) {
                 findings.rested.insert(sought.version.0);
             }
@@ -109,8 +109,8 @@ pub(super) async fn ask_unseen(
     let mut lots = Lots::new(session.limits().unlisted, salt);
     let mut pages = Pages::new(ground.plan.scope().clone());
     while let Some(page) = pages.next(inventory).await? {
-        for record in page.iter().filter(|record| unseen.contains(record.version.0)) {
-            ground.sought(&record.path).into_iter().for_each(|sought| lots.put(&record.path, sought));
+        for (path, ..) in page.files().filter(|(_, version, _)| unseen.contains(version.0)) {
+            ground.sought(&path).into_iter().for_each(|sought| lots.put(&path, sought));
         }
     }
     let files = lots.drawn();

@@ -152,7 +152,7 @@ impl<'a> Crawl<'a> {
     }
 
     async fn read(&self, directory: &TreePath<'static>) -> Result<Seen, Unread> {
-        let versions = self.ground.plan.versions_in(directory);
+        let versions = self.ground.plan.folder(directory).map_or(&[][..], |folder| &folder.versions);
         let known = self.recollection.of(directory, versions, self.ground.before);
         let validators = known.map(|known| known.validators.clone()).unwrap_or_default();
         let page = match (self.session.page_unless(directory, self.query, &validators).await?, known) {

@@ -10,6 +10,7 @@ mod load;
 mod memory;
 mod mirrors;
 mod open;
+mod outline;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use self::descriptions::Beside;
 use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
+use super::outline::Outline;
 use super::record::{
     Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
 };
@@ -222,6 +224,10 @@ impl Store for Sqlite {
 
     fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error> {
         self.read(|transaction, _| files::page(transaction, page, which))
+    }
+
+    fn outline(&mut self, page: &Page) -> Result<Outline, Error> {
+        self.read(|transaction, _| outline::page(transaction, page))
     }
 
     fn file(&mut self, path: &TreePath<'_>) -> Result<Option<FileRecord>, Error> {

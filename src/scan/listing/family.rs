@@ -74,10 +74,8 @@ impl Family {
         let hidden = name.first() == Some(&b'.');
         let left_behind =
             || matches!(name.last(), Some(b'~' | b'#')) || [&b",v"[..], b",t"].iter().any(|end| name.ends_with(end));
-        let shown_elsewhere = || {
-            let upper = name.to_ascii_uppercase();
-            upper.starts_with(b"HEADER") || upper.starts_with(b"README") || matches!(name, b"RCS" | b"CVS")
-        };
+        let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+        let shown_elsewhere = || begins(b"HEADER") || begins(b"README") || matches!(name, b"RCS" | b"CVS");
         match self {
             Self::CaddyJson | Self::S3 | Self::Rsync => false,
             Self::Apache | Self::Lighttpd | Self::Generic => hidden || left_behind() || shown_elsewhere(),
