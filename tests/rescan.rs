@@ -3,13 +3,16 @@
 mod scanning;
 mod servers;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
-use redirector::inventory::Counts;
+use redirector::clock::Clock;
+use redirector::inventory::{Counts, Inventory};
 use redirector::model::TreePath;
 use redirector::scan::{Mode, Quiet, Report, Scanner};
-use scanning::{World, names, quick};
+use scanning::{World, mirror, names, quick};
 use servers::{Folder, Odd, Server, listing, respond};
 
 const THEN: i64 = 1_750_000_027;
@@ -136,4 +139,162 @@ async fn what_a_dry_run_saw_is_not_taken_for_known() {
     assert!(report.outcome.is_ok() && world.held().await.is_empty());
     let (_, counts) = scan(&world, &scanner).await;
     assert_eq!((counts.found, world.held().await), (4, names(&FILES)));
+}
+
+/// Gives folders a time of long ago, as mirrors do that keep times.
+fn date_folders(folder: &Folder, names: &[&str]) {
+    for name in names {
+        let opened = std::fs::File::open(folder.path().join(name)).expect("it is there");
+        let seconds = Duration::from_secs(THEN.cast_unsigned());
+        opened.set_modified(SystemTime::UNIX_EPOCH + seconds).expect("the time can be set");
+    }
+}
+
+/// nginx that writes down what it is asked.
+fn talkative(folder: &Folder) -> Server {
+    Server::nginx(folder.path(), "autoindex on; access_log access.log short;")
+}
+
+/// What a server was asked since it had been asked so much, without the protocol and the connection.
+fn asked_since(server: &Server, before: usize) -> Vec<String> {
+    let short = |line: &String| line.splitn(3, ' ').last().unwrap_or_default().to_owned();
+    server.asked().iter().skip(before).map(short).collect()
+}
+
+/// A world whose inventory is in a file: as after a start of the program.
+async fn started(database: &Path, url: &str) -> World {
+    let (clock, mirror) = (Clock::system(), mirror(url));
+    let settings = redirector::inventory::Settings { database: database.to_owned(), ..Default::default() };
+    let inventory = Inventory::open(&settings, vec![Arc::new(mirror.clone())], clock.clone()).await.expect("it opens");
+    World { inventory, clock, mirror }
+}
+
+#[tokio::test]
+async fn a_directory_that_shows_the_time_that_it_had_is_not_asked_for() {
+    let folder = folder();
+    date_folders(&folder, &["a/b", "a", "c"]);
+    let server = talkative(&folder);
+    let world = World::new(&FILES, &server.url()).await;
+    let scanner = trusting(&world);
+    let (_, first) = scan(&world, &scanner).await;
+    let before = server.asked().len();
+    let (report, second) = scan(&world, &scanner).await;
+    assert!(report.complete, "{report:?}");
+    assert_eq!((second.found, second.gone, second.entries), (4, 0, first.entries));
+    let asked = asked_since(&server, before);
+    let listings: Vec<&String> = asked.iter().filter(|line| line.starts_with("GET")).collect();
+    assert_eq!(listings, ["GET /", "GET /", "GET /a/"], "what has directories below it, and nothing else: {asked:?}");
+
+    // What goes changes its directory's time, and what the tree has elsewhere is looked for.
+    folder.remove("c/three.xo");
+    world.put(&[("a/b/new.xo", 10, THEN)]).await;
+    folder.write("a/b/new.xo", 10, THEN);
+    date_folders(&folder, &["a/b"]);
+    let (report, third) = scan(&world, &scanner).await;
+    assert_eq!((third.found, third.gone), (4, 1), "{report:?}");
+    assert!(world.held().await.contains("a/b/new.xo") && !world.held().await.contains("c/three.xo"));
+    // A probe has seen something: nothing is believed.
+    let before = server.asked().len();
+    scanner.distrust(&world.mirror.name);
+    scan(&world, &scanner).await;
+    assert!(asked_since(&server, before).contains(&"GET /a/b/".to_owned()));
+}
+
+#[tokio::test]
+async fn a_directory_that_changed_and_shows_the_same_time_has_all_of_them_asked_for() {
+    let names: Vec<String> = (0..40).map(|number| format!("d{number}/x.xo")).collect();
+    let files: Vec<(&str, u64, i64)> = names.iter().map(|name| (name.as_str(), 10, THEN)).collect();
+    let folders: Vec<&str> = names.iter().map(|name| name.trim_end_matches("/x.xo")).collect();
+    let folder = Folder::new();
+    names.iter().for_each(|name| folder.write(name, 10, THEN));
+    date_folders(&folder, &folders);
+    let server = talkative(&folder);
+    let world = World::new(&files, &server.url()).await;
+    let scanner = world.scanner(|settings| settings.limits.reread = 4);
+    scan(&world, &scanner).await;
+    assert_eq!(world.held().await.len(), 40);
+    // Something takes files away, and sets the times of their directories to what they were.
+    for name in names.iter().skip(1) {
+        folder.remove(name);
+    }
+    date_folders(&folder, &folders);
+    let before = server.asked().len();
+    let (report, counts) = scan(&world, &scanner).await;
+    assert_eq!((counts.found, counts.gone, counts.entries), (1, 39, 41), "{report:?}");
+    assert_eq!(world.held().await, ["d0/x.xo".to_owned()].into());
+    let listings = |asked: &[String]| asked.iter().filter(|line| line.starts_with("GET /d")).count();
+    let asked = asked_since(&server, before);
+    assert_eq!(listings(&asked), 40, "each of them once: {asked:?}");
+    // Such times are not believed again soon.
+    let before = server.asked().len();
+    scan(&world, &scanner).await;
+    assert_eq!(listings(&asked_since(&server, before)), 40);
+}
+
+#[tokio::test]
+async fn what_was_learnt_outlives_a_restart_and_is_of_no_use_elsewhere() {
+    let (folder, state) = (folder(), Folder::new());
+    date_folders(&folder, &["a/b", "a", "c"]);
+    let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
+    let world = started(&database, &server.url()).await;
+    world.put(&FILES).await;
+    world.inventory.set_indexed().await.expect("written");
+    scan(&world, &trusting(&world)).await;
+    world.inventory.clone().close().await.expect("closes");
+
+    let world = started(&database, &server.url()).await;
+    let before = server.asked().len();
+    let (report, counts) = scan(&world, &trusting(&world)).await;
+    assert_eq!((counts.found, counts.gone), (4, 0), "{report:?}");
+    let asked = asked_since(&server, before);
+    assert!(!asked.iter().any(|line| line == "GET /a/b/" || line == "GET /c/"), "{asked:?}");
+    // The tree has changed meanwhile: what the mirror has is another version now.
+    world.put(&[("c/three.xo", 9000, THEN + 60)]).await;
+    world.inventory.clone().close().await.expect("closes");
+    let world = started(&database, &server.url()).await;
+    let (report, counts) = scan(&world, &trusting(&world)).await;
+    assert_eq!((counts.found, counts.mismatched), (3, 1), "{report:?}");
+    assert!(!world.held().await.contains("c/three.xo"));
+    world.inventory.clone().close().await.expect("closes");
+
+    // The mirror moves to a server that shows the same times, and has less.
+    let other = self::folder();
+    other.remove("a/b/one.xo");
+    date_folders(&other, &["a/b", "a", "c"]);
+    let server = talkative(&other);
+    let world = started(&database, &server.url()).await;
+    scan(&world, &trusting(&world)).await;
+    assert_eq!(world.held().await, ["a/two.xo".to_owned(), "top.xo".to_owned()].into());
+    assert!(asked_since(&server, 0).contains(&"GET /a/b/".to_owned()));
+}
+
+#[tokio::test]
+async fn a_rescan_of_an_unchanged_mirror_writes_next_to_nothing_and_changes_nothing_in_memory() {
+    let names: Vec<String> = (0..300).map(|number| format!("d{number}/x.xo")).collect();
+    let files: Vec<(&str, u64, i64)> = names.iter().map(|name| (name.as_str(), 10, THEN)).collect();
+    let folders: Vec<&str> = names.iter().map(|name| name.trim_end_matches("/x.xo")).collect();
+    let (folder, state) = (Folder::new(), Folder::new());
+    names.iter().for_each(|name| folder.write(name, 10, THEN));
+    date_folders(&folder, &folders);
+    let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
+    let world = started(&database, &server.url()).await;
+    world.put(&files).await;
+    world.inventory.set_indexed().await.expect("written");
+    let scanner = world.scanner(|_| {});
+    let (_, first) = scan(&world, &scanner).await;
+    let log = || std::fs::metadata(state.path().join("test.sqlite-wal")).map_or(0, |log| log.len());
+    let (_, asked_first) = (scan(&world, &scanner).await, server.asked().len());
+    // With the log emptied, what it has afterwards is what was written.
+    let connection = rusqlite::Connection::open(&database).expect("opens");
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("is done");
+    assert_eq!(log(), 0);
+    let known = world.inventory.snapshot().mirrors().clone();
+    let (report, third) = scan(&world, &scanner).await;
+    assert!(report.complete, "{report:?}");
+    assert_eq!((third.found, third.entries), (300, first.entries));
+    assert!(log() > 0 && log() <= 12 * 4096, "a line of history, and that it was one scan more: {} bytes", log());
+    assert!(Arc::ptr_eq(&known, &world.inventory.snapshot().mirrors()), "nothing changed in memory");
+    let asked = server.asked().len() - asked_first;
+    // The root twice, a name that can't exist, and those whose turn it is: about a twelfth.
+    assert!(asked < 70, "{asked} questions for 301 directories");
 }

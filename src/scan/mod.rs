@@ -45,6 +45,7 @@ mod stamp;
 mod twin;
 mod validators;
 mod verify;
+mod written;
 
 use std::path::PathBuf;
 

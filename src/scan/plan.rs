@@ -64,6 +64,14 @@ impl Plan {
         }
     }
 
+    /// A plan of these files, whose versions count from 0.
+    #[cfg(test)]
+    pub(super) fn for_test(files: &[TreePath<'static>]) -> Self {
+        let mut plan = Self::empty(TreePath::root());
+        (0..).zip(files).for_each(|(number, file)| plan.add(file, VersionNumber(number), 10));
+        plan
+    }
+
     fn add(&mut self, path: &TreePath<'_>, version: VersionNumber, unlisted_limit: usize) {
         self.versions.insert(version.0);
         if path.segments().any(is_left_out) && self.unlisted.len() < unlisted_limit {
@@ -113,6 +121,12 @@ impl Plan {
     #[must_use]
     pub fn has_directory(&self, directory: &TreePath<'_>) -> bool {
         self.directories.contains_key(&self.hasher.hash_one(directory.as_bytes()))
+    }
+
+    /// How many directories have files of ours, in them or somewhere below.
+    #[must_use]
+    pub(super) fn directories(&self) -> usize {
+        self.directories.len()
     }
 
     /// What lies directly in a directory.
@@ -166,10 +180,7 @@ mod tests {
 
     #[test]
     fn only_directories_with_files_of_ours_are_entered() {
-        let mut plan = Plan::empty(TreePath::root());
-        for (number, file) in (0..).zip(["4078/labyrinth-7.xo", "4078/labyrinth-8.xo", "a/b/c/d.xo", "a/.hidden/e.xo"]) {
-            plan.add(&path(file), VersionNumber(number), 10);
-        }
+        let plan = Plan::for_test(&["4078/labyrinth-7.xo", "4078/labyrinth-8.xo", "a/b/c/d.xo", "a/.hidden/e.xo"].map(path));
         for (directory, ours) in
             [("", true), ("4078", true), ("a", true), ("a/b", true), ("a/b/c", true), ("a/b/c/d.xo", false), ("b", false)]
         {

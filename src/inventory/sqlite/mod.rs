@@ -6,6 +6,7 @@ mod descriptions;
 mod fault;
 mod files;
 mod holds;
+mod listed;
 mod load;
 mod memory;
 mod mirrors;
@@ -26,7 +27,8 @@ use self::open::Identity;
 use super::error::Error;
 use super::outline::Outline;
 use super::record::{
-    Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
+    Adjustment, Damage, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary,
+    Waiting,
 };
 use super::share::Gaps;
 use super::store::{
@@ -260,6 +262,10 @@ impl Store for Sqlite {
 
     fn scan_memory(&mut self, mirror: &MirrorName) -> Result<ScanMemory, Error> {
         self.read(|transaction, _| memory::read(transaction, mirror))
+    }
+
+    fn listed(&mut self, mirror: &MirrorName) -> Result<Option<Listed>, Error> {
+        self.read(|transaction, _| listed::read(transaction, mirror))
     }
 
     fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error> {

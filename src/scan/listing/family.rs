@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Who wrote a listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Family {
     /// Apache httpd's `mod_autoindex`, in any of its forms.
@@ -81,6 +83,15 @@ impl Family {
             Self::Apache | Self::Lighttpd | Self::Generic => hidden || left_behind() || shown_elsewhere(),
             _ => hidden,
         }
+    }
+
+    /// Whether the times that it shows of directories are those of the file system: they change with what is directly in them.
+    #[must_use]
+    pub const fn shows_times_of_directories(self) -> bool {
+        matches!(
+            self,
+            Self::Apache | Self::Nginx | Self::NginxJson | Self::NginxXml | Self::Fancyindex | Self::Lighttpd | Self::Caddy
+        )
     }
 
     /// The family's name, as people write it.

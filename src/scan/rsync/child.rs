@@ -177,7 +177,9 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     /// Reads to the end, or until something is too much. What is no whole line at the end is none.
-    async fn read(&mut self, mut from: OwnedFd) -> std::io::Result<Option<How>> {
+    async fn read(&mut self, from: OwnedFd) -> std::io::Result<Option<How>> {
+        // From here on, reading it does not block.
+        let mut from = readable(from).await?;
         let mut kept = Vec::with_capacity(CHUNK_BYTES + MAX_LINE_BYTES);
         loop {
             kept.reserve(CHUNK_BYTES);
