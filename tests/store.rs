@@ -1296,7 +1296,7 @@ async fn a_database_without_marks_is_brought_up_and_gets_an_image() {
     let file = folder.path().join("test.sqlite");
     filled(&file).await;
     let database = rusqlite::Connection::open(&file).expect("opens");
-    let later = "ALTER TABLE change DROP COLUMN mark; DROP TABLE ability; DROP INDEX file_large";
+    let later = "ALTER TABLE change DROP COLUMN mark; DROP TABLE ability; DROP INDEX file_large; DROP TABLE listed_part; DROP TABLE listed";
     database.execute_batch(&format!("{later}; PRAGMA user_version = 4")).expect("is as it was");
     drop(database);
     let inventory = opened(&file).await;

@@ -205,7 +205,7 @@ async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCo
     let concerned = |config: &&Config| within.as_ref().is_none_or(|target| std::ptr::eq(target.config, *config));
     let mut instances = Vec::new();
     for config in context.configs.iter().filter(concerned) {
-        let (inventory, trees) = Parts::open_for_scan(config, &context.clock).await?;
+        let (inventory, trees) = open_for_scan(config, &context.clock).await?;
         if !(args.skip_tree && inventory.is_indexed().await?) {
             read_tree(config, &trees, &inventory, &context.clock).await?;
         }
@@ -223,6 +223,17 @@ async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCo
         instance.inventory.close().await?;
     }
     status
+}
+
+/// Opens what a scan needs, which is not interested in where mirrors and clients are.
+async fn open_for_scan(config: &Config, clock: &Clock) -> anyhow::Result<(Inventory, Trees)> {
+    let inventory = Inventory::open(&config.inventory, config.mirrors(&|_| None), clock.clone()).await;
+    let inventory = inventory.with_context(|| format!("the inventory of {} can't be used", config.name))?;
+    let (settings, is_known) = (config.tree.clone(), inventory.snapshot().file_count() > 0);
+    let open = move || Trees::open(&settings).inspect(|trees| _ = is_known && trees.public.expect_files());
+    // A file system may not answer.
+    let trees = tokio::task::spawn_blocking(open).await?;
+    Ok((inventory, trees.with_context(|| format!("the trees of {} can't be used", config.name))?))
 }
 
 /// Brings the index of a tree up to date.

@@ -86,16 +86,6 @@ impl Parts {
         Ok(Self { config: config.clone(), trees, access, locator, inventory, ways, clock: clock.clone() })
     }
 
-    /// Opens what a scan needs, which is not interested in where mirrors and clients are: the inventory and the trees.
-    ///
-    /// # Errors
-    /// When one of them can't be used at all.
-    pub async fn open_for_scan(config: &Config, clock: &Clock) -> Result<(Inventory, Trees), Error> {
-        let inventory = Inventory::open(&config.inventory, config.mirrors(&|_| None), clock.clone()).await?;
-        let trees = open_trees(config, &inventory).await?;
-        Ok((inventory, trees))
-    }
-
     /// The mirrors, placed.
     #[must_use]
     pub fn mirrors(&self) -> Vec<Arc<Mirror>> {

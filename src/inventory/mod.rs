@@ -265,20 +265,6 @@ impl Inventory {
         self.ask(move |owner| owner.store.files(&page, Which::All)).await
     }
 
-    /// The same, by path, version and size only: for who goes through all of them.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn outline(
-        &self,
-        within: TreePath<'static>,
-        after: Option<TreePath<'static>>,
-        limit: usize,
-    ) -> Result<Outline, Error> {
-        let page = Page { within, after, limit };
-        self.ask(move |owner| owner.store.outline(&page)).await
-    }
-
     /// Whether the tree was walked whole once.
     ///
     /// # Errors

@@ -1,5 +1,8 @@
 //! Files by path, version and size only, packed: for who goes through all of them.
 
+use super::Inventory;
+use super::error::Error;
+use super::store::Page;
 use crate::model::{TreePath, VersionNumber};
 
 /// Some files, in order.
@@ -39,5 +42,21 @@ impl Outline {
     #[must_use]
     pub fn last(&self) -> Option<TreePath<'_>> {
         self.files().next_back().map(|(path, ..)| path)
+    }
+}
+
+impl Inventory {
+    /// As [`Self::files`], by path, version and size only.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn outline(
+        &self,
+        within: TreePath<'static>,
+        after: Option<TreePath<'static>>,
+        limit: usize,
+    ) -> Result<Outline, Error> {
+        let page = Page { within, after, limit };
+        self.ask(move |owner| owner.store.outline(&page)).await
     }
 }
