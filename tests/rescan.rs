@@ -90,6 +90,25 @@ async fn a_page_that_is_the_same_as_before_is_not_judged_again() {
 }
 
 #[tokio::test]
+async fn a_copy_that_was_disproved_by_a_question_is_asked_for_again_although_the_page_is_the_same() {
+    let folder = folder();
+    // Apache shows 2.9K of both, in a time zone that nobody knows.
+    folder.write("c/three.xo", 2950, THEN);
+    let server = Server::apache(folder.path(), "FancyIndexing HTMLTable NameWidth=*", "");
+    let world = World::new(&FILES, &server.url()).await;
+    let scanner = trusting(&world);
+    for _ in 0..2 {
+        let (report, counts) = scan(&world, &scanner).await;
+        assert_eq!((counts.found, counts.mismatched), (3, 1), "{report:?}");
+    }
+    let opened = std::fs::File::options().write(true).open(folder.path().join("c/three.xo")).expect("it is there");
+    opened.set_len(3000).expect("it grows");
+    opened.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(THEN.cast_unsigned())).expect("the time can be set");
+    let (report, counts) = scan(&world, &scanner).await;
+    assert_eq!((counts.found, counts.mismatched), (4, 0), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_says_falsely_that_nothing_changed_is_found_out() {
     let (emptied, unchanged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (is_emptied, count) = (Arc::clone(&emptied), Arc::clone(&unchanged));
@@ -280,7 +299,7 @@ async fn a_rescan_of_an_unchanged_mirror_writes_next_to_nothing_and_changes_noth
     let world = started(&database, &server.url()).await;
     world.put(&files).await;
     world.inventory.set_indexed().await.expect("written");
-    let scanner = world.scanner(|_| {});
+    let scanner = world.scanner(|settings| settings.limits.reread = 12);
     let (_, first) = scan(&world, &scanner).await;
     let log = || std::fs::metadata(state.path().join("test.sqlite-wal")).map_or(0, |log| log.len());
     let (_, asked_first) = (scan(&world, &scanner).await, server.asked().len());
@@ -297,4 +316,35 @@ async fn a_rescan_of_an_unchanged_mirror_writes_next_to_nothing_and_changes_noth
     let asked = server.asked().len() - asked_first;
     // The root twice, a name that can't exist, and those whose turn it is: about a twelfth.
     assert!(asked < 70, "{asked} questions for 301 directories");
+}
+
+#[tokio::test]
+async fn what_was_committed_before_a_kill_is_all_that_a_rescan_goes_by() {
+    let (folder, state) = (folder(), Folder::new());
+    date_folders(&folder, &["a/b", "a", "c"]);
+    let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
+    let world = started(&database, &server.url()).await;
+    world.put(&FILES).await;
+    world.inventory.set_indexed().await.expect("written");
+    let scanner = trusting(&world);
+    scan(&world, &scanner).await;
+    // What lies on the disk when the program is killed now, and after one more scan of a mirror that has less.
+    let left_behind = |name: &str| {
+        let copy = state.path().join(name);
+        std::fs::copy(&database, &copy).expect("is copied");
+        let log = |database: &Path| database.with_file_name(format!("{}-wal", database.file_name().expect("a name").display()));
+        std::fs::copy(log(&database), log(&copy)).expect("is copied");
+        copy
+    };
+    let first = left_behind("first.sqlite");
+    folder.remove("a/b/one.xo");
+    scan(&world, &scanner).await;
+    let second = left_behind("second.sqlite");
+    let left = names(&FILES[1..]);
+    for (copy, gone) in [(first, 1), (second, 0)] {
+        let world = started(&copy, &server.url()).await;
+        let (report, counts) = scan(&world, &trusting(&world)).await;
+        assert_eq!((counts.found, counts.gone), (3, gone), "{report:?}");
+        assert_eq!(world.held().await, left);
+    }
 }

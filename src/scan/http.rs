@@ -1,11 +1,10 @@
-//! The lister over HTTP: reads directory listings from the top, breadth first, and enters only directories that the public
+//! The lister over HTTP: reads directory listings from the top, depth first, and enters only directories that the public
 //! tree has. What a listing leaves open about a file is settled by asking for the file.
 //!
 //! A directory that was judged at the last scan, and of which nothing has changed since as far as can be told, stands as it did (`memory`).
 //!
 //! A directory that can't be read, or whose page was cut, is unknown: it proves nothing about what is below it.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -19,7 +18,8 @@ use super::ground::Ground;
 use super::judge::{Candidate, Judge};
 use super::listing::{self, Entry, Family, Kind, Listing, Zone};
 use super::matching::{Listed, Time, Verdict};
-use super::memory::{Below, Known, Learnt, Recollection};
+use super::memory::{Below, Known, Recollection};
+use super::opening::is_disproof;
 use super::plan::Folder;
 use super::progress::Step;
 use super::session::Session;
@@ -80,7 +80,8 @@ struct Stop {
 
 /// The directories that are left.
 struct Queue {
-    waiting: VecDeque<Stop>,
+    /// The next one last: of a large tree, those of one branch wait at a time.
+    waiting: Vec<Stop>,
     /// Those that were believed to be as they were, because of their times, with the number of entries.
     believed: Vec<(Stop, u64)>,
 }
@@ -159,17 +160,19 @@ impl<'a> Crawl<'a> {
         self.ground.step(Step::Files(seen.findings.len() as u64));
         findings.rested.extend(seen.rested);
         seen.findings.iter().for_each(|finding| findings.note(finding));
-        for stop in seen.below {
+        for stop in seen.below.into_iter().rev() {
             if !findings.coverage.has(&stop.directory) && stop.directory.segments().count() <= self.session.limits().depth {
                 findings.coverage.set(&stop.directory, Extent::Unknown);
-                queue.waiting.push_back(stop);
+                queue.waiting.push(stop);
             }
         }
         findings.coverage.set(&directory, seen.extent);
         if seen.extent == Extent::Unknown {
             findings.troubles.add(|| format!("/{directory}: the listing is not whole"));
         }
-        findings.lesson.learnt.extend(seen.learnt.map(|known| Learnt { directory, known }));
+        if let Some(known) = seen.learnt {
+            findings.lesson.add(&directory, known, (self.ground.plan, self.recollection));
+        }
         if seen.time_lied {
             self.times.store(false, Ordering::Relaxed);
             findings.lesson.times_lied = true;
@@ -228,7 +231,9 @@ impl<'a> Crawl<'a> {
         let held = seen.findings.iter().filter(|finding| finding.is_holding()).count();
         let would_be_believed = |known: &&Known| is_whole && self.looks_the_same(stop, known, folder);
         seen.time_lied = stands.filter(would_be_believed).is_some_and(|known| held + doubtful < known.held);
-        seen.learnt = (is_whole && doubtful == 0).then(|| {
+        // What the server itself has said against a copy does not stand in the page: another copy may come without changing that.
+        let is_told = seen.findings.iter().all(|finding| !is_disproof(finding));
+        seen.learnt = (is_whole && doubtful == 0 && is_told).then(|| {
             let mismatched = seen.findings.iter().filter(|finding| finding.word == Word::Listing(Verdict::Mismatched));
             let mismatched = mismatched.map(|finding| finding.version.0).collect();
             let below = seen.below.iter().map(|stop| Below { name: stop.directory.name().into(), shown: stop.shown }).collect();
@@ -309,14 +314,14 @@ impl<'a> Crawl<'a> {
 
 impl Queue {
     fn new(first: &TreePath<'static>) -> Self {
-        Self { waiting: VecDeque::from([Stop { directory: first.clone(), shown: None }]), believed: Vec::new() }
+        Self { waiting: vec![Stop { directory: first.clone(), shown: None }], believed: Vec::new() }
     }
 
     /// The next directory that has to be asked for; what is believed before it is taken in.
     async fn next_to_ask(&mut self, crawl: &Crawl<'_>, findings: &mut Findings) -> Option<Stop> {
         /// After so many directories others get their turn on this thread.
         const BREATH: usize = 500;
-        while let Some(stop) = self.waiting.pop_front() {
+        while let Some(stop) = self.waiting.pop() {
             let Some(seen) = crawl.believed(&stop) else { return Some(stop) };
             self.believed.push((stop.clone(), seen.entries));
             crawl.take(Visit { stop, outcome: Ok(seen) }, findings, self);
@@ -334,7 +339,7 @@ impl Queue {
             let versions = ground.plan.folder(&stop.directory).into_iter().flat_map(|folder| &folder.versions);
             versions.for_each(|version| _ = findings.rested.remove(*version));
             findings.coverage.set(&stop.directory, Extent::Unknown);
-            self.waiting.push_back(stop);
+            self.waiting.push(stop);
         }
     }
 }

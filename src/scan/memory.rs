@@ -91,15 +91,17 @@ pub(super) struct Below {
 
 /// What a scan learnt about a directory, to be remembered with what it found.
 #[derive(Debug)]
-pub(super) struct Learnt {
-    pub(super) directory: TreePath<'static>,
-    pub(super) known: Known,
+struct Learnt {
+    key: u64,
+    /// Its key in the plan.
+    folder: u64,
+    known: Known,
 }
 
 /// All that one scan learnt.
 #[derive(Debug, Default)]
 pub(super) struct Lesson {
-    pub(super) learnt: Vec<Learnt>,
+    learnt: Vec<Learnt>,
     /// A directory had changed that showed the same time.
     pub(super) times_lied: bool,
 }
@@ -115,6 +117,15 @@ impl Head {
     fn new(place: &str) -> Self {
         let random = RandomState::new();
         Self { place: place.to_owned(), key: (random.hash_one(0), random.hash_one(1)), round: 0, doubted: 0 }
+    }
+}
+
+impl Lesson {
+    /// Learns about a directory, as far as there is room.
+    pub(super) fn add(&mut self, directory: &TreePath<'_>, known: Known, (plan, recollection): (&Plan, &Recollection)) {
+        if self.learnt.len() < MAX_DIRECTORIES {
+            self.learnt.push(Learnt { key: recollection.key(directory), folder: plan.key(directory), known });
+        }
     }
 }
 
@@ -154,8 +165,8 @@ impl Recollection {
     /// What is to be written down after a scan by the `plan`, after which the mirror holds `holdings`.
     pub(super) fn after(mut self, lesson: Lesson, plan: &Plan, holdings: &RoaringBitmap) -> Listed {
         let mut touched = Vec::new();
-        for Learnt { directory, mut known } in lesson.learnt {
-            let (Some(folder), key) = (plan.folder(&directory), self.key(&directory)) else { continue };
+        for Learnt { key, folder, mut known } in lesson.learnt {
+            let Some(folder) = plan.folder_of(folder) else { continue };
             known.mark = self.mark(folder, holdings);
             if self.directories.len() < MAX_DIRECTORIES || self.directories.contains_key(&key) {
                 touched.push(key);
@@ -215,9 +226,11 @@ mod tests {
         }
     }
 
-    fn lesson(directories: &[&str]) -> Lesson {
-        let learnt = directories.iter().map(|directory| Learnt { directory: path(directory), known: known(1) });
-        Lesson { learnt: learnt.collect(), times_lied: false }
+    /// What is to be written down after a scan that learnt about these directories.
+    fn after(recollection: Recollection, directories: &[&str], plan: &Plan, held: &RoaringBitmap) -> Listed {
+        let mut lesson = Lesson::default();
+        directories.iter().for_each(|directory| lesson.add(&path(directory), known(1), (plan, &recollection)));
+        recollection.after(lesson, plan, held)
     }
 
     fn recollection(stored: Option<&Listed>, place: &str, plan: &Plan, reread: u64) -> Recollection {
@@ -238,7 +251,7 @@ mod tests {
     #[test]
     fn a_directory_is_known_as_long_as_all_about_it_is_the_same() {
         let (plan, held) = (plan(&FILES), RoaringBitmap::from_iter([0, 1]));
-        let stored = recollection(None, "http://m/", &plan, 12).after(lesson(&["a"]), &plan, &held);
+        let stored = after(recollection(None, "http://m/", &plan, 12), &["a"], &plan, &held);
         let is_known = |place: &str, directory: &str, files: &[&str], held: &[u32]| {
             let plan = self::plan(files);
             let recollection = recollection(Some(&stored), place, &plan, 12);
@@ -279,8 +292,8 @@ mod tests {
     #[test]
     fn a_memory_that_is_broken_or_another_mirrors_is_thrown_away() {
         let (plan, held) = (plan(&FILES), RoaringBitmap::from_iter([0]));
-        let after = || kept(Listed::default(), recollection(None, "m", &plan, 12).after(lesson(&["a", "b"]), &plan, &held));
-        let (own, other) = (after(), after());
+        let learnt = || kept(Listed::default(), after(recollection(None, "m", &plan, 12), &["a", "b"], &plan, &held));
+        let (own, other) = (learnt(), learnt());
         let known = |stored: &Listed| recollection(Some(stored), "m", &plan, 12).directories.len();
         assert_eq!((known(&own), own.parts.len()), (2, 2));
         for at in 0..own.head.len() {
@@ -308,19 +321,19 @@ mod tests {
     #[test]
     fn only_what_changed_is_written_and_what_is_of_no_use_goes() {
         let (plan, held) = (plan(&FILES), RoaringBitmap::from_iter([0]));
-        let first = recollection(None, "m", &plan, 12).after(lesson(&["a", "b"]), &plan, &held);
+        let first = after(recollection(None, "m", &plan, 12), &["a", "b"], &plan, &held);
         assert_eq!(first.parts.len(), 256, "what was remembered of another place goes");
         let stored = kept(Listed::default(), first);
         let second = recollection(Some(&stored), "m", &plan, 12).after(Lesson::default(), &plan, &held);
         assert!(second.parts.is_empty() && second.head.len() < 100, "{second:?}");
-        let third = recollection(Some(&stored), "m", &plan, 12).after(lesson(&["b"]), &plan, &held);
+        let third = after(recollection(Some(&stored), "m", &plan, 12), &["b"], &plan, &held);
         assert_eq!(third.parts.len(), 1);
         let gone: Vec<String> = (0..1100).map(|number| number.to_string()).collect();
         let large = self::plan(
             &gone.iter().map(|name| format!("{name}/x")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>(),
         );
-        let learnt = lesson(&gone.iter().map(String::as_str).collect::<Vec<_>>());
-        let bloated = recollection(None, "m", &large, 12).after(learnt, &large, &held);
+        let learnt: Vec<&str> = gone.iter().map(String::as_str).collect();
+        let bloated = after(recollection(None, "m", &large, 12), &learnt, &large, &held);
         assert_eq!(recollection(Some(&bloated), "m", &large, 12).directories.len(), 1100);
         assert!(recollection(Some(&bloated), "m", &plan, 12).directories.is_empty(), "the tree has four of them left");
     }

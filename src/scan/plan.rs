@@ -132,7 +132,17 @@ impl Plan {
     /// What lies directly in a directory.
     #[must_use]
     pub(super) fn folder(&self, directory: &TreePath<'_>) -> Option<&Folder> {
-        self.directories.get(&self.hasher.hash_one(directory.as_bytes()))
+        self.folder_of(self.key(directory))
+    }
+
+    /// By what a directory is found again.
+    pub(super) fn key(&self, directory: &TreePath<'_>) -> u64 {
+        self.hasher.hash_one(directory.as_bytes())
+    }
+
+    /// What lies directly in the directory with this key.
+    pub(super) fn folder_of(&self, key: u64) -> Option<&Folder> {
+        self.directories.get(&key)
     }
 
     /// Files that listings tend to leave out, up to a limit.
