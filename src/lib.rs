@@ -98,8 +98,9 @@
 //! 3. Over HTTP, directories that the tree has too are fetched, recognised and read by `scan::listing`, each size an interval and each
 //!    time with its doubt. What rsync (a child process) or FTP list is read line by line, and counts once a sample of it was found at the web
 //!    server: that is where clients are sent. A page that is the same as at the last scan, of a directory of which we know the same, is
-//!    not judged again. Of what listings over HTTP show, a sample is asked for, too: where they are right and the files are something else, each
-//!    file that was not known before is.
+//!    not judged again; one that the page above shows with the time that it had is not asked for. What that takes is kept in the store. Of what
+//!    listings over HTTP show, a sample is asked for, too: where they are right and the files are something else, each file that was not known
+//!    before is.
 //! 4. Each entry is judged against the version of its path. Doubts about versions that were never confirmed on this mirror are
 //!    settled by HEAD.
 //! 5. What would be taken away in bulk is verified by samples first. A mirror's other base URL counts only when a sample of what

@@ -68,10 +68,10 @@ async fn ask_below(
     let mut pages = Pages::new(within);
     while let Some(page) = pages.next(inventory).await? {
         let mut files = Vec::new();
-        for record in page {
-            let Some(sought) = ground.sought(&record.path) else { continue };
+        for (path, ..) in page.files() {
+            let Some(sought) = ground.sought(&path) else { continue };
             if chosen(sought.version) {
-                files.push((record.path, sought));
+                files.push((path.into_owned(), sought));
             } else if ground.before.contains(sought.version.0) && !findings.tells_of(sought.version) {
                 findings.rested.insert(sought.version.0);
             }
@@ -109,8 +109,8 @@ pub(super) async fn ask_unseen(
     let mut lots = Lots::new(session.limits().unlisted, salt);
     let mut pages = Pages::new(ground.plan.scope().clone());
     while let Some(page) = pages.next(inventory).await? {
-        for record in page.iter().filter(|record| unseen.contains(record.version.0)) {
-            ground.sought(&record.path).into_iter().for_each(|sought| lots.put(&record.path, sought));
+        for (path, ..) in page.files().filter(|(_, version, _)| unseen.contains(version.0)) {
+            ground.sought(&path).into_iter().for_each(|sought| lots.put(&path, sought));
         }
     }
     let files = lots.drawn();
@@ -139,12 +139,10 @@ pub(super) async fn ask_doubted(
     // What there is no time for is not known to be there.
     findings.seen -= &fresh;
     findings.doubtful |= &fresh;
-    // What was learnt from them is forgotten: they are read again.
-    findings.lesson.learnt.clear();
     let mut pages = Pages::new(ground.plan.scope().clone());
     while let Some(page) = pages.next(inventory).await? {
-        let chosen = page.into_iter().filter(|record| fresh.contains(record.version.0));
-        let files: Vec<_> = chosen.filter_map(|record| Some((record.path.clone(), ground.sought(&record.path)?))).collect();
+        let chosen = page.files().filter(|(_, version, _)| fresh.contains(version.0));
+        let files = chosen.filter_map(|(path, ..)| ground.sought(&path).map(|sought| (path.into_owned(), sought))).collect();
         if ask_in_time(ground, session, files, deadline, findings).await.is_break() || session.is_given_up() {
             break;
         }

@@ -13,9 +13,9 @@ use crate::model::TreePath;
 
 /// An entry of a listing.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Entry<'a> {
     /// Where it is in the tree.
-    pub(super) path: TreePath<'static>,
+    pub(super) path: TreePath<'a>,
     /// What it is.
     pub(super) kind: Kind,
     /// Its size, where the listing says it.
@@ -53,11 +53,14 @@ impl<'a> Intake<'a> {
     }
 
     /// Takes in one entry.
-    pub(super) fn take(&mut self, entry: Entry, findings: &mut Findings) -> Next {
+    pub(super) fn take(&mut self, entry: Entry<'_>, findings: &mut Findings) -> Next {
+        // Where the tree has a directory, it has no file.
+        if entry.kind == Kind::Directory && self.ground.plan.has_directory(&entry.path) {
+            return Next::Directory(entry.path.into_owned());
+        }
         let Some(sought) = self.ground.sought(&entry.path) else {
             return match entry.kind {
-                Kind::Directory if self.ground.plan.has_directory(&entry.path) => Next::Directory(entry.path),
-                Kind::Link if self.ground.plan.has_directory(&entry.path) => Next::Link(entry.path),
+                Kind::Link if self.ground.plan.has_directory(&entry.path) => Next::Link(entry.path.into_owned()),
                 _ => {
                     self.ground.unsettled(&entry.path).iter().for_each(|finding| findings.note(finding));
                     Next::Nothing
@@ -67,17 +70,17 @@ impl<'a> Intake<'a> {
         match entry.kind {
             Kind::Directory | Kind::Other => findings.note(&sought.finding(Word::Listing(Verdict::Mismatched))),
             // Its size and time are the link's own.
-            Kind::Link => self.doubt(Candidate { path: entry.path, sought, listed: Listed::default() }, findings),
+            Kind::Link => self.doubt(Candidate { path: entry.path.into_owned(), sought, listed: Listed::default() }, findings),
             Kind::File => self.take_file(&entry, sought, findings),
         }
         Next::Nothing
     }
 
-    fn take_file(&mut self, entry: &Entry, sought: Sought, findings: &mut Findings) {
+    fn take_file(&mut self, entry: &Entry<'_>, sought: Sought, findings: &mut Findings) {
         let time = entry.time.filter(|_| !self.session.is_clock_off());
         let listed = Listed { size: entry.size.map(|size| (size, size)), time };
         match judge_listed(&sought.wanted, &listed) {
-            Verdict::Doubtful => self.doubt(Candidate { path: entry.path.clone(), sought, listed }, findings),
+            Verdict::Doubtful => self.doubt(Candidate { path: entry.path.clone().into_owned(), sought, listed }, findings),
             verdict => self.note(&entry.path, sought, sought.finding(Word::Listing(verdict)), findings),
         }
     }

@@ -3,7 +3,8 @@
 //! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] (`round`) reads its stamp, if it has one, and tries its ways in order
 //! (`attempt`): `rsync`, `ftp`, `http` by directory listings, `head` file by file. A lister fills [`findings::Findings`]; over HTTP,
 //! `opening` finds out whether the mirror's word can be relied on, and `verify` holds the other protocols' word against the web server's.
-//! `settle` decides what is taken away, `twin` compares the mirror's other base URL; the result is recorded and reported. [`schedule`] does so again and again.
+//! `settle` decides what is taken away, `twin` compares the mirror's other base URL; the result is recorded and reported, with what the next
+//! scan needs to know of listings (`memory`, `written`). [`schedule`] does so again and again.
 
 pub mod answer;
 mod attempt;
@@ -45,6 +46,7 @@ mod stamp;
 mod twin;
 mod validators;
 mod verify;
+mod written;
 
 use std::path::PathBuf;
 

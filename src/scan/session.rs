@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use reqwest::tls::TlsInfo;
 use reqwest::{Response, StatusCode, Url};
@@ -84,6 +85,12 @@ impl Session {
     #[must_use]
     pub const fn connections(&self) -> usize {
         self.connections
+    }
+
+    /// The present time.
+    #[must_use]
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The bytes of all pages so far.

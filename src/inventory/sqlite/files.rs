@@ -88,7 +88,7 @@ pub(super) fn path_bytes<'r>(row: &'r Row<'_>) -> Result<&'r [u8], Fault> {
     row.get_ref(0)?.as_blob().map_err(|_| Fault::Damaged("a path that is no blob".to_owned()))
 }
 
-fn path<'r>(row: &'r Row<'_>) -> Result<TreePath<'r>, Fault> {
+pub(super) fn path<'r>(row: &'r Row<'_>) -> Result<TreePath<'r>, Fault> {
     TreePath::parse(path_bytes(row)?).map_err(|error| Fault::Damaged(format!("a path that is none: {error}")))
 }
 
@@ -333,7 +333,7 @@ pub(super) fn large(
 /// Visits the rows of a page in the order of their paths' bytes.
 ///
 /// The directory's own path (then a file) comes first; between it and what lies below it, paths like `dir-2` may lie.
-fn visit(
+pub(super) fn visit(
     transaction: &Transaction<'_>,
     columns: &str,
     condition: &str,

@@ -8,6 +8,7 @@ use super::abilities;
 use super::changes::Change;
 use super::fault::Fault;
 use super::files::next_version;
+use super::listed;
 use crate::inventory::record::{Adjustment, Counts, HealthChange, Protocol, ScanRecord, ScanSummary, carried_over};
 use crate::inventory::share::{Gaps, Share};
 use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror, Tried, shares_a_base};
@@ -128,6 +129,9 @@ pub(super) fn record_scan(
         transaction.prepare_cached("UPDATE mirror SET gaps = ? WHERE id = ?")?.execute(params![text, id])?;
     }
     trim(transaction, "scan", id, MAX_SCANS)?;
+    if let Some(listed) = &record.listed {
+        listed::keep(transaction, id, listed, record.ended)?;
+    }
     let Some(found) = &record.holdings else { return Ok((None, None)) };
     let holdings = match &record.before {
         None => found.clone(),

@@ -6,10 +6,12 @@ mod descriptions;
 mod fault;
 mod files;
 mod holds;
+mod listed;
 mod load;
 mod memory;
 mod mirrors;
 mod open;
+mod outline;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -23,8 +25,10 @@ use self::descriptions::Beside;
 use self::fault::Fault;
 use self::open::Identity;
 use super::error::Error;
+use super::outline::Outline;
 use super::record::{
-    Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
+    Adjustment, Damage, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary,
+    Waiting,
 };
 use super::share::Gaps;
 use super::store::{
@@ -224,6 +228,10 @@ impl Store for Sqlite {
         self.read(|transaction, _| files::page(transaction, page, which))
     }
 
+    fn outline(&mut self, page: &Page) -> Result<Outline, Error> {
+        self.read(|transaction, _| outline::page(transaction, page))
+    }
+
     fn file(&mut self, path: &TreePath<'_>) -> Result<Option<FileRecord>, Error> {
         self.read(|transaction, _| files::one(transaction, path))
     }
@@ -254,6 +262,10 @@ impl Store for Sqlite {
 
     fn scan_memory(&mut self, mirror: &MirrorName) -> Result<ScanMemory, Error> {
         self.read(|transaction, _| memory::read(transaction, mirror))
+    }
+
+    fn listed(&mut self, mirror: &MirrorName) -> Result<Option<Listed>, Error> {
+        self.read(|transaction, _| listed::read(transaction, mirror))
     }
 
     fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error> {
