@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,8 +14,8 @@ use redirector::inventory::store::{
     Bookmark, Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update, Which, Written,
 };
 use redirector::inventory::{
-    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Observation, Protocol,
-    Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
+    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory, Observation,
+    Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
     Abilities, BaseUrl, Checkup, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Ranges,
@@ -52,6 +53,7 @@ suite!(sqlite => [
     a_version_number_is_never_used_again,
     a_digest_settles_what_is_unconfirmed,
     a_digest_for_another_look_is_refused,
+    digests_of_many_files_are_one_commit,
     files_come_in_pages_in_the_order_of_their_bytes,
     only_unhashed_files_are_listed_as_such,
     a_description_is_kept_as_long_as_its_version,
@@ -255,6 +257,32 @@ fn a_digest_for_another_look_is_refused(kit: &Kit) {
     let written = store.record_digest(&path("b"), &look(5, 0), Sha256([1; 32]), at(11)).expect("is read");
     assert_eq!(written, Written { value: Recorded::Outdated, sequence: None });
     assert_eq!(store.file(&path("a")).expect("is read"), Some(before));
+}
+
+fn digests_of_many_files_are_one_commit(kit: &Kit) {
+    let mut store = (kit.open)();
+    for file in ["a", "b", "rotten"] {
+        observe(&mut *store, file, look(5, 0), 1);
+    }
+    store.record_digest(&path("rotten"), &look(5, 0), Sha256([1; 32]), at(2)).expect("is kept");
+    let before = store.load(&mut []).expect("is read").sequence;
+    let hashed = |file: &str, seconds, digest| {
+        let (path, fingerprint, sha256) = (path(file), look(5, seconds), Sha256([digest; 32]));
+        Hashed { path, fingerprint, sha256, description: None }
+    };
+    let whole = Hashed { description: Some((Box::new(digests(3)), PlanId(1))), sha256: digests(3).sha256, ..hashed("b", 0, 3) };
+    let batch = [hashed("a", 0, 4), whole, hashed("rotten", 0, 9), hashed("a", 7, 5), hashed("unknown", 0, 6)];
+    let written = store.record_hashed(&batch, at(3)).expect("is kept");
+    assert!(written.sequence.is_some_and(|sequence| sequence.follows(before)));
+    let [Recorded::Kept(a), Recorded::Kept(b), Recorded::Damaged(_), Recorded::Outdated, Recorded::Outdated] = &*written.value
+    else {
+        panic!("{:?}", written.value)
+    };
+    assert_eq!((a.sha256, b.sha256), (Some(Sha256([4; 32])), Some(digests(3).sha256)));
+    assert_eq!(store.digests(b.version).expect("is read"), Some(digests(3)));
+    assert_eq!(store.digests(a.version).expect("is read"), None);
+    let Changes::These(update) = store.changes(before).expect("is read") else { panic!("something changed") };
+    assert_eq!(update.files.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>(), ["a", "b"]);
 }
 
 fn files_come_in_pages_in_the_order_of_their_bytes(kit: &Kit) {
@@ -1096,6 +1124,42 @@ async fn a_database_that_is_replaced_by_a_backup_is_loaded_anew() {
     assert!(inventory.snapshot().mirrors().members[0].holds(record.version));
     assert_eq!(inventory.snapshot().file(&path("again")), Some(FileEntry::from(&record)));
     assert_eq!(inventory.problem(), None);
+}
+
+/// By the order of events: whoever has to write once comes next but one, however much others write.
+#[test]
+fn a_hold_comes_next_although_a_first_walk_writes_without_a_pause() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    let (mut walk, mut orders) = (Sqlite::open(&file).expect("opens"), Sqlite::open(&file).expect("opens"));
+    let (batches, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let walking = std::thread::spawn({
+        let (batches, stop) = (Arc::clone(&batches), Arc::clone(&stop));
+        move || {
+            while !stop.load(Ordering::SeqCst) {
+                let number = batches.load(Ordering::SeqCst);
+                let batch: Vec<_> = (0..512).map(|file| seen(&format!("{number}/{file}"), look(5, 0), 1)).collect();
+                walk.observe(&batch).expect("is kept");
+                batches.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    let began = clock::instant();
+    while batches.load(Ordering::SeqCst) < 2 {
+        assert!(began.elapsed() < Duration::from_secs(20), "nothing is written");
+        std::thread::yield_now();
+    }
+    let mut waited = Vec::new();
+    for number in 0..20 {
+        let before = batches.load(Ordering::SeqCst);
+        let hold = Hold { path: path(&format!("{number}")), because: "bad".to_owned(), at: at(2) };
+        orders.hold(&hold).expect("is kept");
+        waited.push(batches.load(Ordering::SeqCst) - before);
+    }
+    stop.store(true, Ordering::SeqCst);
+    walking.join().expect("it walked");
+    // The one that was under way, and one that was just about to begin.
+    assert!(waited.iter().all(|batches| *batches <= 3), "{waited:?}");
 }
 
 #[tokio::test]

@@ -82,8 +82,9 @@ async fn order(hasher: &mut Hasher) -> Vec<String> {
         order.push(record.path.to_string());
         hasher.begin(record, &pool);
         let (record, reading) = hasher.running.next().await.expect("one runs");
-        hasher.end(record, reading).await.expect("it works");
+        hasher.end(record, reading).await;
     }
+    hasher.write_down().await.expect("it works");
     pool.stop().await;
     order
 }

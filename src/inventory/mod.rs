@@ -6,6 +6,7 @@ mod condition;
 mod contents;
 mod descriptions;
 pub mod error;
+mod filling;
 mod hashes;
 mod holds;
 mod image;
@@ -44,7 +45,7 @@ pub use error::Error;
 pub use keeper::MIN_FILES as IMAGE_FROM_FILES;
 pub use newcomers::Newcomer;
 pub use record::{
-    Adjustment, Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanMemory,
+    Adjustment, Counts, Damage, Hashed, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanMemory,
     ScanRecord, ScanSummary, Seen, SeenStamp, Waiting,
 };
 pub use share::{Gap, Gaps, Share};

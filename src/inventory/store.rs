@@ -14,7 +14,8 @@ pub use super::contents::{
 };
 use super::error::Error;
 use super::record::{
-    Adjustment, Damage, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary, Waiting,
+    Adjustment, Damage, Hashed, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary,
+    Waiting,
 };
 use super::share::Gaps;
 use super::snapshot::FileEntry;
@@ -35,6 +36,12 @@ pub trait Store: Send {
     /// When the store fails or is damaged.
     fn changes(&mut self, after: Sequence) -> Result<Changes, Error>;
 
+    /// As [`Self::changes`], but of files only.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    fn changed_files(&mut self, after: Sequence) -> Result<Changes, Error>;
+
     /// What tells the commit at this place from all others, of other databases too; `None` when the log has it no more.
     ///
     /// # Errors
@@ -53,8 +60,14 @@ pub trait Store: Send {
     /// When the store fails; then nothing of the batch is kept.
     fn observe(&mut self, batch: &[Observation]) -> Result<Written<Vec<FileRecord>>, Error>;
 
-    /// Keeps a digest that was made while the file looked like `fingerprint` (see [`super::versioning`]). Where a settled
-    /// file has another one, the damage is written down and nothing else changes.
+    /// Keeps digests that were made while the files looked as told (see [`super::versioning`]), and descriptions beside them. Where
+    /// a settled file has another digest, the damage is written down and nothing else changes.
+    ///
+    /// # Errors
+    /// When the store fails; then none is kept.
+    fn record_hashed(&mut self, batch: &[Hashed], now: Timestamp) -> Result<Written<Vec<Recorded>>, Error>;
+
+    /// As [`Self::record_hashed`], of one file that is not described.
     ///
     /// # Errors
     /// When the store fails.
@@ -64,7 +77,10 @@ pub trait Store: Send {
         fingerprint: &Fingerprint,
         digest: Sha256,
         now: Timestamp,
-    ) -> Result<Written<Recorded>, Error>;
+    ) -> Result<Written<Recorded>, Error> {
+        let (path, fingerprint) = (path.clone(), *fingerprint);
+        only(self.record_hashed(&[Hashed { path, fingerprint, sha256: digest, description: None }], now)?)
+    }
 
     /// As [`Self::record_digest`], with all digests, made by `plan`: the version's description is kept beside them.
     ///
@@ -77,7 +93,11 @@ pub trait Store: Send {
         digests: &Digests,
         plan: PlanId,
         now: Timestamp,
-    ) -> Result<Written<Recorded>, Error>;
+    ) -> Result<Written<Recorded>, Error> {
+        let (path, fingerprint) = (path.clone(), *fingerprint);
+        let description = Some((Box::new(digests.clone()), plan));
+        only(self.record_hashed(&[Hashed { path, fingerprint, sha256: digests.sha256, description }], now)?)
+    }
 
     /// The description of a version, if there is one.
     ///
@@ -248,6 +268,11 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails.
     fn close(&mut self) -> Result<(), Error>;
+}
+
+fn only(written: Written<Vec<Recorded>>) -> Result<Written<Recorded>, Error> {
+    let Written { mut value, sequence } = written;
+    Ok(Written { value: value.pop().ok_or(Error::Internal)?, sequence })
 }
 
 /// Reads descriptions beside the owner thread, for requests.
