@@ -382,9 +382,15 @@ fn a_description_is_kept_as_long_as_its_version(kit: &Kit) {
 
 fn a_description_comes_back_the_same(kit: &Kit) {
     let zsync = Zsync { block_size: 2048, sequence_matches: 2, rsum_bytes: 2, checksum_bytes: 4, sums: vec![7; 6].into() };
-    let mut all = [digests(1), Digests { zsync: Some(zsync), ..digests(2) }, digests(3)];
-    all[2] =
-        Digests { size: 0, pieces: Pieces { length: 1 << 26, sha1: Box::default(), sha256: Box::default() }, ..digests(3) };
+    let one_piece = |seed: u8| Pieces { length: 5, sha1: vec![seed; 20].into(), sha256: vec![seed; 32].into() };
+    let no_piece = Pieces { length: 1 << 26, sha1: Box::default(), sha256: Box::default() };
+    let all = [
+        digests(1),
+        Digests { zsync: Some(zsync), ..digests(2) },
+        Digests { size: 0, pieces: no_piece, ..digests(3) },
+        Digests { pieces: one_piece(4), ..digests(4) },
+        Digests { pieces: one_piece(6), ..digests(5) },
+    ];
     let versions = {
         let mut store = (kit.open)();
         let mut put = |(name, digests): (&str, &Digests)| {
@@ -393,7 +399,7 @@ fn a_description_comes_back_the_same(kit: &Kit) {
             store.record_digests(&path(name), &look, digests, PlanId(9), at(2)).expect("is kept");
             version
         };
-        let versions: Vec<VersionNumber> = ["a", "b", "c"].into_iter().zip(&all).map(&mut put).collect();
+        let versions: Vec<VersionNumber> = ["a", "b", "c", "d", "e"].into_iter().zip(&all).map(&mut put).collect();
         store.close().expect("closes");
         versions
     };

@@ -64,7 +64,7 @@ fn digests(row: &Row<'_>) -> Result<Digests, Fault> {
         }
         _ => None,
     };
-    let digests = Digests {
+    let mut digests = Digests {
         size: row.get::<_, i64>(0)?.cast_unsigned(),
         md5: row.get(1)?,
         sha1: row.get(2)?,
@@ -73,13 +73,24 @@ fn digests(row: &Row<'_>) -> Result<Digests, Fault> {
         pieces: Pieces { length: row.get(5)?, sha1: blob(6)?, sha256: blob(7)? },
         zsync,
     };
+    if is_one_piece(&digests) && digests.pieces.sha1.is_empty() && digests.pieces.sha256.is_empty() {
+        digests.pieces.sha1 = digests.sha1.into();
+        digests.pieces.sha256 = digests.sha256.0.into();
+    }
     if digests.is_sound() { Ok(digests) } else { Err(Fault::Damaged("a description that does not fit its size".to_owned())) }
+}
+
+/// Whether the digests of pieces are those of the file.
+fn is_one_piece(digests: &Digests) -> bool {
+    (1..=u64::from(digests.pieces.length)).contains(&digests.size)
 }
 
 /// Keeps a description, in the place of an older one.
 pub(super) fn put(transaction: &Transaction<'_>, version: VersionNumber, digests: &Digests) -> Result<(), Fault> {
     let Digests { size, md5, sha1, sha256, sha512, pieces, zsync } = digests;
     let zsync = zsync.as_ref();
+    let repeats = is_one_piece(digests) && *pieces.sha1 == *sha1 && *pieces.sha256 == sha256.0;
+    let (piece_sha1, piece_sha256) = if repeats { Default::default() } else { (&*pieces.sha1, &*pieces.sha256) };
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO description (version, size, md5, sha1, sha256, sha512, piece_length, piece_sha1, \
@@ -93,8 +104,8 @@ pub(super) fn put(transaction: &Transaction<'_>, version: VersionNumber, digests
             sha256.0,
             sha512,
             pieces.length,
-            pieces.sha1,
-            pieces.sha256,
+            piece_sha1,
+            piece_sha256,
             zsync.map(|zsync| zsync.block_size),
             zsync.map(|zsync| [zsync.sequence_matches, zsync.rsum_bytes, zsync.checksum_bytes]),
             zsync.map(|zsync| &zsync.sums),
