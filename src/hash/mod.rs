@@ -313,6 +313,9 @@ impl Hasher {
         if batch.is_empty() {
             return Ok(());
         }
+        if batch.iter().any(|hashed| hashed.description.is_none()) {
+            self.more.notify_one(); // what is another version is to be described
+        }
         let files: Vec<_> = batch.iter().map(|hashed| (hashed.path.clone(), hashed.fingerprint)).collect();
         for (path, _) in &files {
             self.taken.remove(path);

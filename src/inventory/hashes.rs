@@ -48,14 +48,16 @@ impl Inventory {
         self.ask(move |owner| owner.record_hashed(&batch)).await
     }
 
-    /// All digests of a version, once they are known. For requests: does not wait for the owner of the database, and never
+    /// All digests of a path's version, once they are known. For requests: does not wait for the owner of the database, and never
     /// long.
     ///
     /// # Errors
     /// When the database fails, or doesn't answer soon.
-    pub async fn digests(&self, version: VersionNumber) -> Result<Option<Arc<Digests>>, Error> {
-        let by_owner = self.ask(move |owner| owner.store.digests(version));
-        self.desk.digests(version, by_owner).await
+    pub async fn digests(&self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Arc<Digests>>, Error> {
+        let path = path.clone().into_owned();
+        let wanted = path.clone();
+        let by_owner = self.ask(move |owner| owner.store.digests(&wanted, version));
+        self.desk.digests(path, version, by_owner).await
     }
 
     /// Files that need a digest, in path order after `after`: those that have none, and those that are unconfirmed.

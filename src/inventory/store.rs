@@ -99,11 +99,11 @@ pub trait Store: Send {
         only(self.record_hashed(&[Hashed { path, fingerprint, sha256: digests.sha256, description }], now)?)
     }
 
-    /// The description of a version, if there is one.
+    /// The description of a path's version, if there is one.
     ///
     /// # Errors
     /// When the store fails.
-    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error>;
+    fn digests(&mut self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Digests>, Error>;
 
     /// What opens the same database once more for reading descriptions, as it is now; `None` for a store that only its
     /// owner can read.
@@ -277,11 +277,11 @@ fn only(written: Written<Vec<Recorded>>) -> Result<Written<Recorded>, Error> {
 
 /// Reads descriptions beside the owner thread, for requests.
 pub trait Descriptions: Send {
-    /// The description of a version, if there is one.
+    /// The description of a path's version, if there is one.
     ///
     /// # Errors
     /// When the store fails, or another database lies in its place.
-    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error>;
+    fn digests(&mut self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Digests>, Error>;
 }
 
 /// Opens a store once more for reading descriptions.

@@ -234,15 +234,14 @@ pub(super) fn record_hashed(
 
 /// Also tells whether others should read it again.
 fn record_one(transaction: &Transaction<'_>, hashed: &Hashed, now: Timestamp) -> Result<(Recorded, bool), Fault> {
-    let Hashed { path, fingerprint, sha256: digest, description } = hashed;
-    let digest = *digest;
+    let Hashed { path, fingerprint, sha256, description } = hashed;
     let Some(known) = one(transaction, path)? else { return Ok((Recorded::Outdated, false)) };
-    let verdict = judge_digest(&known, fingerprint, &digest, now);
-    let confirmed = FileRecord { sha256: Some(digest), state: FileState::Settled, ..known.clone() };
+    let verdict = judge_digest(&known, fingerprint, sha256, now);
+    let confirmed = FileRecord { sha256: Some(*sha256), state: FileState::Settled, ..known.clone() };
     let record = match verdict {
         DigestVerdict::Outdated => return Ok((Recorded::Outdated, false)),
         DigestVerdict::Damaged => {
-            descriptions::note_damage(transaction, known.version, digest, now)?;
+            descriptions::note_damage(transaction, known.version, *sha256, now)?;
             return Ok((Recorded::Damaged(known), false));
         }
         DigestVerdict::Unchanged => known,
@@ -259,6 +258,8 @@ fn record_one(transaction: &Transaction<'_>, hashed: &Hashed, now: Timestamp) ->
         put(transaction, &record, now)?;
     }
     descriptions::clear_damage(transaction, record.version)?;
+    // The digest stands with the file only: a description of something else says nothing.
+    let description = description.as_ref().filter(|(digests, _)| digests.sha256 == *sha256);
     if let Some((digests, plan)) = description {
         descriptions::put(transaction, record.version, digests)?;
         transaction

@@ -181,8 +181,8 @@ impl Store for Sqlite {
         self.write(|transaction| files::record_hashed(transaction, batch, now))
     }
 
-    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error> {
-        self.read(|transaction, _| descriptions::one(transaction, version))
+    fn digests(&mut self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Digests>, Error> {
+        self.read(|transaction, _| descriptions::one(transaction, path, version))
     }
 
     fn beside(&self) -> Option<Box<OpenBeside>> {

@@ -186,7 +186,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0004-ways.sqlite.sql"),
     include_str!("../schema/0005-marks.sqlite.sql"),
     include_str!("../schema/0006-abilities.sqlite.sql"),
-    include_str!("../schema/0008-single-pieces.sqlite.sql"),
+    include_str!("../schema/0008-once.sqlite.sql"),
 ];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {

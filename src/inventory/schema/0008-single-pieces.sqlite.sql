@@ -1,2 +1,0 @@
--- Digests of pieces are left out (empty) where a file is one piece: they are the file's own. Nothing is rewritten; a program that
--- does not know this must not read it.
