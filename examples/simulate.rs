@@ -139,10 +139,10 @@ impl Choice<'_> {
             let file = random.next();
             let ranking = atlas.draw(place, *address, |mirror| holds(mirror, file), 1);
             let Some(best) = ranking.first() else { continue };
-            *used.entry(best.index).or_default() += 1;
+            *used.entry(best.index()).or_default() += 1;
             let Some(client) = client else { continue };
             let km = |mirror: &Mirror| mirror.point.map_or(f64::NAN, |point| point.distance_km(*client));
-            chosen.push(km(&mirrors[best.index]));
+            chosen.push(km(&mirrors[best.index()]));
             let holders = mirrors.iter().enumerate().filter(|(index, _)| holds(*index, file));
             nearest.push(holders.map(|(_, mirror)| km(mirror)).fold(f64::INFINITY, f64::min));
         }
@@ -166,13 +166,13 @@ impl Choice<'_> {
         let (mut shared, mut choices) = (0, 0);
         for ((address, ..), place) in self.clients.list.iter().zip(&self.places) {
             let tiers = atlas.tiers(place, *address);
-            let best = tiers.draw(ClientNetwork::of(*address), |_| true, 1)[0].index;
+            let best = tiers.draw(ClientNetwork::of(*address), |_| true, 1)[0].index();
             let Some(tier) = tiers.iter().next() else { continue };
             choices += tier.members().len();
             if tier.members().len() > 1 {
                 let score = |index: usize| f64::from(mirrors[index].score);
-                let sum: f64 = tier.members().map(|member| score(member.index)).sum();
-                tier.members().for_each(|member| tallies[member.index].expect(score(member.index) / sum));
+                let sum: f64 = tier.members().map(score).sum();
+                tier.members().for_each(|index| tallies[index].expect(score(index) / sum));
                 tallies[best].got += 1.0;
                 shared += 1;
             }
@@ -204,7 +204,7 @@ impl Choice<'_> {
             clients
                 .map(|((address, ..), place)| {
                     let ranking = atlas.draw(place, *address, |_| true, 1);
-                    ranking.first().map(|best| mirrors[best.index].name.clone())
+                    ranking.first().map(|best| mirrors[best.index()].name.clone())
                 })
                 .collect()
         };

@@ -73,7 +73,8 @@
 //!
 //! # A download
 //!
-//! 1. A listener of [`http`] accepts a connection, reads a PROXY header where one is due, and hands the connection to hyper.
+//! 1. A listener of [`http`] accepts a connection and gives it to one of the threads that answer ([`http::workers`]), which
+//!    reads a PROXY header where one is due.
 //! 2. The request's path is decoded once into a [`model::RequestPath`]; host and prefix choose the instance.
 //! 3. The client's address is the peer's, or what trusted proxies say it is. [`geo::Locator`] turns it into a
 //!    [`model::Place`].

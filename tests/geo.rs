@@ -428,6 +428,27 @@ mod layouts {
     }
 
     #[test]
+    fn prepared_look_ups_say_what_the_databases_say() {
+        let folder = Folder::new();
+        let path = folder.put("v4.mmdb", &countries(IpVersion::V4, [("193.0.0.0/8", "BE"), ("193.0.6.0/25", "FR")]));
+        let six = folder.put("v6.mmdb", &countries(IpVersion::V6, [("193.0.6.128/25", "ES"), ("80.0.0.0/8", "ES")]));
+        let both = Settings { location: Some(path), location_ipv6: Some(six), ..Settings::default() };
+        for settings in [Settings::default(), both] {
+            let locator = open(&settings);
+            // Spread evenly over all addresses, and some next to each other.
+            let spread = (0..20_000_u32).map(|number| number.wrapping_mul(0x9e37_79b1));
+            let near = (0..1024).map(|number| u32::from_be_bytes([193, 0, 4, 0]) + number);
+            let addresses: Vec<IpAddr> = spread.chain(near).map(|bits| IpAddr::V4(bits.into())).collect();
+            let before: Vec<Place> = addresses.iter().map(|address| locator.locate(*address)).collect();
+            assert!(before.iter().any(|place| place.country.is_some() && place.asn.is_some()));
+            locator.prepare();
+            for (address, before) in addresses.into_iter().zip(before) {
+                assert_eq!(locator.locate(address), before, "{address}");
+            }
+        }
+    }
+
+    #[test]
     fn a_look_up_for_people_shows_the_records() {
         let folder = Folder::new();
         let locator = open(&location(&folder.put("v4.mmdb", &countries(IpVersion::V4, [("193.0.6.0/23", "NL")]))));

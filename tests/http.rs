@@ -2,12 +2,16 @@
 
 mod world;
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use redirector::http::{Admin, Limits, Problem, Server, Settings, Start, bind};
+use redirector::http::body::Body;
+use redirector::http::listener::{Handler, Origin};
+use redirector::http::plain::Head;
+use redirector::http::{Admin, Limits, Problem, Server, Settings, Start, Workers, bind};
 use redirector::inventory::{Gap, Gaps, Inventory, Protocol, ScanRecord, Share};
 use redirector::model::{Health, Mirror, MirrorName, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -604,15 +608,109 @@ async fn ipv4_and_ipv6_are_listened_at_side_by_side() {
     let port = any_v4.local_addr().expect("bound").port();
     let any_v6 = bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).expect("bound beside it");
     let world = world(&Settings::default()).await;
-    let server = Server::new(Limits::new(&Settings::default()));
-    server.serve(any_v4, Start::Request, &world.router);
-    server.serve(any_v6, Start::Request, &world.router);
+    let server = Server::new(Limits::new(&Settings::default()), Workers::here());
+    server.serve(any_v4, Start::Request, &world.router).expect("served");
+    server.serve(any_v6, Start::Request, &world.router).expect("served");
     for address in ["127.0.0.1", "[::1]"] {
         let mut stream = TcpStream::connect(format!("{address}:{port}")).await.expect("connected");
         ask(&mut stream, GET, 1).await;
     }
     server.stop().await;
     assert!(bind(world.address).is_err_and(|error| error.to_string().contains("127.0.0.1")));
+}
+
+#[tokio::test]
+async fn connections_on_all_threads_are_answered_and_drained() {
+    let world = world(&Settings::default()).await;
+    let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound");
+    let address = socket.local_addr().expect("bound");
+    let server = Server::new(Limits::new(&Settings::default()), Workers::start(3).expect("threads"));
+    server.serve(socket, Start::Request, &world.router).expect("served");
+    let mut streams = Vec::new();
+    for _ in 0..7 {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        ask(&mut stream, GET, 1).await;
+        streams.push(stream);
+    }
+    for stream in &mut streams {
+        ask(stream, GET, 1).await;
+    }
+    assert_eq!(server.connections(), 7);
+    server.stop().await;
+    for stream in &mut streams {
+        assert_eq!(rest(stream).await, b"", "it was closed between requests");
+    }
+}
+
+/// Redirects, and keeps its thread busy for that.
+struct Slow {
+    turned_away: AtomicUsize,
+}
+
+impl Handler for Slow {
+    async fn answer(&self, _: &http::request::Parts, _: Origin) -> http::Response<Body> {
+        http::Response::new(Body::empty())
+    }
+
+    fn answer_at_once(&self, _: &Head<'_>, _: Origin, _: Instant, out: &mut Vec<u8>) -> bool {
+        std::thread::sleep(Duration::from_millis(10));
+        out.extend_from_slice(b"location: http://m.example/\r\ncontent-length: 0\r\n");
+        true
+    }
+
+    fn turn_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn trusts(&self, _: IpAddr) -> bool {
+        false
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_more_is_asked_than_can_be_answered_some_are_turned_away_until_it_is_over() {
+    let slow = Arc::new(Slow { turned_away: AtomicUsize::new(0) });
+    let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound");
+    let address = socket.local_addr().expect("bound");
+    let server = Server::new(Limits::new(&Settings::default()), Workers::start(1).expect("a thread"));
+    server.serve(socket, Start::Request, &slow).expect("served");
+    let one = async move || {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        stream.write_all(GET.as_bytes()).await.ok()?;
+        let mut answer = vec![0; 4096];
+        let length = stream.read(&mut answer).await.ok()?;
+        String::from_utf8(answer[..length].to_vec()).ok().filter(|answer| !answer.is_empty())
+    };
+
+    // Twelve who ask all the time wait 120 ms each time.
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let crowd: Vec<_> = (0..12)
+        .map(|_| {
+            let told = Arc::clone(&told);
+            tokio::spawn(async move {
+                loop {
+                    if let Some(answer) = one().await.filter(|answer| !answer.starts_with("HTTP/1.1 302 ")) {
+                        told.lock().expect("no panic").push(answer);
+                    }
+                }
+            })
+        })
+        .collect();
+    until("some are turned away", || !told.lock().expect("no panic").is_empty()).await;
+    crowd.iter().for_each(tokio::task::JoinHandle::abort);
+    let answer = told.lock().expect("no panic")[0].to_lowercase();
+    for line in ["http/1.1 503 ", "retry-after: 1\r\n", "connection: close\r\n", "why=overloaded\r\n"] {
+        assert!(answer.contains(line), "{line} is missing in {answer}");
+    }
+    assert!(slow.turned_away.load(Ordering::Relaxed) > 0, "they are counted");
+
+    // Those who come later find an idle server.
+    let mut in_a_row = 0;
+    while in_a_row < 5 {
+        let is_served = one().await.is_some_and(|answer| answer.starts_with("HTTP/1.1 302 "));
+        in_a_row = if is_served { in_a_row + 1 } else { 0 };
+    }
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -628,10 +726,10 @@ async fn administrators_see_what_is_counted_and_what_is_wrong() {
 
     let geoip = Problem { instance: None, what: "geoip", detail: "the file is broken".to_owned() };
     let admin = Arc::new(Admin::new(Arc::clone(&world.router), Vec::new(), Box::new(move || vec![geoip.clone()])));
-    let server = Server::new(Limits::new(&Settings::default()));
+    let server = Server::new(Limits::new(&Settings::default()), Workers::here());
     let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound");
     let address = socket.local_addr().expect("bound");
-    server.serve(socket, Start::Request, &admin);
+    server.serve(socket, Start::Request, &admin).expect("served");
     let fetch = |path: &'static str| async move {
         let mut stream = TcpStream::connect(address).await.expect("connected");
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");

@@ -89,6 +89,7 @@ pub(super) fn server(reading: &mut Reading<'_>, settings: &http::Settings) {
     let was_told = server.was_told("listen") || server.was_told("listen-proxy-protocol");
     server.require("listen", listens > 0 || was_told, || "nothing is listened to".to_owned());
     server.count("max-connections", settings.max_connections, 10_000_000);
+    server.require("max-queue-delay", settings.max_queue_delay.0 <= MAX_TIMEOUT, || "longer than a day".to_owned());
     server.timeout("header-timeout", settings.header_timeout);
     server.timeout("idle-timeout", settings.idle_timeout);
     server.timeout("write-timeout", settings.write_timeout);

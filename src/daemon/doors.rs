@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::cause::chain;
 use crate::config::Config;
 use crate::http::listener::Error;
-use crate::http::{Admin, Limits, Router, Server, Start, bind};
+use crate::http::{Admin, Limits, Router, Server, Start, Workers, bind};
 
 /// What is listened at, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +45,15 @@ pub(super) fn sockets(configs: &[Config]) -> Result<Vec<Socket>, Error> {
 
 impl Socket {
     fn open(door: Door, limits: Limits) -> Result<Self, Error> {
-        let listener = bind(door.address)?.into_std().map_err(|source| Error { address: door.address, source })?;
+        let listener = bind(door.address)?;
         Ok(Self { door, limits, listener })
     }
 }
 
 /// The sockets, with who answers.
 pub(super) struct Doors {
+    /// Where clients are answered.
+    workers: Workers,
     router: Arc<Router>,
     admin: Arc<Admin>,
     open: Vec<Open>,
@@ -72,8 +74,8 @@ impl Doors {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn open(sockets: Vec<Socket>, router: Arc<Router>, admin: Arc<Admin>) -> Result<Self, Error> {
-        let mut doors = Self { router, admin, open: Vec::new(), closing: TaskTracker::new() };
+    pub(super) fn open(sockets: Vec<Socket>, workers: Workers, router: Arc<Router>, admin: Arc<Admin>) -> Result<Self, Error> {
+        let mut doors = Self { workers, router, admin, open: Vec::new(), closing: TaskTracker::new() };
         for socket in sockets {
             doors.add(socket)?;
         }
@@ -84,13 +86,17 @@ impl Doors {
         let Socket { door: Door { address, whom }, limits, listener } = &socket;
         let failed = |source| Error { address: *address, source };
         let here = listener.local_addr().map_err(failed)?;
-        let listener = answering(listener).map_err(failed)?;
-        let server = Server::new(*limits);
+        // A second handle: the first one outlives the server, whose limits may change.
+        let listener = listener.try_clone().map_err(failed)?;
+        // Administrators find an answer also when clients have to wait.
+        let workers = if *whom == Whom::Administrators { Workers::here() } else { self.workers.clone() };
+        let server = Server::new(*limits, workers);
         match whom {
             Whom::Clients => server.serve(listener, Start::Request, &self.router),
             Whom::Proxies => server.serve(listener, Start::ProxyHeader, &self.router),
             Whom::Administrators => server.serve(listener, Start::Request, &self.admin),
         }
+        .map_err(failed)?;
         match whom {
             Whom::Clients => tracing::info!(address = %here, "listening"),
             Whom::Proxies => tracing::info!(address = %here, "listening for proxies that send a PROXY header"),
@@ -169,11 +175,6 @@ impl Doors {
         self.closing.close();
         self.closing.wait().await;
     }
-}
-
-/// A second handle of a socket, for the server that answers there.
-fn answering(listener: &TcpListener) -> io::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::from_std(listener.try_clone()?)
 }
 
 /// The sockets of all instances, each once, with the limits of the first that names it.

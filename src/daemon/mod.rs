@@ -8,6 +8,7 @@ pub mod places;
 mod tasks;
 mod ways;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::cause::chain;
 use crate::clock::Clock;
 use crate::config::check;
 use crate::config::{self, Config};
-use crate::http::{self, Admin, Router};
+use crate::http::{self, Admin, Router, Workers};
 
 use doors::Doors;
 use instance::Instance;
@@ -39,6 +40,9 @@ pub enum Error {
     /// A socket.
     #[error(transparent)]
     Listen(#[from] http::listener::Error),
+    /// No threads can be started.
+    #[error("can't start threads")]
+    Threads(#[source] std::io::Error),
     /// The configurations don't go together.
     #[error("{0}")]
     Configuration(String),
@@ -60,7 +64,8 @@ pub async fn serve(configs: Vec<Config>, paths: &[PathBuf], clock: Clock, stop: 
     let metrics = Metrics::default();
     let mut instances = start(&configs, &clock, &metrics).await?;
     let router = Arc::new(Router::new(sites(&instances)));
-    let mut doors = Doors::open(sockets, Arc::clone(&router), admin(&router, &metrics, &instances))?;
+    let workers = Workers::start(std::thread::available_parallelism().map_or(1, NonZero::get)).map_err(Error::Threads)?;
+    let mut doors = Doors::open(sockets, workers, Arc::clone(&router), admin(&router, &metrics, &instances))?;
     tracing::info!(instances = instances.len(), "serving");
     notify(&[NotifyState::Ready]);
 

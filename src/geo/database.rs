@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use super::mapped::Bytes;
 use super::record::{Coordinates, Record};
-use super::table::{Builder, Found, Table};
+use super::table::{Builder, Table};
 use super::{Credit, Error, IpVersions, Role, Source};
 use crate::model::Place;
 
@@ -20,8 +19,6 @@ use crate::model::Place;
 pub(super) struct Database {
     pub(super) source: Source,
     reader: Reader<Bytes>,
-    /// The IPv4 part of it again; `None` where it can't be made. Made when it is wanted: most commands ask once or never.
-    table: OnceLock<Option<Table>>,
     found: Sample,
     coordinates: Coordinates,
     /// How many look-ups met a record that can't be read.
@@ -44,15 +41,11 @@ impl Database {
             return Err(Error::Lacks { of: source, role });
         }
         let coordinates = coordinates(&found, &reader.metadata().database_type);
-        Ok(Self { source, reader, table: OnceLock::new(), found, coordinates, damaged: AtomicU64::new(0) })
+        Ok(Self { source, reader, found, coordinates, damaged: AtomicU64::new(0) })
     }
 
-    /// Makes look-ups of IPv4 addresses fast from now on. Takes a second for five million networks.
-    pub(super) fn prepare(&self) {
-        self.table.get_or_init(|| self.table());
-    }
-
-    fn table(&self) -> Option<Table> {
+    /// Its IPv4 part as a table; `None` where it can't be made. Takes a second for five million networks.
+    pub(super) fn table(&self) -> Option<Table> {
         let mut builder = Builder::new();
         for found in self.reader.within("0.0.0.0/0".parse().ok()?, WithinOptions::default()).ok()? {
             let found = found.ok()?;
@@ -69,22 +62,13 @@ impl Database {
         if !self.is_for(address) {
             return None;
         }
-        if let (IpAddr::V4(address), Some(Some(table))) = (address, self.table.get()) {
-            return match table.find(address) {
-                Found::Place(place) => Some(place),
-                Found::Nothing => None,
-                Found::Damaged => self.meet_damage(),
-            };
-        }
         match self.reader.lookup(address).and_then(|found| found.decode::<Record<'_>>()) {
             Ok(record) => record.map(|record| record.place(self.coordinates)),
-            Err(_) => self.meet_damage(),
+            Err(_) => {
+                self.damaged.fetch_add(1, Ordering::Relaxed);
+                None
+            }
         }
-    }
-
-    fn meet_damage(&self) -> Option<Place> {
-        self.damaged.fetch_add(1, Ordering::Relaxed);
-        None
     }
 
     /// The network that the address is in and the whole record, as the database has it; `None` if it has none.

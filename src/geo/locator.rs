@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::database::Database;
 use super::report::{DatabaseInfo, Finding, RecordFound};
 use super::slot::{Change, Key, Problem, Slot};
+use super::table::{Found, Table};
 use super::{Credit, Error, Role, Settings, Source, address, builtin};
 use crate::model::Place;
 
@@ -80,11 +81,11 @@ impl Locator {
         changes
     }
 
-    /// Makes look-ups in the databases in use as fast as they get. Takes a second for each five million networks, and is done
-    /// once for each database; look-ups go on meanwhile.
+    /// Makes look-ups of IPv4 addresses in the databases in use as fast as they get. Takes some seconds for five million networks, and
+    /// is done once for the same databases; look-ups go on meanwhile.
     pub fn prepare(&self) {
         let active = self.active.load_full();
-        active.location.all().chain(active.asn.all()).for_each(|database| database.prepare());
+        active.table.get_or_init(|| active.table());
     }
 
     /// What the licence of a database in use wants pages to say. Waits for nothing.
@@ -122,6 +123,9 @@ struct Active {
     slots: Vec<Slot>,
     /// What the licence of one of them wants to be said.
     credit: Option<Credit>,
+    /// What all of them know about IPv4 addresses; `None` where it can't be made. Made when it is wanted: most commands ask once or
+    /// never.
+    table: OnceLock<Option<Table>>,
 }
 
 impl Active {
@@ -132,17 +136,62 @@ impl Active {
             asn_is_configured: slots.iter().any(|slot| slot.key == Key::Asn && slot.database.is_some()),
             slots: slots.to_vec(),
             credit: slots.iter().find_map(|slot| slot.database.as_ref()?.credit()),
+            table: OnceLock::new(),
         })
     }
 
     fn place(&self, address: IpAddr) -> Place {
-        let mut place = self.location.find(address, |place| place.country.is_some()).unwrap_or_default();
+        if let (IpAddr::V4(address), Some(Some(table))) = (address, self.table.get()) {
+            match table.find(address) {
+                Found::Place(place) => return place,
+                Found::Nothing => return Place::default(),
+                // Ask them, so that it is counted whose records are damaged.
+                Found::Damaged => {}
+            }
+        }
+        let location = self.location.for_address(address).iter().map(|database| database.look(address));
+        self.combine(location, || self.asn.for_address(address).iter().map(|database| database.look(address)))
+    }
+
+    /// What is known about an address, of what the databases of both roles know about it.
+    fn combine<A: Iterator<Item = Option<Place>>>(
+        &self,
+        location: impl Iterator<Item = Option<Place>>,
+        asn: impl FnOnce() -> A,
+    ) -> Place {
+        let mut place = first(location, |place| place.country.is_some()).unwrap_or_default();
         if place.asn.is_none() || self.asn_is_configured {
-            let found = self.asn.find(address, |place| place.asn.is_some());
-            place.asn = found.and_then(|found| found.asn).or(place.asn);
+            place.asn = first(asn(), |place| place.asn.is_some()).and_then(|found| found.asn).or(place.asn);
         }
         place
     }
+
+    fn table(&self) -> Option<Table> {
+        let databases = self.location.ipv4.iter().chain(&self.asn.ipv4);
+        let tables = databases.map(|database| database.table()).collect::<Option<Vec<_>>>()?;
+        Table::join(&tables, |found| {
+            let (location, asn) = found.split_at(self.location.ipv4.len());
+            match found {
+                _ if found.contains(&Found::Damaged) => Found::Damaged,
+                _ if found.iter().all(|found| *found == Found::Nothing) => Found::Nothing,
+                _ => Found::Place(
+                    self.combine(location.iter().map(|found| found.place()), || asn.iter().map(|found| found.place())),
+                ),
+            }
+        })
+    }
+}
+
+/// The first answer that suffices, else the first answer.
+fn first(answers: impl Iterator<Item = Option<Place>>, suffices: impl Fn(&Place) -> bool) -> Option<Place> {
+    let mut first = None;
+    for found in answers.flatten() {
+        if suffices(&found) {
+            return Some(found);
+        }
+        first = first.or(Some(found));
+    }
+    first
 }
 
 /// The databases for one role: the configured ones, and the built-in one for the IP versions that none of them knows.
@@ -172,17 +221,5 @@ impl Chain {
 
     fn all(&self) -> impl Iterator<Item = &Arc<Database>> {
         self.ipv4.iter().chain(&self.ipv6)
-    }
-
-    /// The first answer that suffices, else the first answer.
-    fn find(&self, address: IpAddr, suffices: impl Fn(&Place) -> bool) -> Option<Place> {
-        let mut first = None;
-        for found in self.for_address(address).iter().filter_map(|database| database.look(address)) {
-            if suffices(&found) {
-                return Some(found);
-            }
-            first = first.or(Some(found));
-        }
-        first
     }
 }

@@ -1,5 +1,5 @@
-//! All IPv4 networks of a database in one flat table. An address costs four looks at memory; the database's own tree costs up to 32,
-//! and reading the record that it leads to a thousand instructions.
+//! All that is known about IPv4 addresses in one flat table. An address costs four looks at memory; each database's own tree costs up
+//! to 32, and reading the record that it leads to a thousand instructions.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -10,14 +10,23 @@ use crate::model::Place;
 
 /// What is known about each IPv4 address.
 pub(super) struct Table {
-    /// Where the networks of each /16 begin in `starts` and `records`, and where those of the last one end.
+    /// Where the networks of each /16 begin in `starts` and `known`, and where those of the last one end.
     blocks: Box<[u32]>,
     /// The lower half of each network's first address. Those of one /16 are sorted, and the first is 0.
     starts: Box<[u16]>,
-    /// What is known about each network: a number of `places`.
-    records: Box<[u32]>,
-    /// The first two are `NOTHING` and `DAMAGED`.
+    /// What is known about each network.
+    known: Box<[Known]>,
+    /// Places without their AS numbers, so that they are few. The first two are `NOTHING` and `DAMAGED`.
     places: Box<[Place]>,
+}
+
+/// What is known about a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Known {
+    /// A number of `Table::places`.
+    place: u32,
+    /// 0 for none: no network has it (RFC 7607).
+    asn: u32,
 }
 
 /// What a table has about an address.
@@ -31,9 +40,19 @@ pub(super) enum Found {
     Place(Place),
 }
 
+impl Found {
+    /// The place, if there is one.
+    pub(super) const fn place(&self) -> Option<Place> {
+        match self {
+            Self::Place(place) => Some(*place),
+            Self::Nothing | Self::Damaged => None,
+        }
+    }
+}
+
 const BLOCKS: usize = 1 << 16;
-const NOTHING: u32 = 0;
-const DAMAGED: u32 = 1;
+const NOTHING: Known = Known { place: 0, asn: 0 };
+const DAMAGED: Known = Known { place: 1, asn: 0 };
 
 impl Table {
     /// What is known about an address.
@@ -41,31 +60,78 @@ impl Table {
         let (block, low) = halves(address.to_bits());
         let (first, end) = (self.blocks[block] as usize, self.blocks[block + 1] as usize);
         let after = self.starts[first..end].partition_point(|start| *start <= low);
-        match self.records[first + after - 1] {
+        self.found(self.known[first + after - 1])
+    }
+
+    fn found(&self, known: Known) -> Found {
+        match known {
             NOTHING => Found::Nothing,
             DAMAGED => Found::Damaged,
-            place => Found::Place(self.places[place as usize]),
+            Known { place, asn } => Found::Place(Place { asn: (asn != 0).then_some(asn), ..self.places[place as usize] }),
         }
+    }
+
+    /// The most tables that can be joined: more than there are settings for.
+    const MAX_JOINED: usize = 4;
+
+    /// What several tables know, in one: `combine` gets what each of them has about a network. `None` if it would be too large.
+    pub(super) fn join(tables: &[Self], combine: impl Fn(&[Found]) -> Found) -> Option<Self> {
+        (tables.len() <= Self::MAX_JOINED).then_some(())?;
+        let mut builder = Builder::new();
+        let mut edges: Vec<_> = tables.iter().map(|table| table.edges().peekable()).collect();
+        let mut now = vec![NOTHING; tables.len()];
+        let mut found = Vec::new();
+        let mut numbers: HashMap<[u32; Self::MAX_JOINED], u32> = HashMap::new();
+        while let Some(from) = edges.iter_mut().filter_map(|edges| edges.peek().map(|(from, _)| *from)).min() {
+            for (edges, now) in edges.iter_mut().zip(&mut now) {
+                *now = edges.next_if(|(next, _)| *next == from).map_or(*now, |(_, known)| known);
+            }
+            found.clear();
+            found.extend(tables.iter().zip(&now).map(|(table, known)| table.found(*known)));
+            let known = match combine(&found) {
+                Found::Nothing => NOTHING,
+                Found::Damaged => DAMAGED,
+                Found::Place(place) => {
+                    // A combined place hangs on the places alone.
+                    let mut key = [0; Self::MAX_JOINED];
+                    key.iter_mut().zip(&now).for_each(|(part, known)| *part = known.place);
+                    let number = *numbers.entry(key).or_insert_with(|| builder.place(place));
+                    Known { place: number, asn: place.asn.unwrap_or(0) }
+                }
+            };
+            builder.edge(from, known);
+            (builder.edges.len() <= Builder::MAX_NETWORKS).then_some(())?;
+        }
+        builder.next = None;
+        Some(builder.build())
+    }
+
+    /// From each address on, up to the next, this is what is known.
+    fn edges(&self) -> impl Iterator<Item = (u32, Known)> {
+        (0..BLOCKS).flat_map(move |block| {
+            let of_block = self.blocks[block] as usize..self.blocks[block + 1] as usize;
+            of_block.map(move |at| ((block as u32) << 16 | u32::from(self.starts[at]), self.known[at]))
+        })
     }
 }
 
 /// Makes a table of networks in the order of their addresses.
 pub(super) struct Builder {
     /// From each address on, up to the next, this is what is known. Neighbours differ.
-    edges: Vec<(u32, u32)>,
+    edges: Vec<(u32, Known)>,
     /// Behind the last network; `None` after the last address.
     next: Option<u32>,
     places: Vec<Place>,
-    /// Numbers of places by the offsets of their records in the database.
-    known: HashMap<usize, u32>,
+    /// What the records of the database say, by their offsets.
+    records: HashMap<usize, Known>,
 }
 
 impl Builder {
-    /// The most networks of a table: with six bytes each, 50 MB. City databases have five million.
+    /// The most networks of a table: with ten bytes each, 80 MB. City databases have five million.
     pub(super) const MAX_NETWORKS: usize = 1 << 23;
 
     pub(super) fn new() -> Self {
-        Self { edges: vec![(0, NOTHING)], next: Some(0), places: vec![Place::default(); 2], known: HashMap::new() }
+        Self { edges: vec![(0, NOTHING)], next: Some(0), places: vec![Place::default(); 2], records: HashMap::new() }
     }
 
     /// Adds a network behind all others, with the record at `offset`, which is `read` if it is new; `None` if it can't be. False if the
@@ -73,26 +139,34 @@ impl Builder {
     pub(super) fn add(&mut self, network: Ipv4Net, offset: usize, read: impl FnOnce() -> Option<Place>) -> bool {
         let (first, last) = (network.network().to_bits(), network.broadcast().to_bits());
         let Some(next) = self.next.filter(|next| *next <= first) else { return false };
-        let record = *self.known.entry(offset).or_insert_with(|| match (read(), u32::try_from(self.places.len())) {
-            (Some(place), Ok(number)) => {
-                self.places.push(place);
-                number
+        let known = match self.records.get(&offset) {
+            Some(known) => *known,
+            None => {
+                let known = read().map_or(DAMAGED, |place| Known { place: self.place(place), asn: place.asn.unwrap_or(0) });
+                self.records.insert(offset, known);
+                known
             }
-            _ => DAMAGED,
-        });
+        };
         if next < first {
             self.edge(next, NOTHING);
         }
-        self.edge(first, record);
+        self.edge(first, known);
         self.next = last.checked_add(1);
         self.edges.len() <= Self::MAX_NETWORKS
     }
 
-    fn edge(&mut self, from: u32, record: u32) {
+    /// The number of a new place.
+    fn place(&mut self, place: Place) -> u32 {
+        self.places.push(Place { asn: None, ..place });
+        // There are fewer places than networks.
+        (self.places.len() - 1) as u32
+    }
+
+    fn edge(&mut self, from: u32, known: Known) {
         match self.edges.last_mut() {
-            Some((_, last)) if *last == record => {}
-            Some(last) if last.0 == from => last.1 = record,
-            _ => self.edges.push((from, record)),
+            Some((_, last)) if *last == known => {}
+            Some(last) if last.0 == from => last.1 = known,
+            _ => self.edges.push((from, known)),
         }
     }
 
@@ -100,23 +174,23 @@ impl Builder {
         if let Some(next) = self.next {
             self.edge(next, NOTHING);
         }
-        let (mut blocks, mut starts, mut records) = (Vec::with_capacity(BLOCKS + 1), Vec::new(), Vec::new());
+        let (mut blocks, mut starts, mut known) = (Vec::with_capacity(BLOCKS + 1), Vec::new(), Vec::new());
         let mut edges = self.edges.iter().peekable();
         let mut now = NOTHING;
         for block in 0..BLOCKS {
             blocks.push(starts.len() as u32);
             if edges.peek().is_none_or(|(from, _)| halves(*from) != (block, 0)) {
                 starts.push(0);
-                records.push(now);
+                known.push(now);
             }
-            while let Some((from, record)) = edges.next_if(|(from, _)| halves(*from).0 == block) {
+            while let Some((from, next)) = edges.next_if(|(from, _)| halves(*from).0 == block) {
                 starts.push(halves(*from).1);
-                records.push(*record);
-                now = *record;
+                known.push(*next);
+                now = *next;
             }
         }
         blocks.push(starts.len() as u32);
-        Table { blocks: blocks.into(), starts: starts.into(), records: records.into(), places: self.places.into() }
+        Table { blocks: blocks.into(), starts: starts.into(), known: known.into(), places: self.places.into() }
     }
 }
 
@@ -206,5 +280,45 @@ mod tests {
         assert!(!add("1.0.0.0/24"));
         assert!(add("255.0.0.0/8"));
         assert!(!add("255.255.255.255/32"));
+    }
+
+    #[test]
+    fn joined_tables_say_at_each_address_what_they_say_together() {
+        let tables = [
+            table(&[("1.0.0.0/24", 5), ("1.0.2.0/23", 6), ("1.1.0.0/16", 13), ("2.0.0.0/8", 5)]),
+            table(&[("1.0.0.128/25", 70), ("1.0.1.0/24", 80), ("1.1.128.0/17", 70), ("255.255.255.255/32", 90)]),
+            table(&[]),
+        ];
+        let together = |found: &[Found]| match (found[0], found[1]) {
+            (Found::Damaged, _) => Found::Damaged,
+            (Found::Nothing, second) => second,
+            (first, Found::Nothing) => first,
+            (Found::Place(first), Found::Place(second)) => {
+                Found::Place(place(first.asn.expect("one") + second.asn.expect("one")))
+            }
+            other => panic!("{other:?}"),
+        };
+        let joined = Table::join(&tables, together).expect("small");
+        for (address, expected) in [
+            ("0.0.0.0", None),
+            ("1.0.0.0", Some(5)),
+            ("1.0.0.127", Some(5)),
+            ("1.0.0.128", Some(75)),
+            ("1.0.0.255", Some(75)),
+            ("1.0.1.0", Some(80)),
+            ("1.0.2.0", Some(6)),
+            ("1.0.3.255", Some(6)),
+            ("1.0.4.0", None),
+            ("1.1.0.1", Some(13)),
+            ("1.1.128.0", Some(13)),
+            ("1.2.0.0", None),
+            ("2.255.255.255", Some(5)),
+            ("3.0.0.0", None),
+            ("255.255.255.254", None),
+            ("255.255.255.255", Some(90)),
+        ] {
+            assert_eq!(find(&joined, address), expected, "{address}");
+        }
+        assert_eq!(find(&Table::join(&[], |_| Found::Nothing).expect("small"), "1.0.0.0"), None);
     }
 }

@@ -54,7 +54,7 @@ impl Doubts {
                 let is_whole = errand.is_get && !errand.has_range;
                 if is_whole && let Some((best, state)) = ranking.best() {
                     let network = ClientNetwork::of(errand.client.address);
-                    self.sent(network, (errand.path, entry.version), (best.index, &state.mirror.name), now);
+                    self.sent(network, (errand.path, entry.version), (best.index(), &state.mirror.name), now);
                 }
             }
             _ => {}

@@ -137,7 +137,7 @@ impl Site {
         match decision {
             Decision::Redirect { ranking, .. } => {
                 let best = ranking.ranking.first();
-                let state = best.and_then(|best| ranking.mirrors.members.get(best.index));
+                let state = best.and_then(|best| ranking.mirrors.members.get(best.index()));
                 let base = state.and_then(|state| state.base(asked.client.scheme));
                 let name = state.map_or("nobody", |state| state.mirror.name.as_str());
                 let why = best.map_or("", |best| best.class.as_str());
@@ -218,7 +218,8 @@ fn inability(state: &MirrorState, asked: Asked<'_>, size: u64, rule: IpVersion) 
 fn lines(mirrors: &MirrorSet, client: &Client, asked: Asked<'_>, entry: &FileEntry, rule: IpVersion) -> Vec<Line> {
     let list: Vec<_> = mirrors.members.iter().map(|state| state.mirror.clone()).collect();
     let selector = Selector::new(&list);
-    let drawn = selector.tiers(&client.place, client.address).drawn(ClientNetwork::of(client.address));
+    let key = selector.key(&client.place, client.address);
+    let drawn = selector.tiers_by_key(&key).drawn(ClientNetwork::of(client.address));
     let request = Request { scheme: client.scheme, size: entry.size, place: &client.place, address: client.address };
     let mut order: Vec<(usize, Option<&Drawn>)> = drawn.iter().map(|drawn| (drawn.index, Some(drawn))).collect();
     let ranked: std::collections::HashSet<usize> = drawn.iter().map(|drawn| drawn.index).collect();
@@ -235,7 +236,7 @@ fn lines(mirrors: &MirrorSet, client: &Client, asked: Asked<'_>, entry: &FileEnt
                 .or_else(|| state.base(client.scheme).is_none().then(|| no_base(state).to_owned()))
                 .or_else(|| inability(state, asked, entry.size, rule))
                 .or_else(|| asked.wishes.avoids(&state.mirror.name).then(|| "the request asks to avoid it".to_owned()));
-            let nearness = selector.nearness(&client.place, client.address, index);
+            let nearness = selector.nearness(&key, index);
             next_rank += usize::from(left_out.is_none());
             Line {
                 rank: left_out.is_none().then_some(next_rank),

@@ -62,10 +62,12 @@ pub enum Other {
     Gone,
     /// 503.
     Unavailable,
+    /// 503, or a connection that was closed, since too many others waited.
+    Overloaded,
 }
 
 impl Other {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Index,
         Self::Description,
         Self::Slash,
@@ -77,6 +79,7 @@ impl Other {
         Self::NotAllowed,
         Self::Gone,
         Self::Unavailable,
+        Self::Overloaded,
     ];
 
     /// The word for it in metrics and logs.
@@ -94,6 +97,7 @@ impl Other {
             Self::NotAllowed => "not-allowed",
             Self::Gone => "gone",
             Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
         }
     }
 }

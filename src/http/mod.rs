@@ -18,6 +18,7 @@ pub mod conditional;
 pub mod connection;
 mod deciding;
 pub mod describe;
+mod door;
 pub mod doubts;
 pub mod explain;
 pub mod fallback;
@@ -31,6 +32,7 @@ pub mod mirrors_page;
 pub mod missing;
 pub mod page;
 pub mod plain;
+pub mod pressure;
 mod promise;
 pub mod proxy;
 pub mod range;
@@ -48,6 +50,7 @@ pub mod stamp;
 mod standing;
 pub mod threads;
 pub mod wishes;
+pub mod workers;
 
 use std::net::SocketAddr;
 
@@ -70,6 +73,7 @@ pub use router::Router;
 pub use site::{Asked, Makings, Site};
 pub use stamp::Stamp;
 pub use wishes::{Settings as AnswerSettings, Wishes};
+pub use workers::Workers;
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -95,6 +99,8 @@ pub struct Settings {
     /// How many connections are served at once at each address; more wait. Instances that share an address share these, and
     /// the limits and timeouts of the first of them count.
     pub max_connections: usize,
+    /// How long requests may wait for their turn, for a while, before some are turned away (503); zero: however long.
+    pub max_queue_delay: Span,
     /// How long a client may take to send the headers of a request.
     pub header_timeout: Span,
     /// How long a connection may be idle between requests.
@@ -120,6 +126,7 @@ impl Default for Settings {
             forwarded_by: ForwardedBy::Auto,
             mirror_pages: true,
             max_connections: 20_000,
+            max_queue_delay: Span(std::time::Duration::from_millis(20)),
             header_timeout: seconds(10),
             idle_timeout: seconds(60),
             write_timeout: seconds(60),

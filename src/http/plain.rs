@@ -44,6 +44,11 @@ enum Read<T> {
 const MAX_LINES: usize = 32;
 /// A longer head is hyper's business, with the limits of the configuration.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// The head for who is turned away, up to the reason.
+const TURNED_AWAY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncache-control: no-store\r\ncontent-length: 0\r\n\
+    connection: close\r\nx-redirector: ";
+/// Why.
+pub(super) const OVERLOADED: &str = "none; why=overloaded";
 /// What is read at once: most heads are far smaller.
 const READ_BYTES: usize = 2 * 1024;
 
@@ -124,10 +129,21 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
+/// What becomes of a plain request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// A redirect, the lines of which were appended.
+    Redirected,
+    /// Too many others wait: it is told to come again, and the connection ends.
+    TurnedAway,
+    /// Hyper is to answer.
+    Other,
+}
+
 /// How a plain conversation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The client has closed the connection.
+    /// The client has closed the connection, or was turned away.
     Closed,
     /// The next request is not plain, or not answered by a redirect.
     Other,
@@ -156,13 +172,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     pub async fn serve(
         &mut self,
         progress: &Progress,
-        mut answer: impl FnMut(&Head<'_>, Instant, &mut Vec<u8>) -> bool,
+        mut answer: impl FnMut(&Head<'_>, Instant, &mut Vec<u8>) -> Reply,
     ) -> io::Result<End> {
         loop {
-            let is_other = self.answer_all(progress, &mut answer);
+            let end = self.answer_all(progress, &mut answer);
             self.flush().await?;
-            if is_other {
-                return Ok(End::Other);
+            if let Some(end) = end {
+                return Ok(end);
             }
             self.read.reserve(READ_BYTES);
             if self.socket.read_buf(&mut self.read).await? == 0 {
@@ -187,26 +203,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         Ok(())
     }
 
-    /// Answers the requests that were read; true where something else follows.
-    fn answer_all(&mut self, progress: &Progress, answer: &mut impl FnMut(&Head<'_>, Instant, &mut Vec<u8>) -> bool) -> bool {
+    /// Answers the requests that were read, until the conversation ends.
+    fn answer_all(
+        &mut self,
+        progress: &Progress,
+        answer: &mut impl FnMut(&Head<'_>, Instant, &mut Vec<u8>) -> Reply,
+    ) -> Option<End> {
         while !self.read.is_empty() {
             let mut lines = [httparse::EMPTY_HEADER; MAX_LINES];
             let (head, length) = match Head::parse(&self.read, &mut lines) {
                 Read::Plain(head, length) => (head, length),
-                Read::Part => return false,
-                Read::Other => return true,
+                Read::Part => return None,
+                Read::Other => return Some(End::Other),
             };
             let (before, now) = (self.answers.len(), crate::clock::instant());
             self.answers.extend_from_slice(b"HTTP/1.1 302 Found\r\n");
-            if !answer(&head, now, &mut self.answers) {
+            let reply = answer(&head, now, &mut self.answers);
+            if reply != Reply::Redirected {
                 self.answers.truncate(before);
-                return true;
             }
-            push_date(&mut self.answers, now);
+            match reply {
+                Reply::Redirected => push_date(&mut self.answers, now),
+                Reply::TurnedAway => {
+                    for part in [TURNED_AWAY, OVERLOADED, "\r\n"] {
+                        self.answers.extend_from_slice(part.as_bytes());
+                    }
+                    push_date(&mut self.answers, now);
+                }
+                Reply::Other => return Some(End::Other),
+            }
             progress.answered();
             self.read.advance(length);
+            if reply == Reply::TurnedAway {
+                return Some(End::Closed);
+            }
         }
-        false
+        None
     }
 
     /// The socket, and what was read and not answered.
@@ -299,10 +331,14 @@ mod tests {
 
     const REQUEST: &str = "GET /yes HTTP/1.1\r\nHost: a\r\n\r\n";
 
-    /// Answers `/yes` only.
-    fn answer(head: &Head<'_>, _: Instant, out: &mut Vec<u8>) -> bool {
+    /// Answers `/yes` only, and turns away who asks for `/late`.
+    fn answer(head: &Head<'_>, _: Instant, out: &mut Vec<u8>) -> Reply {
         out.extend_from_slice(b"location: http://m/\r\n");
-        head.path == "/yes"
+        match head.path {
+            "/yes" => Reply::Redirected,
+            "/late" => Reply::TurnedAway,
+            _ => Reply::Other,
+        }
     }
 
     async fn end_of(sent: &str) -> (String, io::Result<End>, String) {
@@ -328,6 +364,20 @@ mod tests {
             "nothing of the refused answer: {text}"
         );
         assert_eq!((end.expect("no error"), rest), (End::Other, [other, REQUEST].concat()));
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_is_told_when_to_come_again_and_the_connection_ends() {
+        let late = "GET /late HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (text, end, _) = end_of(&[REQUEST, late, REQUEST].concat()).await;
+        let (first, second) = text.split_once("HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n").expect("two answers");
+        assert!(first.starts_with("HTTP/1.1 302 Found\r\n") && first.ends_with(" GMT\r\n\r\n"), "{first}");
+        assert!(
+            second.contains("connection: close\r\n") && second.contains("x-redirector: none; why=overloaded\r\n"),
+            "{second}"
+        );
+        assert!(second.ends_with(" GMT\r\n\r\n") && !second.contains("location"), "{second}");
+        assert_eq!(end.expect("no error"), End::Closed);
     }
 
     #[tokio::test]

@@ -1,6 +1,5 @@
 //! Ranking mirrors for requests, with what can be remembered between them: the mirrors sorted for each place.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -11,7 +10,7 @@ use super::metrics::{Counts, MirrorCounts};
 use super::wishes::Wishes;
 use crate::inventory::{MirrorSet, MirrorState, Snapshot};
 use crate::model::{ClientNetwork, Mirror, Place};
-use crate::selection::{self, IpVersion, PlaceKey, Ranking, Selector, Tiers};
+use crate::selection::{self, IpVersion, Kinship, KinshipKey, PlaceKey, Ranking, Selector, Tiers};
 
 /// Ranks the mirrors of one instance.
 #[derive(Debug)]
@@ -28,6 +27,7 @@ pub struct Prepared {
     /// Of the list of mirrors.
     generation: u64,
     selector: Selector,
+    kinships: Cache<KinshipKey, Arc<Kinship>>,
     tiers: Cache<PlaceKey, Arc<Tiers>>,
     counts: Vec<Arc<MirrorCounts>>,
 }
@@ -47,6 +47,7 @@ pub struct Ranked {
     /// Whether there are mirrors nearer than the best, which can't serve this request.
     pub is_far: bool,
     prepared: Guard<Arc<Prepared>>,
+    key: PlaceKey,
 }
 
 impl Ranked {
@@ -54,13 +55,19 @@ impl Ranked {
     #[must_use]
     pub fn best(&self) -> Option<(&selection::Ranked, &MirrorState)> {
         let best = self.ranking.first()?;
-        Some((best, self.mirrors.members.get(best.index)?))
+        Some((best, self.mirrors.members.get(best.index())?))
+    }
+
+    /// Kilometres from the client to one of the mirrors, where both places are known.
+    #[must_use]
+    pub fn distance_km(&self, ranked: &selection::Ranked) -> Option<f64> {
+        self.prepared.selector.nearness(&self.key, ranked.index())?.distance_km
     }
 
     /// What is counted of the best mirror.
     #[must_use]
     pub fn counts_of_best(&self) -> Option<&MirrorCounts> {
-        self.prepared.counts.get(self.ranking.first()?.index).map(|counts| &**counts)
+        self.prepared.counts.get(self.ranking.first()?.index()).map(|counts| &**counts)
     }
 }
 
@@ -86,14 +93,16 @@ pub struct Needs<H> {
 /// What the tiers of the places that are remembered may take, in bytes, about. A country database has 250 places; a city database has tens of
 /// thousands of cells, and to sort 500 mirrors for one that was forgotten costs more than all the rest of a request.
 const CACHED_BYTES: usize = 32 << 20;
-/// What one place takes beside four bytes a mirror: key, heads of tiers, and what the cache and the allocator add.
-const PLACE_BYTES: usize = 400;
+/// What one place takes beside two bytes a mirror: key, heads of tiers, and what the cache and the allocator add.
+const PLACE_BYTES: usize = 300;
+/// Countries and networks whose kinship with the mirrors is remembered; it takes eight bytes a mirror.
+const CACHED_KINSHIPS: usize = 1 << 10;
 /// However few mirrors there are: as many cells as are of use.
 const MAX_CACHED_PLACES: usize = 1 << 15;
 
 /// Places whose tiers are remembered.
 fn cached_places(mirrors: usize) -> usize {
-    (CACHED_BYTES / (PLACE_BYTES + 4 * mirrors)).min(MAX_CACHED_PLACES)
+    (CACHED_BYTES / (PLACE_BYTES + 2 * mirrors)).min(MAX_CACHED_PLACES)
 }
 
 impl Ranker {
@@ -115,7 +124,8 @@ impl Ranker {
         wanted: usize,
     ) -> Option<Ranked> {
         let (mirrors, prepared) = self.prepare(snapshot, counts);
-        let tiers = prepared.tiers(place, client.address);
+        let key = prepared.selector.key(place, client.address);
+        let tiers = prepared.tiers(&key);
         let usable = |index: usize| {
             mirrors.members.get(index).is_some_and(|state| {
                 (needs.holds)(state)
@@ -130,7 +140,7 @@ impl Ranker {
         let network = ClientNetwork::of(client.address);
         let ranking = tiers.draw_reachable(network, self.ip_version, usable, answers, wanted);
         let is_far = tiers.iter().next().is_some_and(|tier| ranking.first().is_some_and(|best| best.class > tier.class));
-        (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, is_far, prepared })
+        (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, is_far, prepared, key })
     }
 
     /// The mirrors, and what is prepared for just this list of them.
@@ -159,17 +169,25 @@ impl Prepared {
         Self {
             generation: set.generation,
             selector: Selector::new(&mirrors),
+            kinships: Cache::new(CACHED_KINSHIPS),
             tiers: Cache::new(cached_places(mirrors.len())),
             counts: mirrors.iter().map(|mirror| counts.of_mirror(&mirror.name)).collect(),
         }
     }
 
-    fn tiers(&self, place: &Place, address: IpAddr) -> Arc<Tiers> {
-        let key = self.selector.key(place, address);
-        self.tiers.get(&key).unwrap_or_else(|| {
-            let tiers = Arc::new(self.selector.tiers_by_key(&key));
-            self.tiers.insert(key, Arc::clone(&tiers));
+    fn tiers(&self, key: &PlaceKey) -> Arc<Tiers> {
+        self.tiers.get(key).unwrap_or_else(|| {
+            let tiers = Arc::new(self.selector.tiers_among(&self.kinship(&key.kinship), key));
+            self.tiers.insert(*key, Arc::clone(&tiers));
             tiers
+        })
+    }
+
+    fn kinship(&self, key: &KinshipKey) -> Arc<Kinship> {
+        self.kinships.get(key).unwrap_or_else(|| {
+            let kinship = Arc::new(self.selector.kinship(key));
+            self.kinships.insert(*key, Arc::clone(&kinship));
+            kinship
         })
     }
 }

@@ -11,7 +11,7 @@ use super::body::Body;
 use super::hints::Hints;
 use super::stamp::Stamp;
 use crate::inventory::MirrorSet;
-use crate::model::{Scheme, TreePath};
+use crate::model::{Country, Scheme, TreePath};
 use crate::selection::{Class, Ranked};
 
 /// A redirect to the best mirror, with the next best as `Link` lines (RFC 6249), each a line of its own and without quotes, since
@@ -34,15 +34,24 @@ pub struct Redirect<'a> {
     pub mirrorbrain: bool,
 }
 
-/// The most mirrors that one redirect names. A digit has room for its `pri`.
-pub const MAX_LINES: usize = 5;
+/// The most mirrors that one redirect names.
+pub const MAX_LINES: usize = PRIORITIES.len();
+
+/// What follows the URL of each mirror.
+const PRIORITIES: [&[u8]; 5] = [
+    b">; rel=duplicate; pri=1",
+    b">; rel=duplicate; pri=2",
+    b">; rel=duplicate; pri=3",
+    b">; rel=duplicate; pri=4",
+    b">; rel=duplicate; pri=5",
+];
 
 impl Redirect<'_> {
     /// Appends the lines of the head, without status line and date. Base URLs are printable ASCII without spaces and quotes,
     /// paths are percent-encoded, names of mirrors are ASCII words: so nothing can end a line but we.
     pub fn lines_into(&self, out: &mut Vec<u8>) {
         let named = |ranked: &Ranked| {
-            let state = self.mirrors.members.get(ranked.index)?;
+            let state = self.mirrors.members.get(ranked.index())?;
             Some((state.base(self.scheme)?.as_str(), state))
         };
         let Some((base, best, class)) = self.ranking.iter().find_map(|ranked| {
@@ -63,16 +72,17 @@ impl Redirect<'_> {
         self.stamp_into(out, url);
         push(out, &["\r\nx-redirector: mirror=", best.mirror.name.as_str(), "; why=", class.as_str()]);
         out.extend_from_slice(b"\r\ncache-control: private, no-cache\r\ncontent-length: 0\r\n");
-        for (ranked, pri) in self.ranking.iter().zip(b'1'..).take(MAX_LINES) {
+        for (ranked, pri) in self.ranking.iter().zip(PRIORITIES) {
             let Some((base, state)) = named(ranked) else { continue };
             push(out, &["link: <", base]);
             out.extend_from_within(encoded.clone());
-            out.extend_from_slice(b">; rel=duplicate; pri=");
-            out.push(pri);
-            if let Some(country) = state.mirror.country {
-                push(out, &["; geo=", country.as_str()]);
+            out.extend_from_slice(pri);
+            match state.mirror.country.map(Country::code) {
+                Some([first, second]) => {
+                    out.extend_from_slice(&[b';', b' ', b'g', b'e', b'o', b'=', first, second, b'\r', b'\n'])
+                }
+                None => out.extend_from_slice(b"\r\n"),
             }
-            out.extend_from_slice(b"\r\n");
         }
         self.hints.lines_into(out, encoded);
         if self.mirrorbrain {

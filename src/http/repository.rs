@@ -136,7 +136,7 @@ impl Site {
     fn sources(&self, asked: Asked<'_>, holds: &dyn Fn(&MirrorState) -> bool) -> Vec<Source> {
         let needs = Needs { holds, size: 0, portion: Portion::Whole };
         let Some(ranked) = self.rank_by((asked.client, &asked.wishes), &needs, MAX_LISTED) else { return Vec::new() };
-        let states = ranked.ranking.iter().filter_map(|best| ranked.mirrors.members.get(best.index));
+        let states = ranked.ranking.iter().filter_map(|best| ranked.mirrors.members.get(best.index()));
         let source = |state: &MirrorState| {
             let base = state.base(asked.client.scheme)?;
             Some(Source { url: base.as_str().to_owned(), country: state.mirror.country })

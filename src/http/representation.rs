@@ -150,7 +150,7 @@ impl Site {
 /// The mirrors of a ranking as places to get the file from.
 fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
     let source = |ranked_as: &crate::selection::Ranked| {
-        let state = ranked.mirrors.members.get(ranked_as.index)?;
+        let state = ranked.mirrors.members.get(ranked_as.index())?;
         let mirror = &state.mirror;
         Some(Source {
             base: state.base(asked.client.scheme)?.as_str(),
@@ -159,7 +159,7 @@ fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
             country: mirror.country,
             point: mirror.point,
             class: ranked_as.class.as_str(),
-            distance_km: ranked_as.distance_km,
+            distance_km: ranked.distance_km(ranked_as),
         })
     };
     ranked.ranking.iter().filter_map(source).collect()

@@ -123,6 +123,10 @@ impl Handler for Router {
         is_answered
     }
 
+    fn turn_away(&self) {
+        self.unrouted.other(Other::Overloaded);
+    }
+
     fn trusts(&self, peer: IpAddr) -> bool {
         self.sites.load().iter().any(|site| site.trusts(peer))
     }

@@ -17,6 +17,12 @@ impl Country {
         std::str::from_utf8(&self.0).expect("two ASCII letters are UTF-8")
     }
 
+    /// The two letters of the code, in lower case.
+    #[must_use]
+    pub const fn code(self) -> [u8; 2] {
+        self.0
+    }
+
     /// The continent that the GeoIP databases count it to; none for a code that is in no table.
     #[must_use]
     pub fn continent(self) -> Option<Continent> {

@@ -28,6 +28,17 @@ impl Glob {
         }
     }
 
+    /// What all texts start with that are as the pattern says.
+    #[must_use]
+    pub fn start(&self) -> &[u8] {
+        match self {
+            Self::Is(whole) => whole,
+            Self::Starts(start) => start,
+            Self::Ends(_) => &[],
+            Self::Pattern(pattern) => pattern.split(|byte| matches!(byte, b'*' | b'?')).next().unwrap_or(&[]),
+        }
+    }
+
     /// Whether the whole text is as the pattern says.
     #[must_use]
     pub fn matches(&self, text: &[u8]) -> bool {

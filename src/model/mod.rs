@@ -26,7 +26,7 @@ pub use glob::{Glob, PathGlob, WordGlob};
 pub use mirror::{Asking, BaseUrl, Health, Mirror, MirrorName, Only, Scheme};
 pub use network::ClientNetwork;
 pub use path::{Prefix, RequestPath, TreePath};
-pub use place::{Place, Point};
+pub use place::{Direction, Place, Point, chord_squared_of_km};
 pub use quantity::{ByteSize, Span};
 pub use question::Question;
 pub use version::{FileRecord, FileState, Fingerprint, VersionNumber};

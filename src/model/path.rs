@@ -93,7 +93,7 @@ impl<'a> TreePath<'a> {
     /// The last segment; empty for the root.
     #[must_use]
     pub fn name(&self) -> &[u8] {
-        self.0.rsplit(|&b| b == b'/').next().unwrap_or(&[])
+        memchr::memrchr(b'/', &self.0).map_or(&*self.0, |slash| &self.0[slash + 1..])
     }
 
     /// The directory that holds it; `None` for the root.
@@ -102,7 +102,7 @@ impl<'a> TreePath<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let cut = self.0.iter().rposition(|&b| b == b'/').unwrap_or(0);
+        let cut = memchr::memrchr(b'/', &self.0).unwrap_or(0);
         Some(TreePath(Cow::Borrowed(&self.0[..cut])))
     }
 
@@ -227,11 +227,9 @@ fn check(path: &[u8]) -> Result<(), Error> {
         return Ok(());
     }
     let mut start = 0;
-    for (at, &byte) in path.iter().enumerate() {
-        if byte == b'/' {
-            check_name(&path[start..at])?;
-            start = at + 1;
-        }
+    for at in memchr::memchr_iter(b'/', path) {
+        check_name(&path[start..at])?;
+        start = at + 1;
     }
     check_name(&path[start..])?;
     check_bytes(path)

@@ -11,17 +11,22 @@ use std::ops::Deref;
 use crate::model::{ClientNetwork, Mirror};
 
 use super::nearness::Class;
-use super::tiers::Slot;
 
 /// A mirror with its rank for one client.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ranked {
-    /// Its index in the list of mirrors.
-    pub index: usize,
+    /// Small: rankings are handed on by value.
+    pub(super) index: u16,
     /// How it is related to the client: the `why` of the answer.
     pub class: Class,
-    /// As [`Member::distance_km`](super::Member::distance_km).
-    pub distance_km: Option<f64>,
+}
+
+impl Ranked {
+    /// Its index in the list of mirrors.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.index as usize
+    }
 }
 
 /// The usable mirrors for one request, best first.
@@ -52,7 +57,7 @@ impl Ranking {
 
 impl Default for Ranking {
     fn default() -> Self {
-        let nobody = Ranked { index: 0, class: Class::World, distance_km: None };
+        let nobody = Ranked { index: 0, class: Class::World };
         Self { few: [nobody; Self::INLINE], count: 0, many: Vec::new() }
     }
 }
@@ -110,22 +115,22 @@ impl Contender {
 /// Gives `push` the best `room` (at most [`Ranking::INLINE`]) usable mirrors of a tier, best first.
 pub(super) fn draw_few(
     contenders: &[Contender],
-    tier: &[Slot],
+    tier: &[u16],
     lot: Lot,
     room: usize,
     usable: &mut impl FnMut(usize) -> bool,
-    mut push: impl FnMut(Slot),
+    mut push: impl FnMut(u16),
 ) {
     if let [only] = tier {
-        if usable(usize::from(only.index)) {
+        if usable(usize::from(*only)) {
             push(*only);
         }
         return;
     }
-    let mut best = [(0.0, Slot::new(0, None)); Ranking::INLINE];
+    let mut best = [(0.0, 0); Ranking::INLINE];
     let mut count = 0;
-    for slot in tier {
-        let contender = contenders[usize::from(slot.index)];
+    for index in tier {
+        let contender = contenders[usize::from(*index)];
         let number = contender.number(lot);
         let slowest = if count == room { best[count - 1].0 } else { f64::INFINITY };
         // -ln(x) is at least 1 - x: most of a large tier is told to be too slow without a logarithm.
@@ -133,30 +138,30 @@ pub(super) fn draw_few(
             continue;
         }
         let time = contender.time(lot);
-        if time >= slowest || !usable(usize::from(slot.index)) {
+        if time >= slowest || !usable(usize::from(*index)) {
             continue;
         }
         let place = best[..count].partition_point(|(other, _)| *other <= time);
         count = room.min(count + 1);
         best.copy_within(place..count - 1, place + 1);
-        best[place] = (time, *slot);
+        best[place] = (time, *index);
     }
-    best[..count].iter().for_each(|(_, slot)| push(*slot));
+    best[..count].iter().for_each(|(_, index)| push(*index));
 }
 
 /// The same for any `room`, with an allocation.
 pub(super) fn draw_all(
     contenders: &[Contender],
-    tier: &[Slot],
+    tier: &[u16],
     lot: Lot,
     room: usize,
     usable: &mut impl FnMut(usize) -> bool,
-    push: impl FnMut(Slot),
+    push: impl FnMut(u16),
 ) {
-    let usable = tier.iter().filter(|slot| usable(usize::from(slot.index)));
-    let mut times: Vec<(f64, Slot)> = usable.map(|slot| (contenders[usize::from(slot.index)].time(lot), *slot)).collect();
+    let usable = tier.iter().filter(|index| usable(usize::from(**index)));
+    let mut times: Vec<(f64, u16)> = usable.map(|index| (contenders[usize::from(*index)].time(lot), *index)).collect();
     times.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    times.into_iter().take(room).map(|(_, slot)| slot).for_each(push);
+    times.into_iter().take(room).map(|(_, index)| index).for_each(push);
 }
 
 /// FNV-1a, 64 bits: names to numbers, the same on every machine and in every release. `mix` makes them look random.

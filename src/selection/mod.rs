@@ -19,8 +19,8 @@ pub use eligible::{Refusal, Request, refusal, refusal_of_place, refusal_of_reque
 pub use fallback::{Fallback, fall_back};
 pub use nearness::Class;
 pub use protocol::IpVersion;
-pub use selector::{Nearness, PlaceKey, Selector};
-pub use tiers::{Drawn, Member, Tier, Tiers};
+pub use selector::{Kinship, KinshipKey, Nearness, PlaceKey, Selector};
+pub use tiers::{Drawn, Tier, Tiers};
 
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,11 @@
 //! Both hang on the client's place and on this one mirror, never on the other mirrors: so when one leaves or joins, the order of
 //! the rest stays, and only its own clients move (promise 8). A band that starts at the nearest mirror would break that.
 
+use std::sync::LazyLock;
+
 use ipnet::IpNet;
 
-use crate::model::{Country, Mirror, Place, Point};
+use crate::model::{Country, Direction, Mirror, Place, Point, chord_squared_of_km};
 
 /// How a mirror is related to a client, nearest relation first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
@@ -78,61 +80,106 @@ impl Class {
     }
 }
 
-/// Where distances are measured from.
+/// Where distances are measured from, and how finely.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Origin {
-    /// The client's own coordinates.
-    Client(Point),
-    /// The main point of its country, which has the area of a disc of this radius.
-    Country { country: Country, point: Point, radius_km: f64 },
-    /// Nothing is known to measure from.
-    Nowhere,
-}
-
-/// A distance and what it counts for.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Distance {
-    /// Kilometres from the origin; `None` where one end is unknown, or the client is somewhere in the mirror's own country.
-    pub(super) km: Option<f64>,
-    /// The rung on the ladder of distances. Mirrors on one rung are about as near.
-    pub(super) rung: u16,
+pub(super) struct Origin {
+    /// The client's own coordinates, else the main point of its country; `None`: nothing is known to measure from.
+    point: Option<Point>,
+    /// The country that the client is somewhere in: how far it is from this country's mirrors, nobody knows.
+    home: Option<Country>,
+    unit_km: f64,
 }
 
 impl Origin {
     pub(super) fn of(place: &Place) -> Self {
-        let of_country =
-            |country: Country| country.point().map(|point| Self::Country { country, point, radius_km: country.radius_km() });
         match (place.point, place.country) {
-            (Some(point), _) => Self::Client(point),
-            (None, Some(country)) => of_country(country).unwrap_or(Self::Nowhere),
-            (None, None) => Self::Nowhere,
+            (Some(point), _) => Self { point: Some(point), home: None, unit_km: UNIT_KM },
+            (None, Some(country)) => {
+                // The country as a disc of its area.
+                let unit_km = UNIT_KM + COUNTRY_RADII * country.radius_km();
+                Self { point: country.point(), home: Some(country), unit_km }
+            }
+            (None, None) => Self { point: None, home: None, unit_km: UNIT_KM },
         }
     }
 
-    /// The distance of a mirror.
-    pub(super) fn distance(self, mirror: &Mirror) -> Distance {
-        let (from, unit_km) = match self {
-            Self::Nowhere => return Distance { km: None, rung: 0 },
-            Self::Country { country, .. } if mirror.country == Some(country) => return Distance { km: None, rung: 0 },
-            Self::Country { point, radius_km, .. } => (point, UNIT_KM + COUNTRY_RADII * radius_km),
-            Self::Client(point) => (point, UNIT_KM),
-        };
-        let Some(to) = mirror.point.or_else(|| mirror.country.and_then(Country::point)) else {
-            return Distance { km: None, rung: u16::MAX };
-        };
-        let km = from.distance_km(to);
-        Distance { km: Some(km), rung: rung(km, unit_km) }
+    /// Kilometres to a mirror; `None` where one end is unknown, or the client is somewhere in the mirror's own country.
+    pub(super) fn km(&self, mirror: &Mirror) -> Option<f64> {
+        if self.home.is_some() && mirror.country == self.home {
+            return None;
+        }
+        Some(self.point?.distance_km(point_of(mirror)?))
+    }
+
+    /// What tells the rungs of many mirrors.
+    pub(super) fn ruler(&self) -> Option<Ruler> {
+        let from = self.point?.into();
+        let ends = if self.unit_km == UNIT_KM { *CLIENT_ENDS } else { ends(self.unit_km) };
+        Some(Ruler { from, home: self.home, ends })
     }
 }
 
-/// The ladder. Rung 0 ends at `unit_km * (RATIO - 1)`; with each further rung, distance plus unit grows by [`RATIO`]. With the
+/// Where a mirror is: its own coordinates, else the main point of its country.
+fn point_of(mirror: &Mirror) -> Option<Point> {
+    mirror.point.or_else(|| mirror.country.and_then(Country::point))
+}
+
+/// A mirror as a [`Ruler`] sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot {
+    country: Option<Country>,
+    direction: Option<Direction>,
+}
+
+impl Spot {
+    pub(super) fn of(mirror: &Mirror) -> Self {
+        Self { country: mirror.country, direction: point_of(mirror).map(Direction::from) }
+    }
+}
+
+/// Tells on which rung of the ladder of distances mirrors stand. Those on one rung are about as near.
+///
+/// Rung 0 ends at `unit_km * (RATIO - 1)`; with each further rung, distance plus unit grows by [`RATIO`]. With the
 /// client's coordinates rungs end at 83, 194, 343, 540, 803, 1154, 1622 ... km: nearby they are about as wide as a region, far
 /// away a quarter of the distance.
-fn rung(km: f64, unit_km: f64) -> u16 {
-    let rung = ((km / unit_km).ln_1p() / RATIO.ln()).floor();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a distance on Earth: between 0 and 20")]
-    let rung = rung as u16;
-    rung
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ruler {
+    from: Direction,
+    home: Option<Country>,
+    /// Where rungs end, as squares of chords.
+    ends: [f32; RUNGS],
+}
+
+impl Ruler {
+    pub(super) fn rung(&self, spot: &Spot) -> u8 {
+        if self.home.is_some() && spot.country == self.home {
+            return 0;
+        }
+        let Some(direction) = spot.direction else { return UNKNOWN_RUNG };
+        let chord = self.from.chord_squared(direction);
+        // All ends are looked at, several at a time: that is quicker than to find the right one.
+        let mut rung = 0_i32;
+        for end in &self.ends {
+            rung += i32::from(*end <= chord);
+        }
+        rung as u8
+    }
+}
+
+/// More than half round the Earth.
+const RUNGS: usize = 16;
+
+/// Behind all that is known.
+const UNKNOWN_RUNG: u8 = RUNGS as u8 + 1;
+
+static CLIENT_ENDS: LazyLock<[f32; RUNGS]> = LazyLock::new(|| ends(UNIT_KM));
+
+fn ends(unit_km: f64) -> [f32; RUNGS] {
+    let mut reach = unit_km;
+    std::array::from_fn(|_| {
+        reach *= RATIO;
+        chord_squared_of_km(reach - unit_km)
+    })
 }
 
 /// Wider rungs spread clients over more mirrors, narrower ones bring them to nearer ones. `scripts/simulate` shows what it costs:

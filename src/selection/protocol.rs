@@ -39,19 +39,25 @@ impl Tiers {
         }
         let ranking = self.draw(network, &mut usable, wanted);
         // Nearly always: nothing else is looked at then.
-        let Some(best) = ranking.first().filter(|best| !answers(best.index)) else { return ranking };
+        let Some(best) = ranking.first().filter(|best| !answers(best.index())) else { return ranking };
         let reachable = self.draw(network, |index| answers(index) && usable(index), wanted);
-        let Some(other) = reachable.first().filter(|other| self.are_as_near(best.index, other.index)) else { return ranking };
+        let Some(other) = reachable.first().filter(|other| self.are_as_near(best.index(), other.index())) else {
+            return ranking;
+        };
         let mut changed = Ranking::default();
         changed.push(*other);
-        ranking.iter().filter(|ranked| ranked.index != other.index).take(wanted - 1).for_each(|ranked| changed.push(*ranked));
+        ranking
+            .iter()
+            .filter(|ranked| ranked.index() != other.index())
+            .take(wanted - 1)
+            .for_each(|ranked| changed.push(*ranked));
         changed
     }
 
     /// Whether two mirrors are of one tier.
     fn are_as_near(&self, one: usize, other: usize) -> bool {
         let meets = self.iter().try_for_each(|tier| {
-            let has = |index: usize| tier.members().any(|member| member.index == index);
+            let has = |index: usize| tier.members().any(|member| member == index);
             match (has(one), has(other)) {
                 (false, false) => ControlFlow::Continue(()),
                 (one, other) => ControlFlow::Break(one && other),

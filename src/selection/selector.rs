@@ -7,15 +7,16 @@ use crate::model::{Continent, Country, Mirror, Place, Point};
 
 use super::draw::Contender;
 use super::eligible::refusal_of_class;
-use super::nearness::{Class, Distance, Origin};
+use super::nearness::{Class, Origin, Spot};
 use super::networks::{NetworkId, Networks, canonical};
-use super::tiers::{Slot, Tiers, TiersBuilder};
+use super::tiers::{Level, Tiers};
 
 /// The mirrors of an instance, ready to be sorted by nearness. Built once for each list of mirrors.
 #[derive(Debug)]
 pub struct Selector {
     mirrors: Vec<Arc<Mirror>>,
     contenders: Arc<[Contender]>,
+    spots: Box<[Spot]>,
     /// Indices into `mirrors` by name: the order in which equals stay.
     by_name: Vec<u16>,
     networks: Networks,
@@ -29,11 +30,32 @@ pub struct Selector {
 /// clients share keys and a cache of tiers stays small.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PlaceKey {
+    /// What the classes of mirrors hang on.
+    pub kinship: KinshipKey,
+    cell: Option<(i16, i16)>,
+}
+
+/// All that the classes of mirrors hang on: a place without its coordinates.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct KinshipKey {
     country: Option<Country>,
     continent: Option<Continent>,
-    cell: Option<(i16, i16)>,
     asn: Option<u32>,
     network: Option<NetworkId>,
+}
+
+/// The mirrors that may serve clients of a country, network and so on, each with its class: what is left of sorting them into tiers
+/// are the distances. Many places share it.
+#[derive(Debug)]
+pub struct Kinship(Box<[Kin]>);
+
+/// A mirror's part in it.
+#[derive(Clone, Copy, Debug)]
+struct Kin {
+    index: u16,
+    level: Level,
+    /// Whether its place among others of its class hangs on the distance.
+    is_measured: bool,
 }
 
 /// How a mirror is related to a client, for people.
@@ -59,6 +81,7 @@ impl Selector {
         asns.dedup();
         Self {
             contenders: mirrors.iter().map(|mirror| Contender::new(mirror)).collect(),
+            spots: mirrors.iter().map(|mirror| Spot::of(mirror)).collect(),
             networks: Networks::new(mirrors.iter().flat_map(|mirror| mirror.networks.iter().copied())),
             mirrors,
             by_name,
@@ -67,21 +90,23 @@ impl Selector {
     }
 
     /// The most mirrors of one instance: indices are 16 bits wide in the tiers of each cached place.
-    pub const LIMIT: usize = 1 << 16;
+    pub const LIMIT: usize = u16::MAX as usize;
 
     /// The key of a client's tiers. Cheap; done for each request.
     #[must_use]
     pub fn key(&self, place: &Place, address: IpAddr) -> PlaceKey {
         PlaceKey {
-            country: place.country,
-            continent: place.continent.or_else(|| place.country.and_then(Country::continent)),
+            kinship: KinshipKey {
+                country: place.country,
+                continent: place.continent.or_else(|| place.country.and_then(Country::continent)),
+                asn: place.asn.filter(|asn| self.asns.binary_search(asn).is_ok()),
+                network: self.networks.narrowest(address),
+            },
             cell: place.point.map(cell_of),
-            asn: place.asn.filter(|asn| self.asns.binary_search(asn).is_ok()),
-            network: self.networks.narrowest(address),
         }
     }
 
-    /// The mirrors that may serve clients here, sorted into tiers. The costly part, to be cached by [`Selector::key`].
+    /// The mirrors that may serve clients here, sorted into tiers. Costly where it is done for each request: see [`Selector::key`].
     #[must_use]
     pub fn tiers(&self, place: &Place, address: IpAddr) -> Tiers {
         self.tiers_by_key(&self.key(place, address))
@@ -90,41 +115,63 @@ impl Selector {
     /// The tiers of a key that this selector gave.
     #[must_use]
     pub fn tiers_by_key(&self, key: &PlaceKey) -> Tiers {
+        self.tiers_among(&self.kinship(&key.kinship), key)
+    }
+
+    /// The mirrors that may serve clients of such places. The costly part, to be cached.
+    #[must_use]
+    pub fn kinship(&self, key: &KinshipKey) -> Kinship {
         let place = key.place();
-        let origin = Origin::of(&place);
-        let mut tiers = TiersBuilder::new(Arc::clone(&self.contenders));
-        for index in self.by_name.iter().copied() {
+        let kin = self.by_name.iter().copied().filter_map(|index| {
             let mirror = &self.mirrors[usize::from(index)];
-            let (class, distance) = self.nearness_by_key(mirror, key, &place, origin);
-            if refusal_of_class(mirror, place.country, class).is_none() {
-                let rung = self.network_rung(mirror, key, class).unwrap_or(distance.rung);
-                tiers.add(class, rung, mirror.score == 0, Slot::new(index, distance.km));
+            let class = self.class(mirror, key, &place);
+            if refusal_of_class(mirror, place.country, class).is_some() {
+                return None;
             }
-        }
-        tiers.build()
+            let rung = self.network_rung(mirror, key, class);
+            let level = Level::new(mirror.score == 0, class, rung.unwrap_or(0));
+            Some(Kin { index, level, is_measured: rung.is_none() })
+        });
+        Kinship(kin.collect())
+    }
+
+    /// The same mirrors, sorted by their distance as well.
+    #[must_use]
+    pub fn tiers_among(&self, kinship: &Kinship, key: &PlaceKey) -> Tiers {
+        let ruler = Origin::of(&key.place()).ruler();
+        let rung = |kin: &Kin| ruler.as_ref().map_or(0, |ruler| ruler.rung(&self.spots[usize::from(kin.index)]));
+        let leveled = kinship.0.iter().map(|kin| {
+            let level = if kin.is_measured { kin.level.on_rung(rung(kin)) } else { kin.level };
+            (level, kin.index)
+        });
+        Tiers::new(Arc::clone(&self.contenders), leveled)
     }
 
     /// How this mirror is related to a client, also when it may not serve it.
     #[must_use]
-    pub fn nearness(&self, place: &Place, address: IpAddr, index: usize) -> Option<Nearness> {
-        let key = self.key(place, address);
+    pub fn nearness(&self, key: &PlaceKey, index: usize) -> Option<Nearness> {
         let place = key.place();
         let mirror = self.mirrors.get(index)?;
-        let (class, distance) = self.nearness_by_key(mirror, &key, &place, Origin::of(&place));
-        Some(Nearness { class, distance_km: distance.km.map(f64::round) })
+        let class = self.class(mirror, &key.kinship, &place);
+        Some(Nearness { class, distance_km: Origin::of(&place).km(mirror).map(f64::round) })
     }
 
-    fn nearness_by_key(&self, mirror: &Mirror, key: &PlaceKey, place: &Place, origin: Origin) -> (Class, Distance) {
+    fn class(&self, mirror: &Mirror, key: &KinshipKey, place: &Place) -> Class {
         let client = key.network.and_then(|id| self.networks.get(id));
-        let class = Class::between(mirror, place, |network| client.is_some_and(|client| canonical(network).contains(client)));
-        (class, origin.distance(mirror))
+        Class::between(mirror, place, |network| client.is_some_and(|client| canonical(network).contains(client)))
     }
 
     /// Of mirrors that name the client's network, those that name it most narrowly come first, however far they are.
-    fn network_rung(&self, mirror: &Mirror, key: &PlaceKey, class: Class) -> Option<u16> {
+    fn network_rung(&self, mirror: &Mirror, key: &KinshipKey, class: Class) -> Option<u8> {
         let client = key.network.filter(|_| class == Class::Network).and_then(|id| self.networks.get(id))?;
         let around = mirror.networks.iter().map(canonical).filter(|network| network.contains(client));
-        around.map(|network| u16::from(network.max_prefix_len() - network.prefix_len())).min()
+        around.map(|network| network.max_prefix_len() - network.prefix_len()).min()
+    }
+}
+
+impl KinshipKey {
+    const fn place(&self) -> Place {
+        Place { country: self.country, continent: self.continent, point: None, asn: self.asn }
     }
 }
 
@@ -132,12 +179,8 @@ impl PlaceKey {
     /// The place that all clients of this key are taken to be at.
     fn place(&self) -> Place {
         let degrees = |tenths: i16| f64::from(tenths) / CELLS_PER_DEGREE;
-        Place {
-            country: self.country,
-            continent: self.continent,
-            point: self.cell.and_then(|(latitude, longitude)| Point::new(degrees(latitude), degrees(longitude))),
-            asn: self.asn,
-        }
+        let point = self.cell.and_then(|(latitude, longitude)| Point::new(degrees(latitude), degrees(longitude)));
+        Place { point, ..self.kinship.place() }
     }
 }
 

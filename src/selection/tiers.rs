@@ -7,13 +7,15 @@ use crate::model::ClientNetwork;
 use super::draw::{Contender, Lot, Ranked, Ranking, draw_all, draw_few};
 use super::nearness::Class;
 
-/// The mirrors that may serve clients of one place, sorted into tiers. Small: four bytes a mirror, to be kept for many places.
+/// The mirrors that may serve clients of one place, sorted into tiers. Small: two bytes a mirror and four a tier, to be kept for many
+/// places.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tiers {
     contenders: Arc<[Contender]>,
-    /// All mirrors, tier by tier; within a tier by name.
-    slots: Box<[Slot]>,
-    heads: Box<[Head]>,
+    /// For each tier where it ends among the mirrors, and its kind; then the mirrors, tier by tier, within a tier by name. All in one
+    /// piece, as memory is what a look at it waits for.
+    words: Box<[u16]>,
+    count: usize,
 }
 
 /// Mirrors that are about as near: they share their clients by score.
@@ -23,16 +25,7 @@ pub struct Tier<'a> {
     pub class: Class,
     /// Whether these are the mirrors of score 0, which come after all others.
     pub is_reserve: bool,
-    slots: &'a [Slot],
-}
-
-/// A mirror in a tier.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Member {
-    /// Its index in the list of mirrors.
-    pub index: usize,
-    /// As [`Nearness::distance_km`](super::Nearness::distance_km), in whole kilometres.
-    pub distance_km: Option<f64>,
+    members: &'a [u16],
 }
 
 /// A mirror in the whole order of one client network, as `explain` shows it.
@@ -46,13 +39,32 @@ pub struct Drawn {
     pub tier: usize,
     /// How it is related to the client.
     pub class: Class,
-    /// As [`Member::distance_km`].
-    pub distance_km: Option<f64>,
     /// What it drew: the greatest of a tier comes first.
     pub draw: f64,
 }
 
 impl Tiers {
+    /// Sorts mirrors (by index), which come in the order of their names.
+    pub(super) fn new(contenders: Arc<[Contender]>, leveled: impl Iterator<Item = (Level, u16)>) -> Self {
+        let mut mirrors = Vec::with_capacity(contenders.len());
+        // A number tells level and name at once, and is sorted in no time.
+        let mut order = Vec::with_capacity(contenders.len());
+        for (level, index) in leveled {
+            order.push(u32::from(level.0) << u16::BITS | mirrors.len() as u32);
+            mirrors.push(index);
+        }
+        order.sort_unstable();
+        let level = |number: u32| (number >> u16::BITS) as u16;
+        let is_last = |at: usize| order.get(at + 1).is_none_or(|next| level(*next) != level(order[at]));
+        let count = (0..order.len()).filter(|at| is_last(*at)).count();
+        let mut words = Vec::with_capacity(2 * count + order.len());
+        for at in (0..order.len()).filter(|at| is_last(*at)) {
+            words.extend([at as u16 + 1, level(order[at])]);
+        }
+        words.extend(order.iter().map(|number| mirrors[usize::from(*number as u16)]));
+        Self { contenders, words: words.into(), count }
+    }
+
     /// The best `wanted` mirrors for clients of this network out of those that are `usable` (by index), best first.
     ///
     /// Goes from tier to tier only as far as needed, and asks `usable` only of mirrors that would get a rank. Allocates nothing
@@ -66,11 +78,11 @@ impl Tiers {
             if room == 0 {
                 break;
             }
-            let push = |slot: Slot| ranking.push(slot.ranked(tier.class));
+            let push = |index: u16| ranking.push(Ranked { index, class: tier.class });
             if room <= Ranking::INLINE {
-                draw_few(&self.contenders, tier.slots, lot, room, &mut usable, push);
+                draw_few(&self.contenders, tier.members, lot, room, &mut usable, push);
             } else {
-                draw_all(&self.contenders, tier.slots, lot, room, &mut usable, push);
+                draw_all(&self.contenders, tier.members, lot, room, &mut usable, push);
             }
         }
         ranking
@@ -80,111 +92,71 @@ impl Tiers {
     #[must_use]
     pub fn drawn(&self, network: ClientNetwork) -> Vec<Drawn> {
         let lot = Lot::new(network);
-        let tier_of = self.iter().enumerate().flat_map(|(number, tier)| tier.slots.iter().map(move |_| number));
-        let order = self.draw(network, |_| true, self.slots.len());
+        let tier_of = self.iter().enumerate().flat_map(|(number, tier)| tier.members.iter().map(move |_| number));
+        let order = self.draw(network, |_| true, self.mirror_count());
         let rows = order.iter().zip(tier_of).enumerate();
         rows.map(|(rank, (ranked, tier))| Drawn {
-            index: ranked.index,
+            index: ranked.index(),
             rank,
             tier,
             class: ranked.class,
-            distance_km: ranked.distance_km,
-            draw: self.contenders[ranked.index].time(lot).recip(),
+            draw: self.contenders[ranked.index()].time(lot).recip(),
         })
         .collect()
     }
 
     /// The tiers, nearest first.
     pub fn iter(&self) -> impl Iterator<Item = Tier<'_>> {
-        let starts = std::iter::once(0).chain(self.heads.iter().map(|head| head.end));
-        let spans = starts.zip(self.heads.iter());
-        spans.map(|(start, head)| Tier {
-            class: head.class,
-            is_reserve: head.is_reserve,
-            slots: &self.slots[start as usize..head.end as usize],
+        let (heads, members) = self.words.split_at(2 * self.count);
+        let mut start = 0;
+        heads.chunks_exact(2).map(move |head| {
+            let (end, level) = (usize::from(head[0]), Level(head[1]));
+            let tier = Tier { class: level.class(), is_reserve: level.is_reserve(), members: &members[start..end] };
+            start = end;
+            tier
         })
     }
 
     /// How many mirrors may serve the place.
     #[must_use]
     pub fn mirror_count(&self) -> usize {
-        self.slots.len()
+        self.words.len() - 2 * self.count
     }
 }
 
 impl<'a> Tier<'a> {
-    /// Its mirrors, by name.
-    pub fn members(&self) -> impl ExactSizeIterator<Item = Member> + use<'a> {
-        self.slots.iter().map(|slot| Member { index: usize::from(slot.index), distance_km: slot.distance_km() })
+    /// Its mirrors, as indices in the list of mirrors, by name.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = usize> + use<'a> {
+        self.members.iter().map(|index| usize::from(*index))
     }
 }
 
-/// A mirror and its distance, packed: there are as many as mirrors for each cached place.
+/// What a tier is told by, and sorted by: whether it is in reserve, the stage of its class, the rung, and the class, from the upper bit
+/// to the lowest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Slot {
-    pub(super) index: u16,
-    /// Whole kilometres; half round the Earth is 20,015. `u16::MAX`: unknown.
-    km: u16,
-}
+pub(super) struct Level(u16);
 
-impl Slot {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a distance on Earth")]
-    pub(super) fn new(index: u16, km: Option<f64>) -> Self {
-        Self { index, km: km.map_or(u16::MAX, |km| km.round() as u16) }
+const CLASS_BITS: u32 = 3;
+/// Prefixes of networks have up to 128 bits, and so has a network up to 129 rungs.
+const RUNG_BITS: u32 = 8;
+const STAGE_BITS: u32 = 3;
+
+impl Level {
+    pub(super) const fn new(is_reserve: bool, class: Class, rung: u8) -> Self {
+        let upper = (is_reserve as u16) << STAGE_BITS | class.stage() as u16;
+        Self(upper << (RUNG_BITS + CLASS_BITS) | (rung as u16) << CLASS_BITS | class as u16)
     }
 
-    fn distance_km(self) -> Option<f64> {
-        (self.km != u16::MAX).then_some(f64::from(self.km))
+    /// The same on another rung than 0.
+    pub(super) const fn on_rung(self, rung: u8) -> Self {
+        Self(self.0 | (rung as u16) << CLASS_BITS)
     }
 
-    fn ranked(self, class: Class) -> Ranked {
-        Ranked { index: usize::from(self.index), class, distance_km: self.distance_km() }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Head {
-    class: Class,
-    is_reserve: bool,
-    /// Where the tier ends in the slots; it starts where the one before ends.
-    end: u32,
-}
-
-/// Collects mirrors, in the order of their names, and sorts them into tiers.
-#[derive(Debug)]
-pub(super) struct TiersBuilder {
-    contenders: Arc<[Contender]>,
-    entries: Vec<(Level, Slot)>,
-}
-
-/// What a tier is told by, and sorted by.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Level {
-    is_reserve: bool,
-    stage: u8,
-    rung: u16,
-    class: Class,
-}
-
-impl TiersBuilder {
-    pub(super) fn new(contenders: Arc<[Contender]>) -> Self {
-        Self { entries: Vec::with_capacity(contenders.len()), contenders }
+    fn class(self) -> Class {
+        Class::ALL[usize::from(self.0 & ((1 << CLASS_BITS) - 1))]
     }
 
-    pub(super) fn add(&mut self, class: Class, rung: u16, is_reserve: bool, slot: Slot) {
-        self.entries.push((Level { is_reserve, stage: class.stage(), rung, class }, slot));
-    }
-
-    pub(super) fn build(mut self) -> Tiers {
-        self.entries.sort_by_key(|(level, _)| *level);
-        let mut heads = Vec::new();
-        let mut end = 0;
-        for tier in self.entries.chunk_by(|(a, _), (b, _)| a == b) {
-            let (level, _) = tier[0];
-            end += u32::try_from(tier.len()).expect("a selector has at most 65,536 mirrors");
-            heads.push(Head { class: level.class, is_reserve: level.is_reserve, end });
-        }
-        let slots = self.entries.iter().map(|(_, slot)| *slot).collect();
-        Tiers { contenders: self.contenders, slots, heads: heads.into() }
+    const fn is_reserve(self) -> bool {
+        self.0 >> (STAGE_BITS + RUNG_BITS + CLASS_BITS) != 0
     }
 }

@@ -12,6 +12,31 @@ pub struct Hidden {
     names: Vec<Glob>,
     /// Hide only directories.
     directories: Vec<Glob>,
+    /// The first bytes of names that could be hidden: most names are told to be none by theirs.
+    starts: Starts,
+}
+
+/// A set of bytes.
+#[derive(Debug, Clone)]
+struct Starts([bool; 256]);
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self([false; 256])
+    }
+}
+
+impl Starts {
+    fn add(&mut self, pattern: &Glob) {
+        match pattern.start() {
+            [first, ..] => self.0[usize::from(*first)] = true,
+            [] => self.0.fill(true),
+        }
+    }
+
+    fn may_be_of(&self, name: &[u8]) -> bool {
+        name.first().is_some_and(|first| self.0[usize::from(*first)])
+    }
 }
 
 /// Why a pattern is none.
@@ -37,7 +62,9 @@ impl Hidden {
                 Some(name) => (&mut hidden.directories, name),
                 None => (&mut hidden.names, pattern),
             };
-            list.push(parse(name).map_err(|error| (pattern, error))?);
+            let glob = parse(name).map_err(|error| (pattern, error))?;
+            hidden.starts.add(&glob);
+            list.push(glob);
         }
         Ok(hidden)
     }
@@ -51,17 +78,24 @@ impl Hidden {
     /// Whether a directory is hidden, by its own name or by that of a directory above it.
     #[must_use]
     pub fn matches_directory(&self, path: &TreePath<'_>) -> bool {
-        path.segments().any(|segment| self.is_directory_name_hidden(segment))
+        let bytes = path.as_bytes();
+        let mut start = 0;
+        memchr::memchr_iter(b'/', bytes).chain([bytes.len()]).any(|end| {
+            let segment = &bytes[start..end];
+            start = end + 1;
+            self.is_directory_name_hidden(segment)
+        })
     }
 
     /// Whether a file of this name is hidden, wherever it is.
     pub(super) fn is_name_hidden(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|pattern| pattern.matches(name))
+        self.starts.may_be_of(name) && self.names.iter().any(|pattern| pattern.matches(name))
     }
 
     /// Whether a directory of this name is hidden, wherever it is.
     pub(super) fn is_directory_name_hidden(&self, name: &[u8]) -> bool {
-        self.is_name_hidden(name) || self.directories.iter().any(|pattern| pattern.matches(name))
+        let mut all = self.names.iter().chain(&self.directories);
+        self.starts.may_be_of(name) && all.any(|pattern| pattern.matches(name))
     }
 
     fn is_within_hidden(&self, path: &TreePath<'_>) -> bool {

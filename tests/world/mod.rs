@@ -96,13 +96,13 @@ impl World {
 
     pub async fn with_limits(settings: &http::Settings) -> Self {
         let router = Arc::new(Router::default());
-        let server = Server::new(http::Limits::new(settings));
+        let server = Server::new(http::Limits::new(settings), http::Workers::here());
         let open = || http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         let (socket, proxied) = (open(), open());
         let address = socket.local_addr().expect("bound");
         let proxied_address = proxied.local_addr().expect("bound");
-        server.serve(socket, Start::Request, &router);
-        server.serve(proxied, Start::ProxyHeader, &router);
+        server.serve(socket, Start::Request, &router).expect("served");
+        server.serve(proxied, Start::ProxyHeader, &router).expect("served");
         let now = "2026-11-01T12:00:00Z".parse().expect("a time");
         Self {
             folder: tempfile::tempdir().expect("a folder"),

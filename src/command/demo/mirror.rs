@@ -16,7 +16,7 @@ use crate::http::body::Body;
 use crate::http::listener::{Error, Handler, Origin};
 use crate::http::sending::Sending;
 use crate::http::threads::Threads;
-use crate::http::{Counts, Limits, Server, Settings, Start, bind, local};
+use crate::http::{Counts, Limits, Server, Settings, Start, Workers, bind, local};
 use crate::model::{RequestPath, TreePath};
 use crate::tree::{self, Kind, Root, Trees};
 
@@ -53,8 +53,8 @@ impl Mirror {
             clock: clock.clone(),
         };
         let (socket, address) = listen(address)?;
-        let server = Server::new(Limits::new(&Settings::default()));
-        server.serve(socket, Start::Request, &Arc::new(mirror));
+        let server = Server::new(Limits::new(&Settings::default()), Workers::here());
+        server.serve(socket, Start::Request, &Arc::new(mirror)).map_err(|source| Error { address, source })?;
         Ok((server, address))
     }
 
@@ -141,7 +141,7 @@ fn status(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn listen(address: IpAddr) -> Result<(tokio::net::TcpListener, SocketAddr), Error> {
+fn listen(address: IpAddr) -> Result<(std::net::TcpListener, SocketAddr), Error> {
     let any = SocketAddr::new(address, 0);
     let socket = bind(any)?;
     let address = socket.local_addr().map_err(|source| Error { address: any, source })?;
