@@ -9,11 +9,11 @@ use rusqlite::{OptionalExtension, Row, Statement, Transaction, params};
 use super::changes::Change;
 use super::descriptions;
 use super::fault::Fault;
-use crate::inventory::record::{Observation, Recorded};
+use crate::inventory::record::{Hashed, Observation, Recorded};
 use crate::inventory::snapshot::FileEntry;
-use crate::inventory::store::{MAX_PAGE, Page, PlanId, Swept, Which};
+use crate::inventory::store::{MAX_PAGE, Page, Swept, Which};
 use crate::inventory::versioning::{DigestVerdict, Verdict, judge, judge_digest, nanoseconds};
-use crate::model::{Digests, FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
+use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
 
 /// The columns of a record, in the order of [`record`].
 macro_rules! columns {
@@ -216,23 +216,33 @@ pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> R
     Ok((records, changed(touched)))
 }
 
-/// Keeps a digest and, where there is one, the whole description that it belongs to.
-pub(super) fn record_digest(
+/// Keeps digests and, where there are some, the whole descriptions that they belong to.
+pub(super) fn record_hashed(
     transaction: &Transaction<'_>,
-    path: &TreePath<'static>,
-    fingerprint: &Fingerprint,
-    digest: Sha256,
-    description: Option<(&Digests, PlanId)>,
+    batch: &[Hashed],
     now: Timestamp,
-) -> Result<Changed<Recorded>, Fault> {
-    let Some(known) = one(transaction, path)? else { return Ok((Recorded::Outdated, None)) };
-    let verdict = judge_digest(&known, fingerprint, &digest, now);
-    let confirmed = FileRecord { sha256: Some(digest), state: FileState::Settled, ..known.clone() };
+) -> Result<Changed<Vec<Recorded>>, Fault> {
+    let mut touched = Vec::new();
+    let mut all = Vec::with_capacity(batch.len());
+    for hashed in batch {
+        let (recorded, is_new) = record_one(transaction, hashed, now)?;
+        touched.extend(is_new.then(|| hashed.path.clone()));
+        all.push(recorded);
+    }
+    Ok((all, changed(touched)))
+}
+
+/// Also tells whether others should read it again.
+fn record_one(transaction: &Transaction<'_>, hashed: &Hashed, now: Timestamp) -> Result<(Recorded, bool), Fault> {
+    let Hashed { path, fingerprint, sha256, description } = hashed;
+    let Some(known) = one(transaction, path)? else { return Ok((Recorded::Outdated, false)) };
+    let verdict = judge_digest(&known, fingerprint, sha256, now);
+    let confirmed = FileRecord { sha256: Some(*sha256), state: FileState::Settled, ..known.clone() };
     let record = match verdict {
-        DigestVerdict::Outdated => return Ok((Recorded::Outdated, None)),
+        DigestVerdict::Outdated => return Ok((Recorded::Outdated, false)),
         DigestVerdict::Damaged => {
-            descriptions::note_damage(transaction, known.version, digest, now)?;
-            return Ok((Recorded::Damaged(known), None));
+            descriptions::note_damage(transaction, known.version, *sha256, now)?;
+            return Ok((Recorded::Damaged(known), false));
         }
         DigestVerdict::Unchanged => known,
         DigestVerdict::Confirmed => confirmed,
@@ -248,6 +258,8 @@ pub(super) fn record_digest(
         put(transaction, &record, now)?;
     }
     descriptions::clear_damage(transaction, record.version)?;
+    // The digest stands with the file only: a description of something else says nothing.
+    let description = description.as_ref().filter(|(digests, _)| digests.sha256 == *sha256);
     if let Some((digests, plan)) = description {
         descriptions::put(transaction, record.version, digests)?;
         transaction
@@ -256,8 +268,7 @@ pub(super) fn record_digest(
     }
     // Another process may have an older description in memory.
     let is_new = verdict != DigestVerdict::Unchanged || description.is_some();
-    let touched = if is_new { vec![path.clone()] } else { Vec::new() };
-    Ok((Recorded::Kept(record), changed(touched)))
+    Ok((Recorded::Kept(record), is_new))
 }
 
 pub(super) fn forget(

@@ -58,8 +58,8 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let open = || -> Result<Connection, Fault> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        prepare(&connection)?;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        prepare(&mut connection)?;
         Ok(connection)
     };
     let mut connection = open().map_err(|fault| fault.at(path))?;
@@ -83,8 +83,8 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
 pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
     let open = || -> Result<Connection, Fault> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let connection = Connection::open_with_flags(path, flags)?;
-        prepare(&connection)?;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        prepare(&mut connection)?;
         Ok(connection)
     };
     open().map_err(|fault| fault.at(path))
@@ -94,8 +94,8 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
 pub(super) fn memory() -> Result<Connection, Error> {
     let path = Path::new(":memory:");
     let open = || -> Result<Connection, Fault> {
-        let connection = Connection::open_in_memory()?;
-        prepare(&connection)?;
+        let mut connection = Connection::open_in_memory()?;
+        prepare(&mut connection)?;
         Ok(connection)
     };
     let mut connection = open().map_err(|fault| fault.at(path))?;
@@ -109,8 +109,9 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
         return Ok(Inspection::Absent);
     }
     let look = || -> Result<(Ownership, i64), Fault> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        prepare(&connection)?;
+        let mut connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        prepare(&mut connection)?;
         Ok((ownership(&connection)?, schema(&connection)?))
     };
     match look().map_err(|fault| fault.at(path))? {
@@ -124,7 +125,9 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
 }
 
 /// How long a writer waits for another process's transaction. Ours are short; this is for slow disks.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// How often it looks whether that has ended.
+const BUSY_TRY: Duration = Duration::from_millis(2);
 /// Until a file that was busy is opened again: as long as it takes another to make the schema.
 const NEXT_TRY: Duration = Duration::from_millis(20);
 /// Memory for pages, in KiB: enough for the inner pages of an index of ten million paths.
@@ -134,8 +137,12 @@ const LOG_BYTES: i64 = 64 * 1024 * 1024;
 /// Prepared statements that are kept: all that there are.
 const STATEMENTS: usize = 64;
 
-fn prepare(connection: &Connection) -> Result<(), Fault> {
-    connection.busy_timeout(BUSY)?;
+fn prepare(connection: &mut Connection) -> Result<(), Fault> {
+    // SQLite itself would look less and less often, and have the next in the queue wait for it.
+    connection.busy_handler(Some(|tries: i32| {
+        std::thread::sleep(BUSY_TRY);
+        u128::from(tries.unsigned_abs()) < BUSY.as_millis() / BUSY_TRY.as_millis()
+    }))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // The file may have been made by someone else: nothing in its schema is run, and bad cells are noticed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -180,6 +187,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0005-marks.sqlite.sql"),
     include_str!("../schema/0006-abilities.sqlite.sql"),
     include_str!("../schema/0007-listings.sqlite.sql"),
+    include_str!("../schema/0008-once.sqlite.sql"),
 ];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
