@@ -11,7 +11,7 @@ mod load;
 mod memory;
 mod mirrors;
 mod open;
-mod outline;
+mod pages;
 mod turn;
 
 use std::ops::RangeInclusive;
@@ -215,11 +215,11 @@ impl Store for Sqlite {
     }
 
     fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error> {
-        self.read(|transaction, _| files::page(transaction, page, which))
+        self.read(|transaction, _| pages::page(transaction, page, which))
     }
 
     fn outline(&mut self, page: &Page) -> Result<Outline, Error> {
-        self.read(|transaction, _| outline::page(transaction, page))
+        self.read(|transaction, _| pages::outline(transaction, page))
     }
 
     fn file(&mut self, path: &TreePath<'_>) -> Result<Option<FileRecord>, Error> {
@@ -271,7 +271,7 @@ impl Store for Sqlite {
     }
 
     fn large_files(&mut self, sizes: &RangeInclusive<u64>, limit: usize) -> Result<Vec<FileRecord>, Error> {
-        self.read(|transaction, _| files::large(transaction, sizes, limit))
+        self.read(|transaction, _| pages::large(transaction, sizes, limit))
     }
 
     fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {
