@@ -14,6 +14,7 @@ mod crew;
 pub mod digest;
 mod once;
 mod pass;
+mod pieces;
 mod plan;
 mod pool;
 mod zsync;

@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
+use super::answer::Failure;
 use super::findings::Findings;
 use super::ground::{Ground, Sought};
 use super::head::Turn;
+use super::judge::Sample;
 use super::memory::Recollection;
 use super::opening::{Opening, check_refusal, open};
 use super::round::Scanner;
@@ -14,7 +16,7 @@ use super::session::Session;
 use super::settle::{Settlement, settle};
 use super::stamp::{Circumstances, Stamp};
 use super::twin::{Likeness, compare};
-use super::verify::verify;
+use super::verify::{verify, weigh};
 use super::{Settings, bucket, ftp, head, http, rsync};
 use crate::cause::chain;
 use crate::inventory::{self, Counts, Protocol, SeenStamp};
@@ -250,24 +252,36 @@ impl Attempt<'_> {
                 let place = format!("{base} {}", query.unwrap_or_default());
                 let recollection = self.scanner.recollection(&self.mirror.name, &place, self.ground.plan).await;
                 let mut findings = Findings::default();
-                http::list(self.ground, &session, (query, &recollection), self.deadline, &mut findings).await;
+                let limits = (self.deadline, self.salt());
+                let sample = http::list(self.ground, &session, (query, &recollection), limits, &mut findings).await;
                 self.ask_unlisted(&session, &mut findings).await;
+                let mut notes = self.weighed(&session, sample, &mut findings).await?;
                 let note = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
-                let (rested, notes) = (note.is_some(), note.into_iter().collect());
+                let rested = note.is_some();
+                notes.extend(note);
                 let recollection = Some(recollection);
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes, recollection, rested })
             }
             Opening::Bucket(door) => {
                 let mut findings = Findings::default();
-                bucket::list(self.ground, &session, &door, self.deadline, &mut findings).await;
-                let (notes, recollection) = (Vec::new(), None);
-                Ok(Listed { protocol: Protocol::Http, session, findings, notes, recollection, rested: false })
+                let mut sample = Sample::new(session.limits().sample, self.salt());
+                bucket::list(self.ground, &session, &door, self.deadline, (&mut findings, &mut sample)).await;
+                let notes = self.weighed(&session, sample, &mut findings).await?;
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes, recollection: None, rested: false })
             }
             Opening::Heads(why) if unlisted == Unlisted::Heads => {
                 self.by_heads(session, vec![format!("file by file: {why}")]).await
             }
             Opening::Heads(why) => Err(why),
         }
+    }
+
+    /// What the web server's own listings show, once some of it was asked for. What comes back is for people.
+    async fn weighed(&self, session: &Session, sample: Sample, findings: &mut Findings) -> Result<Vec<String>, String> {
+        let Some(doubt) = weigh(self.ground, session, sample, self.deadline, findings).await else { return Ok(Vec::new()) };
+        let inventory = &self.scanner.inventory;
+        let asked = head::ask_doubted(self.ground, session, inventory, self.deadline, findings).await.map_err(refused)?;
+        Ok(vec![format!("{doubt}; {asked}")])
     }
 
     async fn by_heads(&self, session: Session, notes: Vec<String>) -> Result<Listed, String> {
@@ -283,6 +297,9 @@ impl Attempt<'_> {
     async fn conclude(&self, listed: Listed) -> Result<Outcome, String> {
         let Listed { protocol, session, mut findings, mut notes, recollection, rested } = listed;
         notes.extend(findings.troubles.told());
+        if session.is_given_up() && findings.troubles.is_empty() {
+            notes.push(Failure::GivenUp.to_string());
+        }
         if findings.entries == 0 && !findings.troubles.is_empty() || session.is_given_up() && findings.seen.is_empty() {
             return Err(notes.join("; "));
         }

@@ -123,6 +123,35 @@ pub(super) async fn ask_unseen(
     Ok(Some(note))
 }
 
+/// After listings that are not believed: asks for all files that count as held by their word and were not known before. What comes back
+/// is for people.
+///
+/// # Errors
+/// When the inventory can't be read.
+pub(super) async fn ask_doubted(
+    ground: &Ground<'_>,
+    session: &Session,
+    inventory: &Inventory,
+    deadline: Instant,
+    findings: &mut Findings,
+) -> Result<String, inventory::Error> {
+    let fresh = &findings.seen - ground.before;
+    // What there is no time for is not known to be there.
+    findings.seen -= &fresh;
+    findings.doubtful |= &fresh;
+    // What was learnt from them is forgotten: they are read again.
+    findings.lesson.forget();
+    let mut pages = Pages::new(ground.plan.scope().clone());
+    while let Some(page) = pages.next(inventory).await? {
+        let chosen = page.files().filter(|(_, version, _)| fresh.contains(version.0));
+        let files = chosen.filter_map(|(path, ..)| ground.sought(&path).map(|sought| (path.into_owned(), sought))).collect();
+        if ask_in_time(ground, session, files, deadline, findings).await.is_break() || session.is_given_up() {
+            break;
+        }
+    }
+    Ok(format!("all {} that were not known before were asked for one by one", fresh.len()))
+}
+
 /// Asks for some files, until `deadline` has come.
 pub(super) async fn ask_in_time(
     ground: &Ground<'_>,
@@ -143,7 +172,7 @@ pub(super) async fn ask_in_time(
 /// Asks for some files, and takes in each answer as it comes.
 async fn ask_all(ground: &Ground<'_>, session: &Session, files: Vec<(TreePath<'static>, Sought)>, findings: &mut Findings) {
     let mut questions = Questions::new(session, files);
-    while let Some(Answered { path, finding, answer }) = questions.next().await {
+    while let Some(Answered { path, finding, answer, .. }) = questions.next().await {
         findings.entries += 1;
         findings.note(&finding);
         ground.step(Step::Files(1));

@@ -15,7 +15,7 @@ use super::answer::Failure;
 use super::fetched::{Fetched, Page};
 use super::findings::{Extent, Finding, Findings, Word};
 use super::ground::Ground;
-use super::judge::{Candidate, Judge};
+use super::judge::{Candidate, Judge, Sample};
 use super::listing::{self, Entry, Family, Kind, Listing, Zone};
 use super::matching::{Listed, Time, Verdict};
 use super::memory::{Below, Known, Recollection};
@@ -26,16 +26,18 @@ use super::session::Session;
 use super::validators::Validators;
 use crate::model::{TreePath, VersionNumber};
 
-/// Lists the mirror below the plan's scope, until all is seen or `deadline` has come.
+/// Lists the mirror below the plan's scope, until all is seen or `deadline` has come. What comes back is some of what counts as held
+/// by the listings' word alone; another `salt` draws others.
 pub(super) async fn list(
     ground: &Ground<'_>,
     session: &Session,
     (query, recollection): (Option<&str>, &Recollection),
-    deadline: Instant,
+    (deadline, salt): (Instant, u64),
     findings: &mut Findings,
-) {
+) -> Sample {
     let times = AtomicBool::new(recollection.believes_times());
-    let crawl = Crawl { ground, session, query, recollection, times, judge: Judge::new(session) };
+    let judge = Judge::new(session, Sample::new(session.limits().sample, salt));
+    let crawl = Crawl { ground, session, query, recollection, times, judge };
     let mut queue = Queue::new(ground.plan.scope());
     findings.coverage.set(ground.plan.scope(), Extent::Unknown);
     let mut visits = FuturesUnordered::new();
@@ -49,7 +51,8 @@ pub(super) async fn list(
             Ok(None) => break,
             Err(_) => {
                 findings.troubles.add(|| "the scan took too long".to_owned());
-                return;
+                // There is no time to ask for any.
+                return Sample::new(0, 0);
             }
         };
         crawl.take(visit, findings, &mut queue);
@@ -58,6 +61,8 @@ pub(super) async fn list(
         let left = queue.waiting.len();
         findings.troubles.add(|| format!("the scan was ended by its limits with {left} directories left to read"));
     }
+    drop(visits);
+    crawl.judge.into_sample()
 }
 
 struct Crawl<'a> {

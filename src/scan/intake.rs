@@ -6,8 +6,7 @@ use std::time::Instant;
 use super::entry::Kind;
 use super::findings::{Finding, Findings, Word};
 use super::ground::{Ground, Sought};
-use super::judge::{Candidate, Judge};
-use super::lots::Lots;
+use super::judge::{Candidate, Judge, Sample};
 use super::matching::{Listed, Time, Verdict, judge_listed};
 use super::session::Session;
 use crate::model::TreePath;
@@ -44,20 +43,13 @@ pub(super) struct Intake<'a> {
     ground: &'a Ground<'a>,
     session: &'a Session,
     doubts: Vec<Candidate>,
-    /// Some of what was not known before.
-    fresh: Lots,
-    /// Some of what was.
-    known: Lots,
+    sample: Sample,
 }
 
 impl<'a> Intake<'a> {
     /// Begins. Another `salt` draws other samples of what was known before.
     pub(super) fn new(ground: &'a Ground<'a>, session: &'a Session, salt: u64) -> Self {
-        /// One in so many of the sample goes to what an earlier scan has found: it was checked then.
-        const KNOWN: usize = 4;
-        let sample = session.limits().sample;
-        let known = Lots::new(sample.div_ceil(KNOWN), salt);
-        Self { ground, session, doubts: Vec::new(), fresh: Lots::new(sample, 0), known }
+        Self { ground, session, doubts: Vec::new(), sample: Sample::new(session.limits().sample, salt) }
     }
 
     /// Takes in one entry.
@@ -105,8 +97,7 @@ impl<'a> Intake<'a> {
     fn note(&mut self, path: &TreePath<'_>, sought: Sought, finding: Finding, findings: &mut Findings) {
         findings.note(&finding);
         if finding.word == Word::Listing(Verdict::Holds) {
-            let lots = if self.ground.before.contains(sought.version.0) { &mut self.known } else { &mut self.fresh };
-            lots.put(path, sought);
+            self.sample.put(path, sought);
         }
     }
 
@@ -114,7 +105,8 @@ impl<'a> Intake<'a> {
     pub(super) async fn finish(mut self, deadline: Instant, findings: &mut Findings) -> Vec<(TreePath<'static>, Sought)> {
         /// What is asked for at a time: between two of them it is looked whether there is still time.
         const BATCH: usize = 256;
-        let judge = Judge::new(self.session);
+        // The sample is drawn here, from what was certain at once as well.
+        let judge = Judge::new(self.session, Sample::new(0, 0));
         while !self.doubts.is_empty() {
             let batch: Vec<_> = self.doubts.drain(self.doubts.len().saturating_sub(BATCH)..).collect();
             let sought: Vec<_> = batch.iter().map(|candidate| (candidate.path.clone(), candidate.sought)).collect();
@@ -130,8 +122,6 @@ impl<'a> Intake<'a> {
                 self.note(path, *sought, finding, findings);
             }
         }
-        let mut samples = self.fresh.drawn();
-        samples.extend(self.known.drawn());
-        samples
+        self.sample.drawn()
     }
 }

@@ -72,7 +72,8 @@ pub struct Settings {
     pub interval: Span,
     /// How many mirrors are scanned at once.
     pub parallel: usize,
-    /// How many connections one mirror is asked over at once.
+    /// How many connections one mirror is asked over at once, and how many questions are under way: over HTTP/2 these share one
+    /// connection, and are no more, for a HEAD costs the mirror's disks the same over either.
     pub connections: usize,
     /// How many questions a second one mirror is asked, whoever asks.
     pub requests_per_second: u32,
