@@ -239,9 +239,9 @@ impl Attempt<'_> {
             let asked = head::ask_unseen(self.ground, &session, inventory, self.salt(), self.deadline, &mut findings);
             notes.extend(asked.await.map_err(refused)?);
         }
-        let blind = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
-        let rested = blind.is_some();
-        notes.extend(blind);
+        let note = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
+        let rested = note.is_some();
+        notes.extend(note);
         Ok(Listed { protocol, session, findings, notes, recollection: None, rested })
     }
 
@@ -256,10 +256,10 @@ impl Attempt<'_> {
                 let sample = http::list(self.ground, &session, (query, &recollection), limits, &mut findings).await;
                 self.ask_unlisted(&session, &mut findings).await;
                 let mut notes = self.weighed(&session, sample, &mut findings).await?;
-                // What is learnt from listings that are not to be relied on is forgotten.
-                let recollection = notes.is_empty().then_some(recollection);
-                notes.extend(self.ask_blind(&session, &mut findings).await.map_err(refused)?);
-                let rested = !notes.is_empty();
+                let note = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
+                let rested = note.is_some();
+                notes.extend(note);
+                let recollection = Some(recollection);
                 Ok(Listed { protocol: Protocol::Http, session, findings, notes, recollection, rested })
             }
             Opening::Bucket(door) => {
@@ -267,8 +267,7 @@ impl Attempt<'_> {
                 let mut sample = Sample::new(session.limits().sample, self.salt());
                 bucket::list(self.ground, &session, &door, self.deadline, (&mut findings, &mut sample)).await;
                 let notes = self.weighed(&session, sample, &mut findings).await?;
-                let rested = !notes.is_empty();
-                Ok(Listed { protocol: Protocol::Http, session, findings, notes, recollection: None, rested })
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes, recollection: None, rested: false })
             }
             Opening::Heads(why) if unlisted == Unlisted::Heads => {
                 self.by_heads(session, vec![format!("file by file: {why}")]).await

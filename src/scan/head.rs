@@ -139,6 +139,8 @@ pub(super) async fn ask_doubted(
     // What there is no time for is not known to be there.
     findings.seen -= &fresh;
     findings.doubtful |= &fresh;
+    // What was learnt from them is forgotten: they are read again.
+    findings.lesson.forget();
     let mut pages = Pages::new(ground.plan.scope().clone());
     while let Some(page) = pages.next(inventory).await? {
         let chosen = page.files().filter(|(_, version, _)| fresh.contains(version.0));

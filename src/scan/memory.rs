@@ -127,6 +127,11 @@ impl Lesson {
             self.learnt.push(Learnt { key: recollection.key(directory), folder: plan.key(directory), known });
         }
     }
+
+    /// Forgets what was learnt about directories.
+    pub(super) fn forget(&mut self) {
+        self.learnt.clear();
+    }
 }
 
 impl Recollection {
