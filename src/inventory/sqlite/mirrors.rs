@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::abilities;
 use super::changes::Change;
 use super::fault::Fault;
-use super::files::next_version;
+use super::numbers::next_version;
 use crate::inventory::record::{Adjustment, Counts, HealthChange, Protocol, ScanRecord, ScanSummary, carried_over};
 use crate::inventory::share::{Gaps, Share};
 use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror, Tried, shares_a_base};

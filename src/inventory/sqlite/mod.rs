@@ -9,6 +9,7 @@ mod holds;
 mod load;
 mod memory;
 mod mirrors;
+mod numbers;
 mod open;
 mod turn;
 
