@@ -110,8 +110,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
         return Ok(Inspection::Absent);
     }
     let look = || -> Result<(Ownership, i64), Fault> {
-        let mut connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         prepare(&connection)?;
         Ok((ownership(&connection)?, schema(&connection)?))
     };
