@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::fault::Fault;
-use super::{files, holds, mirrors};
+use super::{files, holds, mirrors, numbers};
 use crate::inventory::store::{Bookmark, Changes, Lag, Sequence, Update};
 use crate::model::{MirrorName, TreePath};
 
@@ -92,7 +92,7 @@ pub(super) fn since(transaction: &Transaction<'_>, wanted: Bookmark, opened: u32
         )?
         .query_row([wanted.number], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let sequence = Sequence { opened, number: wanted.number };
-    let lag = Lag { sequence, bytes: bytes.unsigned_abs(), next_version: files::next_version(transaction)? };
+    let lag = Lag { sequence, bytes: bytes.unsigned_abs(), next_version: numbers::next_version(transaction)? };
     Ok((!is_untold).then_some(lag))
 }
 

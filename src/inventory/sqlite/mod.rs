@@ -10,6 +10,7 @@ mod listed;
 mod load;
 mod memory;
 mod mirrors;
+mod numbers;
 mod open;
 mod pages;
 mod turn;

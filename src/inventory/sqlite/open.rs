@@ -58,8 +58,8 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let open = || -> Result<Connection, Fault> {
-        let mut connection = Connection::open_with_flags(path, flags)?;
-        prepare(&mut connection)?;
+        let connection = Connection::open_with_flags(path, flags)?;
+        prepare(&connection)?;
         Ok(connection)
     };
     let mut connection = open().map_err(|fault| fault.at(path))?;
@@ -75,6 +75,7 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
         return Err(Error::NoWriteAheadLog { path: path.to_owned() });
     }
     migrate(&mut connection, MIGRATIONS, path)?;
+    look_often(&mut connection).map_err(|fault| fault.at(path))?;
     let identity = Identity::of(path).ok_or_else(gone)?;
     Ok((connection, identity))
 }
@@ -83,8 +84,8 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
 pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
     let open = || -> Result<Connection, Fault> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let mut connection = Connection::open_with_flags(path, flags)?;
-        prepare(&mut connection)?;
+        let connection = Connection::open_with_flags(path, flags)?;
+        prepare(&connection)?;
         Ok(connection)
     };
     open().map_err(|fault| fault.at(path))
@@ -94,8 +95,8 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
 pub(super) fn memory() -> Result<Connection, Error> {
     let path = Path::new(":memory:");
     let open = || -> Result<Connection, Fault> {
-        let mut connection = Connection::open_in_memory()?;
-        prepare(&mut connection)?;
+        let connection = Connection::open_in_memory()?;
+        prepare(&connection)?;
         Ok(connection)
     };
     let mut connection = open().map_err(|fault| fault.at(path))?;
@@ -109,9 +110,8 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
         return Ok(Inspection::Absent);
     }
     let look = || -> Result<(Ownership, i64), Fault> {
-        let mut connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        prepare(&mut connection)?;
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        prepare(&connection)?;
         Ok((ownership(&connection)?, schema(&connection)?))
     };
     match look().map_err(|fault| fault.at(path))? {
@@ -137,12 +137,8 @@ const LOG_BYTES: i64 = 64 * 1024 * 1024;
 /// Prepared statements that are kept: all that there are.
 const STATEMENTS: usize = 64;
 
-fn prepare(connection: &mut Connection) -> Result<(), Fault> {
-    // SQLite itself would look less and less often, and have the next in the queue wait for it.
-    connection.busy_handler(Some(|tries: i32| {
-        std::thread::sleep(BUSY_TRY);
-        u128::from(tries.unsigned_abs()) < BUSY.as_millis() / BUSY_TRY.as_millis()
-    }))?;
+fn prepare(connection: &Connection) -> Result<(), Fault> {
+    connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // The file may have been made by someone else: nothing in its schema is run, and bad cells are noticed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -152,6 +148,15 @@ fn prepare(connection: &mut Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    Ok(())
+}
+
+/// Has a writer see soon that the lock is free: SQLite itself would look less and less often, and have the next in the queue wait.
+fn look_often(connection: &mut Connection) -> Result<(), Fault> {
+    connection.busy_handler(Some(|tries: i32| {
+        std::thread::sleep(BUSY_TRY);
+        u128::from(tries.unsigned_abs()) < BUSY.as_millis() / BUSY_TRY.as_millis()
+    }))?;
     Ok(())
 }
 
