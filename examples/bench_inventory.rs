@@ -275,6 +275,7 @@ fn scanned(mirror: &Mirror, holdings: RoaringBitmap) -> ScanRecord {
         unseen: None,
         share: None,
         gaps: None,
+        listed: None,
     }
 }
 

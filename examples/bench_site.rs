@@ -181,6 +181,7 @@ async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: 
         unseen: None,
         share: None,
         gaps: None,
+        listed: None,
     };
     Ok(parts.inventory.record_scan(record).await?)
 }

@@ -52,7 +52,8 @@
 //! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]). `tests/http/away.txt`,
 //!    `a_locked_database_delays_nobody_but_the_writer`, `a_mirror_that_hangs_holds_nobody_up`.
 //! 4. *A scan can't hurt.* What one did not disprove stays ([`scan`]). `everything_is_a_login_page`,
-//!    `the_server_dies_in_the_middle_of_a_scan`, `an_empty_listing_at_the_root_and_the_files_are_there`, and more beside them.
+//!    `the_server_dies_in_the_middle_of_a_scan`, `an_empty_listing_at_the_root_and_the_files_are_there`,
+//!    `listings_are_right_and_every_file_is_something_else`, and more beside them.
 //! 5. *Kill it anywhere.* Every write is one transaction; the snapshot changes after the commit ([`inventory`]).
 //!    `whenever_it_is_killed_the_last_commit_stands_and_no_wrong_mirror_is_known`,
 //!    `a_start_takes_the_image_and_what_was_committed_since`, `an_image_that_is_broken_or_another_databases_is_not_used`,
@@ -69,7 +70,8 @@
 //! 10. *Instances share nothing:* each has its own trees, database, mirrors and counters; prefixes match at segment
 //!     boundaries ([`model::path::Prefix`]). `tests/http/instances.txt`, `the_longest_prefix_wins_at_a_segment_boundary`.
 //! 11. *Everything outside is hostile:* every input has a limit, and what happens at the limit is tested.
-//!     `headers_that_are_too_large_or_too_many_are_refused`, `a_small_page_unpacks_to_a_huge_one`, `tests/listings_hostile.rs`.
+//!     `headers_that_are_too_large_or_too_many_are_refused`, `a_small_page_unpacks_to_a_huge_one`, `tests/listings_hostile.rs`,
+//!     `scripts/fuzz`.
 //!
 //! # A download
 //!
@@ -97,7 +99,9 @@
 //! 3. Over HTTP, directories that the tree has too are fetched, recognised and read by `scan::listing`, each size an interval and each
 //!    time with its doubt. What rsync (a child process) or FTP list is read line by line, and counts once a sample of it was found at the web
 //!    server: that is where clients are sent. A page that is the same as at the last scan, of a directory of which we know the same, is
-//!    not judged again.
+//!    not judged again; one that the page above shows with the time that it had is not asked for. What that takes is kept in the store. Of what
+//!    listings over HTTP show, a sample is asked for, too: where they are right and the files are something else, each file that was not known
+//!    before is.
 //! 4. Each entry is judged against the version of its path. Doubts about versions that were never confirmed on this mirror are
 //!    settled by HEAD.
 //! 5. What would be taken away in bulk is verified by samples first. A mirror's other base URL counts only when a sample of what

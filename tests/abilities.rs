@@ -1,5 +1,6 @@
 //! What mirrors can do for clients is tried by probes, kept to, and remembered.
 
+mod running;
 mod scanning;
 mod servers;
 
@@ -131,6 +132,36 @@ async fn a_server_that_can_not_count_beyond_32_bits_gets_no_clients_for_larger_f
 }
 
 #[tokio::test]
+async fn a_server_that_sends_other_parts_than_were_asked_for_gets_no_requests_for_parts() {
+    const FILES: [(&str, u64, i64); 1] = [("a.xo", 1000, THEN)];
+    // What it says of the part, and how many bytes come; HEAD has the right length each time.
+    for (told, bytes, expected) in [
+        ("bytes 984-999/1000", 16, Ranges::Kept),
+        ("bytes 984-999/*", 16, Ranges::Kept),
+        ("bytes 0-15/1000", 16, Ranges::Ignored),
+        ("bytes 984-999/999", 16, Ranges::Ignored),
+        ("bytes 984-999/1000", 15, Ranges::Ignored),
+        ("bytes 984-999/1000", 1000, Ranges::Ignored),
+        ("", 16, Ranges::Ignored),
+    ] {
+        let server = Odd::start(move |request, out| match (request.path.as_str(), request.header("Range")) {
+            ("/", _) => {
+                let page = servers::listing("/", &FILES);
+                respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+            }
+            ("/a.xo", None) => respond(request, out, "200 OK", &[], &[b'x'; 1000]),
+            ("/a.xo", Some(_)) => respond(request, out, "206 Partial Content", &[("Content-Range", told)], &vec![b'x'; bytes]),
+            _ => respond(request, out, "404 Not Found", &[], b""),
+        });
+        let world = scanned(&FILES, |mirror| mirror, &server.url()).await;
+        let what = format!("{told:?} and {bytes} bytes");
+        let known = probed(&world, &what, |abilities, _| abilities.ranges == expected).await;
+        assert_eq!(known.notes.is_empty(), expected == Ranges::Kept, "{what}: {known:?}");
+        assert_eq!(world.held().await, scanning::names(&FILES), "{what}: what it holds is another question");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_certificate_costs_a_mirror_its_https_clients_and_no_others() {
     let folder = Folder::new();
     folder.write("a.xo", 1000, THEN);
@@ -202,4 +233,28 @@ async fn what_was_tried_outlives_a_restart_and_not_a_move() {
     let moved = open(&Mirror { http: http("http://n.example/"), ..world.mirror.clone() }).await;
     assert_eq!(moved.snapshot().mirrors().members[0].abilities, Abilities::default());
     assert_eq!(moved.checkup(world.mirror.name.clone()).await.expect("it is read"), None);
+}
+
+#[test]
+fn a_client_that_has_nothing_but_ipv6_gets_only_mirrors_that_answer_there() {
+    let (site, folder) = (running::Site::with_a_file("v6"), Folder::new());
+    folder.write("old.xo", 100_000, running::OLD);
+    let four = Server::nginx(folder.path(), "autoindex on;");
+    let mirrors = |more: &str| format!("[answers]\nip-version = \"require\"\n{}{more}", running::mirror("four", &four.url()));
+    site.configure("trusted-proxies = [\"127.0.0.0/8\"]\n", "", &mirrors(""));
+    let serving = running::Running::start(&[&site]);
+    let sent_to = |client: &str| {
+        let headers = format!("X-Forwarded-For: {client}\r\n");
+        let reply = running::get(site.listen, "/old.xo", &headers).expect("it answers");
+        reply.mirror().map(str::to_owned)
+    };
+    let (old, new) = ("145.97.39.155", "2001:610:1:80aa:192:87:30:59");
+    running::until("it is scanned", || sent_to(old).as_deref() == Some("four"));
+    running::until("it is found out", || sent_to(new).is_none());
+    assert_eq!(sent_to(old).as_deref(), Some("four"));
+    // One that answers there comes.
+    let six = Server::nginx_at_ipv6(folder.path());
+    site.configure("trusted-proxies = [\"127.0.0.0/8\"]\n", "", &mirrors(&running::mirror("six", &six.url())));
+    serving.signal(rustix::process::Signal::HUP);
+    running::until("it is scanned as well", || sent_to(new).as_deref() == Some("six"));
 }

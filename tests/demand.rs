@@ -107,6 +107,7 @@ impl World {
             before: None,
             share: None,
             gaps: None,
+            listed: None,
             unseen: None,
         };
         self.inventory.record_scan(record).await.expect("written");

@@ -121,7 +121,7 @@ fn every_dependency_has_a_licence_that_we_may_pass_on() {
 fn every_dependency_comes_from_one_registry() {
     let mut sources: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in packages() {
-        if package["name"] != env!("CARGO_PKG_NAME") {
+        if ![env!("CARGO_PKG_NAME"), "redirector-fuzz"].iter().any(|ours| package["name"] == *ours) {
             let source = package["source"].as_str().unwrap_or("a path").to_owned();
             sources.entry(source).or_default().push(package["name"].to_string());
         }

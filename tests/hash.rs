@@ -56,10 +56,10 @@ fn digests_are_those_of_the_tools_that_people_check_with() {
         [0, 1, 55, 56, 111, 112, 262_143, 262_144, 262_145, 4_194_304, 4_194_305, 9_000_001].into_iter().enumerate()
     {
         durable::write(&file, &noise(size, seed as u64 + 1)).expect("written");
+        let told = ["md5sum", "sha1sum", "sha256sum", "sha512sum"].map(|program| word(program, &file));
         for threads in [0, 4] {
             let made = describe(&file, &Settings::default(), threads);
             let found = [hex(&made.md5), hex(&made.sha1), made.sha256.to_string(), hex(&made.sha512)];
-            let told = ["md5sum", "sha1sum", "sha256sum", "sha512sum"].map(|program| word(program, &file));
             assert_eq!(found, told, "{size} bytes");
         }
     }
@@ -110,7 +110,7 @@ impl Site {
     fn new() -> Self {
         let site = Self { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(site.path("public")).expect("made");
-        let text = "[tree]\nprefix = '/pub'\npublic = 'public'\nsettle-shrunken = '0s'\n[hash]\nthreads = 2\n[[mirror]]\nname = 'm'\nhttp = 'http://127.0.0.1:9/'\n";
+        let text = "[server]\nlisten = ['127.0.0.1:0']\n[tree]\nprefix = '/pub'\npublic = 'public'\nsettle-shrunken = '0s'\n[hash]\nthreads = 2\n[[mirror]]\nname = 'm'\nhttp = 'http://127.0.0.1:9/'\n";
         durable::write(&site.path("mirrors.toml"), text.as_bytes()).expect("written");
         site
     }
@@ -253,6 +253,33 @@ fn a_killed_run_goes_on_where_it_was() {
     let (status, rest) = site.json(&["files", "hash", "--json"]);
     assert_eq!((status, rest["hashed"].as_u64()), (0, Some((sizes - done) as u64)), "nothing is hashed twice: {rest}");
     assert_eq!(hashed(&site), sizes);
+}
+
+#[test]
+fn a_server_hashes_when_nothing_else_wants_the_processor() {
+    let site = Site::new();
+    site.publish("file", &noise(300_000, 5));
+    let mut child = site.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    wait_until(&mut child, || hashed(&site) == 1);
+    let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).expect("it runs").flatten();
+    let threads: Vec<(String, i32)> = tasks.filter_map(|task| thread(&task.path())).collect();
+    child.kill().ok();
+    child.wait().expect("is waited for");
+    let (hashing, others): (Vec<_>, Vec<_>) = threads.into_iter().partition(|(name, _)| name.starts_with("hash-"));
+    // These tests may be nice themselves.
+    let (_, own) = thread(Path::new("/proc/self")).expect("this process");
+    assert!(hashing.len() > 2 && hashing.iter().all(|(_, nice)| *nice == (own + 10).min(MOST_NICE)), "{hashing:?}");
+    assert!(!others.is_empty() && others.iter().all(|(_, nice)| *nice == own), "{others:?}");
+}
+
+/// The lowest priority that Linux knows.
+const MOST_NICE: i32 = 19;
+
+/// What a thread is called and how nice it is (proc_pid_stat(5)); `None` for one that ended.
+fn thread(task: &Path) -> Option<(String, i32)> {
+    let stat = fs::read_to_string(task.join("stat")).ok()?;
+    let (name, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+    Some((name.to_owned(), fields.split(' ').nth(16)?.parse().ok()?))
 }
 
 /// How many files have all their digests.

@@ -235,6 +235,7 @@ async fn world_with_history() -> (World, Inventory) {
             unseen: None,
             share,
             gaps: share.map(|_| gaps),
+            listed: None,
         };
         inventory.record_scan(record).await.expect("kept");
     }

@@ -320,6 +320,7 @@ impl Work {
             unseen: None,
             share: None,
             gaps: None,
+            listed: None,
         };
         self.inventory.record_scan(record).await.expect("is kept");
     }

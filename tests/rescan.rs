@@ -3,13 +3,16 @@
 mod scanning;
 mod servers;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
-use redirector::inventory::Counts;
+use redirector::clock::Clock;
+use redirector::inventory::{Counts, Inventory};
 use redirector::model::TreePath;
 use redirector::scan::{Mode, Quiet, Report, Scanner};
-use scanning::{World, names, quick};
+use scanning::{World, mirror, names, quick};
 use servers::{Folder, Odd, Server, listing, respond};
 
 const THEN: i64 = 1_750_000_027;
@@ -87,6 +90,25 @@ async fn a_page_that_is_the_same_as_before_is_not_judged_again() {
 }
 
 #[tokio::test]
+async fn a_copy_that_was_disproved_by_a_question_is_asked_for_again_although_the_page_is_the_same() {
+    let folder = folder();
+    // Apache shows 2.9K of both, in a time zone that nobody knows.
+    folder.write("c/three.xo", 2950, THEN);
+    let server = Server::apache(folder.path(), "FancyIndexing HTMLTable NameWidth=*", "");
+    let world = World::new(&FILES, &server.url()).await;
+    let scanner = trusting(&world);
+    for _ in 0..2 {
+        let (report, counts) = scan(&world, &scanner).await;
+        assert_eq!((counts.found, counts.mismatched), (3, 1), "{report:?}");
+    }
+    let opened = std::fs::File::options().write(true).open(folder.path().join("c/three.xo")).expect("it is there");
+    opened.set_len(3000).expect("it grows");
+    opened.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(THEN.cast_unsigned())).expect("the time can be set");
+    let (report, counts) = scan(&world, &scanner).await;
+    assert_eq!((counts.found, counts.mismatched), (4, 0), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_says_falsely_that_nothing_changed_is_found_out() {
     let (emptied, unchanged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (is_emptied, count) = (Arc::clone(&emptied), Arc::clone(&unchanged));
@@ -136,4 +158,193 @@ async fn what_a_dry_run_saw_is_not_taken_for_known() {
     assert!(report.outcome.is_ok() && world.held().await.is_empty());
     let (_, counts) = scan(&world, &scanner).await;
     assert_eq!((counts.found, world.held().await), (4, names(&FILES)));
+}
+
+/// Gives folders a time of long ago, as mirrors do that keep times.
+fn date_folders(folder: &Folder, names: &[&str]) {
+    for name in names {
+        let opened = std::fs::File::open(folder.path().join(name)).expect("it is there");
+        let seconds = Duration::from_secs(THEN.cast_unsigned());
+        opened.set_modified(SystemTime::UNIX_EPOCH + seconds).expect("the time can be set");
+    }
+}
+
+/// nginx that writes down what it is asked.
+fn talkative(folder: &Folder) -> Server {
+    Server::nginx(folder.path(), "autoindex on; access_log access.log short;")
+}
+
+/// What a server was asked since it had been asked so much, without the protocol and the connection.
+fn asked_since(server: &Server, before: usize) -> Vec<String> {
+    let short = |line: &String| line.splitn(3, ' ').last().unwrap_or_default().to_owned();
+    server.asked().iter().skip(before).map(short).collect()
+}
+
+/// A world whose inventory is in a file: as after a start of the program.
+async fn started(database: &Path, url: &str) -> World {
+    let (clock, mirror) = (Clock::system(), mirror(url));
+    let settings = redirector::inventory::Settings { database: database.to_owned(), ..Default::default() };
+    let inventory = Inventory::open(&settings, vec![Arc::new(mirror.clone())], clock.clone()).await.expect("it opens");
+    World { inventory, clock, mirror }
+}
+
+#[tokio::test]
+async fn a_directory_that_shows_the_time_that_it_had_is_not_asked_for() {
+    let folder = folder();
+    date_folders(&folder, &["a/b", "a", "c"]);
+    let server = talkative(&folder);
+    let world = World::new(&FILES, &server.url()).await;
+    let scanner = trusting(&world);
+    let (_, first) = scan(&world, &scanner).await;
+    let before = server.asked().len();
+    let (report, second) = scan(&world, &scanner).await;
+    assert!(report.complete, "{report:?}");
+    assert_eq!((second.found, second.gone, second.entries), (4, 0, first.entries));
+    let asked = asked_since(&server, before);
+    let listings: Vec<&String> = asked.iter().filter(|line| line.starts_with("GET")).collect();
+    assert_eq!(listings, ["GET /", "GET /", "GET /a/"], "what has directories below it, and nothing else: {asked:?}");
+
+    // What goes changes its directory's time, and what the tree has elsewhere is looked for.
+    folder.remove("c/three.xo");
+    world.put(&[("a/b/new.xo", 10, THEN)]).await;
+    folder.write("a/b/new.xo", 10, THEN);
+    date_folders(&folder, &["a/b"]);
+    let (report, third) = scan(&world, &scanner).await;
+    assert_eq!((third.found, third.gone), (4, 1), "{report:?}");
+    assert!(world.held().await.contains("a/b/new.xo") && !world.held().await.contains("c/three.xo"));
+    // A probe has seen something: nothing is believed.
+    let before = server.asked().len();
+    scanner.distrust(&world.mirror.name);
+    scan(&world, &scanner).await;
+    assert!(asked_since(&server, before).contains(&"GET /a/b/".to_owned()));
+}
+
+#[tokio::test]
+async fn a_directory_that_changed_and_shows_the_same_time_has_all_of_them_asked_for() {
+    let names: Vec<String> = (0..40).map(|number| format!("d{number}/x.xo")).collect();
+    let files: Vec<(&str, u64, i64)> = names.iter().map(|name| (name.as_str(), 10, THEN)).collect();
+    let folders: Vec<&str> = names.iter().map(|name| name.trim_end_matches("/x.xo")).collect();
+    let folder = Folder::new();
+    names.iter().for_each(|name| folder.write(name, 10, THEN));
+    date_folders(&folder, &folders);
+    let server = talkative(&folder);
+    let world = World::new(&files, &server.url()).await;
+    let scanner = world.scanner(|settings| settings.limits.reread = 4);
+    scan(&world, &scanner).await;
+    assert_eq!(world.held().await.len(), 40);
+    // Something takes files away, and sets the times of their directories to what they were.
+    for name in names.iter().skip(1) {
+        folder.remove(name);
+    }
+    date_folders(&folder, &folders);
+    let before = server.asked().len();
+    let (report, counts) = scan(&world, &scanner).await;
+    assert_eq!((counts.found, counts.gone, counts.entries), (1, 39, 41), "{report:?}");
+    assert_eq!(world.held().await, ["d0/x.xo".to_owned()].into());
+    let listings = |asked: &[String]| asked.iter().filter(|line| line.starts_with("GET /d")).count();
+    let asked = asked_since(&server, before);
+    assert_eq!(listings(&asked), 40, "each of them once: {asked:?}");
+    // Such times are not believed again soon.
+    let before = server.asked().len();
+    scan(&world, &scanner).await;
+    assert_eq!(listings(&asked_since(&server, before)), 40);
+}
+
+#[tokio::test]
+async fn what_was_learnt_outlives_a_restart_and_is_of_no_use_elsewhere() {
+    let (folder, state) = (folder(), Folder::new());
+    date_folders(&folder, &["a/b", "a", "c"]);
+    let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
+    let world = started(&database, &server.url()).await;
+    world.put(&FILES).await;
+    world.inventory.set_indexed().await.expect("written");
+    scan(&world, &trusting(&world)).await;
+    world.inventory.clone().close().await.expect("closes");
+
+    let world = started(&database, &server.url()).await;
+    let before = server.asked().len();
+    let (report, counts) = scan(&world, &trusting(&world)).await;
+    assert_eq!((counts.found, counts.gone), (4, 0), "{report:?}");
+    let asked = asked_since(&server, before);
+    assert!(!asked.iter().any(|line| line == "GET /a/b/" || line == "GET /c/"), "{asked:?}");
+    // The tree has changed meanwhile: what the mirror has is another version now.
+    world.put(&[("c/three.xo", 9000, THEN + 60)]).await;
+    world.inventory.clone().close().await.expect("closes");
+    let world = started(&database, &server.url()).await;
+    let (report, counts) = scan(&world, &trusting(&world)).await;
+    assert_eq!((counts.found, counts.mismatched), (3, 1), "{report:?}");
+    assert!(!world.held().await.contains("c/three.xo"));
+    world.inventory.clone().close().await.expect("closes");
+
+    // The mirror moves to a server that shows the same times, and has less.
+    let other = self::folder();
+    other.remove("a/b/one.xo");
+    date_folders(&other, &["a/b", "a", "c"]);
+    let server = talkative(&other);
+    let world = started(&database, &server.url()).await;
+    scan(&world, &trusting(&world)).await;
+    assert_eq!(world.held().await, ["a/two.xo".to_owned(), "top.xo".to_owned()].into());
+    assert!(asked_since(&server, 0).contains(&"GET /a/b/".to_owned()));
+}
+
+#[tokio::test]
+async fn a_rescan_of_an_unchanged_mirror_writes_next_to_nothing_and_changes_nothing_in_memory() {
+    let names: Vec<String> = (0..300).map(|number| format!("d{number}/x.xo")).collect();
+    let files: Vec<(&str, u64, i64)> = names.iter().map(|name| (name.as_str(), 10, THEN)).collect();
+    let folders: Vec<&str> = names.iter().map(|name| name.trim_end_matches("/x.xo")).collect();
+    let (folder, state) = (Folder::new(), Folder::new());
+    names.iter().for_each(|name| folder.write(name, 10, THEN));
+    date_folders(&folder, &folders);
+    let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
+    let world = started(&database, &server.url()).await;
+    world.put(&files).await;
+    world.inventory.set_indexed().await.expect("written");
+    let scanner = world.scanner(|settings| settings.limits.reread = 12);
+    let (_, first) = scan(&world, &scanner).await;
+    let log = || std::fs::metadata(state.path().join("test.sqlite-wal")).map_or(0, |log| log.len());
+    let (_, asked_first) = (scan(&world, &scanner).await, server.asked().len());
+    // With the log emptied, what it has afterwards is what was written.
+    let connection = rusqlite::Connection::open(&database).expect("opens");
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("is done");
+    assert_eq!(log(), 0);
+    let known = world.inventory.snapshot().mirrors().clone();
+    let (report, third) = scan(&world, &scanner).await;
+    assert!(report.complete, "{report:?}");
+    assert_eq!((third.found, third.entries), (300, first.entries));
+    assert!(log() > 0 && log() <= 12 * 4096, "a line of history, and that it was one scan more: {} bytes", log());
+    assert!(Arc::ptr_eq(&known, &world.inventory.snapshot().mirrors()), "nothing changed in memory");
+    let asked = server.asked().len() - asked_first;
+    // The root twice, a name that can't exist, and those whose turn it is: about a twelfth.
+    assert!(asked < 70, "{asked} questions for 301 directories");
+}
+
+#[tokio::test]
+async fn what_was_committed_before_a_kill_is_all_that_a_rescan_goes_by() {
+    let (folder, state) = (folder(), Folder::new());
+    date_folders(&folder, &["a/b", "a", "c"]);
+    let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
+    let world = started(&database, &server.url()).await;
+    world.put(&FILES).await;
+    world.inventory.set_indexed().await.expect("written");
+    let scanner = trusting(&world);
+    scan(&world, &scanner).await;
+    // What lies on the disk when the program is killed now, and after one more scan of a mirror that has less.
+    let left_behind = |name: &str| {
+        let copy = state.path().join(name);
+        std::fs::copy(&database, &copy).expect("is copied");
+        let log = |database: &Path| database.with_file_name(format!("{}-wal", database.file_name().expect("a name").display()));
+        std::fs::copy(log(&database), log(&copy)).expect("is copied");
+        copy
+    };
+    let first = left_behind("first.sqlite");
+    folder.remove("a/b/one.xo");
+    scan(&world, &scanner).await;
+    let second = left_behind("second.sqlite");
+    let left = names(&FILES[1..]);
+    for (copy, gone) in [(first, 1), (second, 0)] {
+        let world = started(&copy, &server.url()).await;
+        let (report, counts) = scan(&world, &trusting(&world)).await;
+        assert_eq!((counts.found, counts.gone), (3, gone), "{report:?}");
+        assert_eq!(world.held().await, left);
+    }
 }

@@ -306,7 +306,7 @@ mod misbehaving {
         mirror_of(&FILES, request, out)
     }
 
-    fn mirror_of(files: &[(&str, u64, i64)], request: &Request, out: &mut TcpStream) -> io::Result<()> {
+    pub(super) fn mirror_of(files: &[(&str, u64, i64)], request: &Request, out: &mut TcpStream) -> io::Result<()> {
         let path = request.path.split('?').next().unwrap_or_default();
         let name = path.trim_start_matches('/');
         if let Some((_, size, mtime)) = files.iter().find(|(file, ..)| *file == name) {
@@ -321,7 +321,7 @@ mod misbehaving {
     }
 
     /// The listing of a directory.
-    fn page(files: &[(&str, u64, i64)], path: &str) -> Option<String> {
+    pub(super) fn page(files: &[(&str, u64, i64)], path: &str) -> Option<String> {
         let directory = path.strip_prefix('/')?;
         if !directory.is_empty() && !directory.ends_with('/') {
             return None;
@@ -342,7 +342,7 @@ mod misbehaving {
     }
 
     /// Scans a good mirror, which then turns bad, and scans it again.
-    async fn turned(
+    pub(super) async fn turned(
         bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
         change: impl FnOnce(&mut Settings),
     ) -> (World, Odd, Report) {
@@ -356,7 +356,10 @@ mod misbehaving {
     }
 
     /// Nothing is taken away, and the report says why.
-    async fn keeps_all(what: &str, bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Report {
+    pub(super) async fn keeps_all(
+        what: &str,
+        bad: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Report {
         keeps_all_with(what, bad, |_| {}).await
     }
 
@@ -378,7 +381,7 @@ mod misbehaving {
         report
     }
 
-    fn ok(request: &Request, out: &mut TcpStream, body: &[u8]) -> io::Result<()> {
+    pub(super) fn ok(request: &Request, out: &mut TcpStream, body: &[u8]) -> io::Result<()> {
         respond(request, out, "200 OK", &[("Content-Type", "text/html")], body)
     }
 
@@ -976,6 +979,221 @@ mod misbehaving {
     }
 }
 
+mod deceiving {
+    use super::misbehaving::{FILES, keeps_all, mirror_of, ok, page, turned, wait_for_hang_up};
+    use super::*;
+
+    /// A mirror that has the files' exact sizes, and the times at which it got them: its listings leave nothing open.
+    fn late(request: &Request, out: &mut TcpStream) -> io::Result<()> {
+        mirror_of(&FILES.map(|(name, size, mtime)| (name, size, mtime + 10 * 86_400)), request, out)
+    }
+
+    /// The same listings, and something else in the place of each file.
+    fn instead(
+        file: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static {
+        move |request, out| match FILES.iter().any(|(name, ..)| request.path[1..] == **name) {
+            true => file(request, out),
+            false => late(request, out),
+        }
+    }
+
+    const LOGIN: &[u8] = b"<html><title>Log in</title><form action=/login><input name=user></form></html>";
+
+    #[tokio::test]
+    async fn listings_are_right_and_every_file_is_something_else() {
+        type File = fn(&Request, &mut TcpStream) -> io::Result<()>;
+        let files: [(&str, File, &str); 5] = [
+            ("a login page", |request, out| ok(request, out, LOGIN), "it is another one"),
+            (
+                "the way to a login page",
+                |request, out| respond(request, out, "302 Found", &[("Location", "/login")], b""),
+                "the server answers",
+            ),
+            ("kept from visitors", |request, out| respond(request, out, "403 Forbidden", &[], b""), "403"),
+            ("not there", |request, out| respond(request, out, "404 Not Found", &[], b""), "it is not there"),
+            (
+                "on another host",
+                |request, out| respond(request, out, "302 Found", &[("Location", "http://cdn.example/x")], b""),
+                "leads away",
+            ),
+        ];
+        for (what, file, why) in files {
+            let with_login = move |request: &Request, out: &mut TcpStream| match request.path.as_str() {
+                "/login" => ok(request, out, LOGIN),
+                _ => instead(file)(request, out),
+            };
+            let server = Odd::start(with_login);
+            let world = World::new(&FILES, &server.url()).await;
+            let report = world.scan().await;
+            let notes = report.notes.join("; ");
+            assert_eq!(world.held().await, names(&[]), "{what}: {report:?}");
+            assert!(notes.contains("is not what the server sends") && notes.contains(why), "{what}: {report:?}");
+            // It mends its ways.
+            server.turn_into(late);
+            let report = world.scan().await;
+            assert_eq!(world.held().await, names(&FILES), "{what}: {report:?}");
+            // A mirror that was good loses what is disproved, and nothing else.
+            server.turn_into(with_login);
+            let report = world.scan().await;
+            let held = world.held().await.len();
+            assert!(held >= FILES.len() - 1, "{what}: {held} of {report:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn listings_are_right_and_a_few_files_are_something_else() {
+        let server = Odd::start(|request, out| match request.path.as_str() {
+            "/a/1.xo" => ok(request, out, LOGIN),
+            "/d/3.xo" => respond(request, out, "404 Not Found", &[], b""),
+            _ => late(request, out),
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        // All files are new, and as many are asked for.
+        let report = world.scan_with(|settings| settings.limits.sample = FILES.len()).await;
+        let mut there = names(&FILES);
+        assert!(there.remove("a/1.xo") && there.remove("d/3.xo"));
+        assert_eq!(world.held().await, there, "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn listings_are_right_and_the_server_has_a_bad_day_with_files() {
+        let fails = |request: &Request, out: &mut TcpStream| respond(request, out, "500 Internal Server Error", &[], b"");
+        let server = Odd::start(instead(fails));
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&FILES), "that says nothing of what is there: {report:?}");
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_may_redirect_is_followed_to_where_it_may() {
+        let store = Odd::start(late);
+        let at_store = store.url();
+        let server = Odd::start(instead(move |request, out| {
+            let location = format!("{at_store}{}", &request.path[1..]);
+            respond(request, out, "302 Found", &[("Location", &location)], b"")
+        }));
+        let mut world = World::new(&FILES, &server.url()).await;
+        for (may_redirect, private, held, why) in [
+            (false, true, names(&[]), "leads away"),
+            (true, false, names(&[]), "is a private address"),
+            (true, true, names(&FILES), ""),
+        ] {
+            world.mirror.asking.may_redirect = may_redirect;
+            let report = world.scan_with(|settings| settings.allow_private_addresses = private).await;
+            assert_eq!(world.held().await, held, "{report:?}");
+            assert!(report.notes.join("; ").contains(why), "{report:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_questions_are_under_way_at_once_and_each_says_who_asks() {
+        use std::sync::{Condvar, Mutex};
+        const CONNECTIONS: usize = 3;
+        let (now, most) = (Arc::new((Mutex::new(0_usize), Condvar::new())), Arc::new(AtomicUsize::new(0)));
+        let agents = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
+        let (count, highest, seen) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&agents));
+        let server = Odd::start(move |request, out| {
+            seen.lock().expect("no test panics with it").insert(request.header("User-Agent").map(str::to_owned));
+            let (count, changed) = &*count;
+            let mut under_way = count.lock().expect("no test panics with it");
+            *under_way += 1;
+            highest.fetch_max(*under_way, Ordering::SeqCst);
+            changed.notify_all();
+            // More than are allowed would come now; none must, so that the wait for them ends with its bound.
+            let bound = Duration::from_millis(50);
+            let waited = changed.wait_timeout_while(under_way, bound, |under_way| *under_way <= CONNECTIONS);
+            *waited.expect("no test panics with it").0 -= 1;
+            mirror_of(&FILES, request, out)
+        });
+        let world = World::new(&FILES, &server.url()).await;
+        let report = world
+            .scan_with(|settings| {
+                settings.connections = CONNECTIONS;
+                settings.contact = Some("https://download.example/mirrors".to_owned());
+            })
+            .await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert_eq!(most.load(Ordering::SeqCst), CONNECTIONS);
+        let agent = format!("redirector/{} (+https://download.example/mirrors)", env!("CARGO_PKG_VERSION"));
+        assert_eq!(*agents.lock().expect("fine"), std::collections::BTreeSet::from([Some(agent)]));
+    }
+
+    #[tokio::test]
+    async fn redirects_lead_to_themselves_with_ever_more_to_say() {
+        let grow = |request: &Request, out: &mut TcpStream| {
+            let sign = if request.path.contains('?') { '&' } else { '?' };
+            let location = format!("{}{sign}again={}", request.path, request.path.len());
+            respond(request, out, "302 Found", &[("Location", &location)], b"")
+        };
+        let (world, server, report) = turned(grow, |_| {}).await;
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("in circles")), "{report:?}");
+        assert!(server.requests() < 60, "{} requests", server.requests());
+    }
+
+    #[tokio::test]
+    async fn times_are_of_another_age() {
+        for (date, listed) in [
+            ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_207_200),
+            ("Sat, 01 Jan 2095 00:00:00 GMT", 3_944_678_400),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Sun, 00 Jan 1900 00:00:00 GMT", -2_208_988_800),
+            ("yesterday", 3_944_678_400),
+        ] {
+            let bad = move |request: &Request, out: &mut TcpStream| {
+                let files: Vec<_> = FILES.iter().map(|(name, size, _)| (*name, *size, listed)).collect();
+                if let Some((_, size, _)) = files.iter().find(|(name, ..)| request.path[1..] == **name) {
+                    let body = vec![b'x'; usize::try_from(*size).expect("small")];
+                    return respond(request, out, "200 OK", &[("Date", date), ("Last-Modified", date)], &body);
+                }
+                match page(&files, &request.path) {
+                    Some(page) => {
+                        respond(request, out, "200 OK", &[("Date", date), ("Content-Type", "text/html")], page.as_bytes())
+                    }
+                    None => respond(request, out, "404 Not Found", &[("Date", date)], b""),
+                }
+            };
+            let (world, _server, report) = turned(bad, |_| {}).await;
+            assert!(report.outcome.is_ok(), "{date}: {report:?}");
+            assert_eq!(world.held().await, names(&FILES), "{date}: {report:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_server_speaks_something_else() {
+        keeps_all("the answer broke off", |_, out| out.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")).await;
+        // More headers than anybody needs.
+        keeps_all("the answer broke off", |_, out| {
+            out.write_all(b"HTTP/1.1 200 OK\r\n")?;
+            (0..1000).try_for_each(|n| write!(out, "X-{n}: {n}\r\n"))
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_promised_again_and_again() {
+        let short = |settings: &mut Settings| settings.timeout = Span(Duration::from_millis(300));
+        let soon = |_: &Request, out: &mut TcpStream| {
+            out.write_all(&b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000))?;
+            wait_for_hang_up(out)
+        };
+        let (world, _server, report) = turned(soon, short).await;
+        assert!(report.outcome.as_ref().is_err_and(|reason| reason.contains("in time")), "{report:?}");
+        assert_eq!(world.held().await, names(&FILES));
+    }
+
+    #[tokio::test]
+    async fn a_length_is_told_twice_and_differently() {
+        keeps_all("the answer broke off", |request, out| {
+            let page = page(&FILES, &request.path).unwrap_or_default();
+            let (length, headers) = (page.len().to_string(), ("Content-Type", "text/html"));
+            respond(request, out, "200 OK", &[headers, ("Content-Length", "3"), ("Content-Length", &length)], page.as_bytes())
+        })
+        .await;
+    }
+}
+
 mod again {
     use prometheus_client::registry::Registry;
     use redirector::model::Health;
@@ -1308,7 +1526,7 @@ mod buckets {
                 assert_eq!(world.held().await, names(&FILES), "{root} {prefix}: {report:?}");
                 assert!(report.complete && report.notes.is_empty(), "{root} {prefix}: {report:?}");
                 assert_eq!(report.protocol, Protocol::Http);
-                assert!(server.requests() <= 12, "a page a question, not a file: {}", server.requests());
+                assert!(server.requests() <= 12 + 4, "a page a question, not a file, but for a sample: {}", server.requests());
             }
         }
     }
@@ -1330,6 +1548,20 @@ mod buckets {
         let report = scanner.scan(&world.mirror, &plan, Mode::Record, &Quiet).await;
         assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.entries)), Ok((2, 4)), "{report:?}");
         assert_eq!(world.held().await.len(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_may_be_listed_and_not_read_holds_nothing() {
+        let store = Store::new(Api::V2, "/b/", "");
+        let server =
+            Odd::start(move |request, out| match FILES.iter().any(|(name, ..)| decoded(&request.path).ends_with(name)) {
+                true => respond(request, out, "403 Forbidden", &[("Content-Type", "application/xml")], b"<Error/>"),
+                false => store.answer(request, out),
+            });
+        let world = World::new(&FILES, &format!("{}b/", server.url())).await;
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&[]), "{report:?}");
+        assert!(report.notes.join("; ").contains("is not what the server sends"), "{report:?}");
     }
 
     /// Scans a good bucket, then one whose listing is changed.
@@ -1376,6 +1608,7 @@ mod buckets {
                     respond(request, out, "200 OK", &[("Content-Type", "application/json; charset=utf-8")], page.as_bytes())
                 }
                 "/" => respond(request, out, "200 OK", &[("Content-Type", "text/html")], b"<p>a page for people</p>"),
+                "/top.xo" => respond(request, out, "200 OK", &[], &[b'x'; 42]),
                 _ => respond(request, out, "404 Not Found", &[], b""),
             }
         });
@@ -1383,6 +1616,6 @@ mod buckets {
         let report = world.scan().await;
         assert_eq!((report.protocol, report.complete), (Protocol::Http, true), "{report:?}");
         assert_eq!(world.held().await, names(&[("top.xo", 42, THEN)]));
-        assert_eq!(server.requests(), 3, "the listing, whether the server says no, the listing; no file");
+        assert_eq!(server.requests(), 4, "the listing, whether the server says no, the listing; and whether the file is sent");
     }
 }

@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use redirector::clock::{self, Clock};
 use redirector::inventory::sqlite::{Inspection, Sqlite};
 use redirector::inventory::store::{
-    Bookmark, Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update, Which, Written,
+    Bookmark, Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_LISTED_BYTES, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update,
+    Which, Written,
 };
 use redirector::inventory::{
-    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory, Observation,
-    Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
+    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory, Listed,
+    Observation, Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
     Abilities, BaseUrl, Checkup, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Ranges,
@@ -68,6 +69,7 @@ suite!(sqlite => [
     single_holdings_come_and_go,
     shares_and_gaps_stay_until_another_scan_tells_of_them,
     what_a_scan_leaves_for_the_next_is_kept,
+    what_is_remembered_of_listings_is_kept_in_parts,
     what_a_mirror_can_do_is_kept_with_its_urls,
     large_files_are_found_largest_first,
     the_history_of_scans_is_bounded,
@@ -136,6 +138,7 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
         unseen: None,
         share: None,
         gaps: None,
+        listed: None,
     }
 }
 
@@ -599,6 +602,32 @@ fn what_a_scan_leaves_for_the_next_is_kept(kit: &Kit) {
     store.record_scan(&noted, "").expect("is kept");
     assert_eq!(store.scans(&name("m"), 1).expect("is read")[0].notes, noted.notes);
     assert_eq!(store.scan_memory(&name("m")).expect("is read").turn, 7);
+}
+
+fn what_is_remembered_of_listings_is_kept_in_parts(kit: &Kit) {
+    let mut store = (kit.open)();
+    assert_eq!(store.listed(&name("m")).expect("is read"), None);
+    let listed = |head: &str, parts: &[(u16, usize)]| {
+        let parts = parts.iter().map(|(part, bytes)| (*part, vec![7; *bytes])).collect();
+        Listed { head: head.into(), parts }
+    };
+    let mut record = |mirror: &str, seconds: i64, listed: Listed| {
+        let record = ScanRecord { listed: Some(listed), ..scanned(mirror, seconds, None) };
+        let written = store.record_scan(&record, "").expect("is kept");
+        assert_eq!(written.sequence, None, "no snapshot shows it");
+    };
+    record("m", 0, listed("first", &[(0, 5), (7, 100_000), (u16::MAX, 1)]));
+    record("m", 1, listed("second", &[]));
+    let read = |mirror: &str| (kit.open)().listed(&name(mirror)).expect("is read");
+    assert_eq!(read("m"), Some(listed("second", &[(0, 5), (7, 100_000), (u16::MAX, 1)])));
+    record("m", 2, listed("third", &[(7, 0), (0, 6), (9, 0)]));
+    assert_eq!(read("m"), Some(listed("third", &[(0, 6), (u16::MAX, 1)])));
+    // There is room for so much; mirrors that are long gone make some.
+    let most = usize::try_from(MAX_LISTED_BYTES).expect("is small");
+    record("large", 10, listed("x", &[(1, most)]));
+    assert_eq!((read("large"), read("m").is_some()), (None, true), "it goes without");
+    record("large", 8 * 24 * 3600, listed("x", &[(1, most)]));
+    assert_eq!((read("large").is_some(), read("m")), (true, None));
 }
 
 fn the_history_of_scans_is_bounded(kit: &Kit) {
@@ -1355,7 +1384,7 @@ async fn a_database_without_marks_is_brought_up_and_gets_an_image() {
     let file = folder.path().join("test.sqlite");
     filled(&file).await;
     let database = rusqlite::Connection::open(&file).expect("opens");
-    let later = "ALTER TABLE change DROP COLUMN mark; DROP TABLE ability; DROP INDEX file_large";
+    let later = "ALTER TABLE change DROP COLUMN mark; DROP TABLE ability; DROP INDEX file_large; DROP TABLE listed_part; DROP TABLE listed";
     database.execute_batch(&format!("{later}; PRAGMA user_version = 4")).expect("is as it was");
     drop(database);
     let inventory = opened(&file).await;

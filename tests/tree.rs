@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use redirector::model::TreePath;
 use redirector::tree::{
-    Absence, Directory, Event, Found, Hidden, Item, Kind, LookError, Outcome, Root, Settings, Trees, Trouble, Visitor, Watch,
-    walk,
+    Absence, Directory, Event, Found, Glance, Hidden, Item, Kind, LookError, Outcome, Root, Settings, Trees, Trouble, Visitor,
+    Watch, walk,
 };
 
 /// A folder with a public tree, an application tree, and whatever else a test puts beside them.
@@ -68,7 +68,7 @@ fn read(root: &Root, at: &str) -> String {
             let text = std::io::read_to_string(&open.file).expect("readable");
             assert_eq!(open.fingerprint.size, text.len() as u64);
             assert_eq!(root.look(&path(at)).expect("it is there").fingerprint, open.fingerprint);
-            assert_eq!(root.glance(&path(at)), Some(open.fingerprint));
+            assert_eq!(root.glance(&path(at)), Glance::File(open.fingerprint));
             assert_eq!(open.fingerprint_now().expect("open"), open.fingerprint);
             text
         }
@@ -125,7 +125,7 @@ fn the_configured_folders_are_told_apart() {
     assert_eq!(read(&trees.public, "4078/labyrinth-7.xo/more"), "Absent");
     assert_eq!(trees.public.look(&path("4078")).expect("there").kind, Kind::Directory);
     assert_eq!(trees.public.look(&TreePath::root()).expect("there").kind, Kind::Directory);
-    assert_eq!(trees.public.glance(&path("4078")), None);
+    assert_eq!(trees.public.glance(&path("4078")), Glance::NoFile);
     assert!(!trees.public.is_remote());
 }
 

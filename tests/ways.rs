@@ -9,6 +9,7 @@ mod servers;
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -244,13 +245,31 @@ mod by_rsync {
         let all = world.inventory.snapshot().mirrors().members[0].holdings.len();
         assert_eq!(all, 2000);
         for bytes in [10, 300, 5_000, 20_000] {
-            let cut = servers::Cut::start(rsync.address(), bytes);
+            let cut = servers::Relay::cutting(rsync.address(), bytes);
             world.mirror.rsync = Some(format!("rsync://{}/m/", cut.address()));
             world.mirror.scanning.by = vec![Protocol::Rsync];
             let report = world.scan().await;
             assert!(!report.complete, "{report:?}");
             assert_eq!(world.inventory.snapshot().mirrors().members[0].holdings.len(), all, "after {bytes} bytes: {report:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_looks_like_another_line_of_the_list_is_none() {
+        let (folder, served) = (folder(), folder());
+        // Printed as it is, its end is a line for a file that is not there; so is a name with the program's own escapes.
+        let line = format!("-rw-r--r-- 5 {} forged.xo", Program::time(THEN));
+        folder.write(&format!("odd/x\n{line}"), 5, THEN);
+        folder.write(&format!("odd/y\r{line}"), 5, THEN);
+        folder.write("odd/\\#012-rw.xo", 5, THEN);
+        folder.write("odd/z\u{1b}[2J.xo", 5, THEN);
+        let (web, rsync) = (web(served.path()), Server::rsyncd(folder.path(), ""));
+        let mut world = world(&web).await;
+        world.mirror.rsync = Some(rsync.rsync_url());
+        world.put(&[("forged.xo", 5, THEN), ("odd/z.xo", 5, THEN)]).await;
+        let report = world.scan().await;
+        assert_eq!(report.protocol, Protocol::Rsync, "{report:?}");
+        assert_eq!(world.held().await, names(&FILES), "{report:?}");
     }
 
     #[tokio::test]
@@ -367,6 +386,38 @@ mod by_ftp {
     }
 
     #[tokio::test]
+    async fn over_ipv6() {
+        let folder = folder();
+        let listener = std::net::TcpListener::bind("[::1]:0").expect("loopback has IPv6");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let ftp = Server::vsftpd_at(address, folder.path(), "");
+        finds_what_is_there(&folder, &ftp).await;
+    }
+
+    #[tokio::test]
+    async fn links_are_what_the_public_tree_says() {
+        for (start, name) in
+            [(Server::vsftpd as fn(&Path, &str) -> Server, "vsftpd"), (|root, _| Server::proftpd(root), "ProFTPD")]
+        {
+            let folder = folder();
+            symlink("labyrinth-7.xo", folder.path().join("4078/latest.xo")).expect("a link");
+            symlink("4259", folder.path().join("current")).expect("a link");
+            symlink("nowhere", folder.path().join("4078/broken.xo")).expect("a link");
+            let (web, ftp) = (web(folder.path()), start(folder.path(), ""));
+            let mut world = world(&web).await;
+            world.mirror.ftp = Some(ftp.ftp_url());
+            let more = [("4078/latest.xo", 676_401, THEN), ("4078/broken.xo", 1, THEN), ("current/+ciudadano-2.xo", 999, THEN)];
+            world.put(&more).await;
+            let report = world.scan().await;
+            let held = world.held().await;
+            assert!(held.contains("4078/latest.xo") && held.contains("current/+ciudadano-2.xo"), "{name}: {report:?}");
+            assert!(!held.contains("4078/broken.xo") && held.len() == 14, "{name}: {held:?}");
+            assert_eq!(report.protocol, Protocol::Ftp, "{name}: {report:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn by_lists_for_people_in_another_time_zone() {
         let folder = folder();
         let ftp = Server::vsftpd(folder.path(), "use_localtime=YES");
@@ -374,7 +425,6 @@ mod by_ftp {
     }
 
     #[tokio::test]
-    #[ignore = "Debian does not let ProFTPD be installed beside vsftpd; see the server of our own below"]
     async fn by_lists_for_programs() {
         let folder = folder();
         let ftp = Server::proftpd(folder.path());
@@ -425,7 +475,7 @@ mod by_ftp {
         world.scan().await;
         assert_eq!(world.held().await, names(&FILES));
         type Talk = fn(&str, &str) -> Deed;
-        let cases: [(&str, Talk, &str, Protocol); 11] = [
+        let cases: [(&str, Talk, &str, Protocol); 13] = [
             (
                 "it wants no guests",
                 |command, _| if command.starts_with("PASS") { Deed::Say("530 No guests") } else { Deed::Usual },
@@ -435,6 +485,22 @@ mod by_ftp {
             ("it is full", |_, _| Deed::Say("421 Too many of you"), "421 Too many of you", Protocol::Http),
             ("it ends every conversation", |_, _| Deed::HangUp, "the connection broke", Protocol::Http),
             ("it does not answer", |_, _| Deed::Hang, "no answer in time", Protocol::Http),
+            (
+                "its data come from nowhere",
+                |command, _| match command {
+                    "EPSV" => Deed::Say("229 Passive (|||0|)"),
+                    "PASV" => Deed::Say("227 Passive (999,0,0,1,255,255)"),
+                    _ => Deed::Usual,
+                },
+                "",
+                Protocol::Http,
+            ),
+            (
+                "it talks and talks",
+                |command, _| if command == "MLSD" { Deed::Say("150-Wait\r\n150-for\r\n150-it") } else { Deed::Usual },
+                "",
+                Protocol::Http,
+            ),
             (
                 "its listing is empty",
                 |command, _| if command == "MLSD" { Deed::Send(Vec::new(), DONE) } else { Deed::Usual },
@@ -576,13 +642,10 @@ mod over_http_2 {
                 at.write(&name, 1000 + number, running::OLD);
             }
         }
-        let server = Server::nginx_h2(folder.path());
+        let server = Server::nginx_h2(folder.path(), "");
         let base = format!("https://localhost:{}/", server.address().port());
         site.configure("", "", &format!("[[mirror]]\nname = \"m\"\nhttps = \"{base}\"\n"));
-        let mut command = std::process::Command::new(running::PROGRAM);
-        command.arg("-c").arg(site.path()).args(["scan", "--json"]);
-        command.env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/authority.pem"));
-        let told = String::from_utf8(command.output().expect("it runs").stdout).expect("JSON");
+        let told = scan_trusting(&site);
         assert!(told.contains("\"protocol\": \"head\"") && told.contains("\"found\": 150"), "{told}");
         let asked = server.asked();
         let heads: Vec<Vec<&str>> =
@@ -591,6 +654,74 @@ mod over_http_2 {
         let connections: BTreeSet<&str> = heads.iter().map(|words| words[1]).collect();
         assert_eq!(connections.len(), 1, "{asked:?}");
     }
+
+    /// A site with so many files, which a mirror has as well.
+    fn site_and_mirror(files: u32) -> (running::Site, Folder) {
+        let (site, folder) = (running::Site::new("a"), Folder::new());
+        for number in 0..files {
+            for (at, name) in [(&folder, format!("{number}.xo")), (&site.folder, format!("tree/{number}.xo"))] {
+                at.write(&name, 1000, running::OLD);
+            }
+        }
+        (site, folder)
+    }
+
+    /// A mirror at a relay that leads so many connections to one server, and all others to another.
+    fn turning(site: &running::Site, good: &Server, bad: &Server) -> (Arc<AtomicUsize>, servers::Relay) {
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        // TLS is spoken there by both kinds.
+        let at_localhost = |server: &Server| std::net::SocketAddr::from(([127, 0, 0, 1], server.address().port()));
+        let (count, good, bad) = (Arc::clone(&left), at_localhost(good), at_localhost(bad));
+        let less = move || count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let relay = servers::Relay::start(move || (if less().is_ok() { good } else { bad }, u64::MAX));
+        let base = format!("https://localhost:{}/", relay.address().port());
+        site.configure("", "", &format!("[[mirror]]\nname = \"m\"\nhttps = \"{base}\"\n"));
+        (left, relay)
+    }
+
+    /// How many files the mirror is known to hold.
+    fn held(site: &running::Site) -> serde_json::Value {
+        let list: serde_json::Value = serde_json::from_slice(&site.run(&["mirrors", "list", "--json"]).stdout).expect("JSON");
+        list[0]["holds"].clone()
+    }
+
+    #[tokio::test]
+    async fn streams_that_are_reset_and_connections_that_end_disprove_nothing() {
+        let (site, folder) = site_and_mirror(60);
+        let good = Server::nginx_h2(folder.path(), "");
+        // Some streams are reset, and a connection ends after a few questions.
+        let bad = Server::nginx_h2(folder.path(), "if ($uri ~ 5.xo) { return 444; } keepalive_requests 7;");
+        let (left, _relay) = turning(&site, &good, &bad);
+        let told = scan_trusting(&site);
+        assert!(told.contains("\"found\": 60"), "{told}");
+        left.store(0, Ordering::SeqCst);
+        let told = scan_trusting(&site);
+        assert!(told.contains("\"gone\": 0") && told.contains("\"found\": 54"), "{told}");
+        assert_eq!(held(&site), 60);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_changes_in_the_middle_takes_nothing_away() {
+        let (site, folder) = site_and_mirror(40);
+        let (good, bad) = (Server::nginx_tls(folder.path()), Server::nginx_tls_as(folder.path(), "stranger"));
+        let (left, _relay) = turning(&site, &good, &bad);
+        let told = scan_trusting(&site);
+        assert!(told.contains("\"found\": 40") && told.contains("\"complete\": true"), "{told}");
+        for (connections, complete) in [(0, false), (2, false), (5, true)] {
+            left.store(connections, Ordering::SeqCst);
+            let told = scan_trusting(&site);
+            assert!(told.contains("not trusted") || complete, "after {connections} connections: {told}");
+            assert_eq!(held(&site), 40, "after {connections} connections: {told}");
+        }
+    }
+}
+
+/// Scans a site's only mirror by the real program, which trusts the certificate of the test servers.
+fn scan_trusting(site: &running::Site) -> String {
+    let mut command = std::process::Command::new(running::PROGRAM);
+    command.arg("-c").arg(site.path()).args(["scan", "--json"]);
+    command.env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/authority.pem"));
+    String::from_utf8(command.output().expect("it runs").stdout).expect("JSON")
 }
 
 mod checked_at_the_web_server {
@@ -844,5 +975,35 @@ mod stamped {
         scanner.distrust(&world.mirror.name);
         assert_eq!(protocol().await, Protocol::Http);
         assert_eq!(protocol().await, Protocol::Stamp);
+    }
+}
+
+mod seen_by_people {
+    use super::*;
+
+    #[test]
+    fn on_a_terminal_a_scan_shows_a_bar_for_each_mirror_and_then_the_table() {
+        let (site, folder) = (running::Site::new("a"), Folder::new());
+        for number in 0..30 {
+            let name = format!("d{}/{number}.xo", number % 3);
+            folder.write(&name, 1000, running::OLD);
+            site.folder.write(&format!("tree/{name}"), 1000, running::OLD);
+        }
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        let mirrors = running::mirror("first", &server.url()) + &running::mirror("second", &server.url());
+        site.configure("", "", &mirrors);
+        // `script` runs a command at a terminal of its own, and copies what is shown.
+        let command = format!("stty cols 120; {} -c {} scan", running::PROGRAM, site.path().display());
+        let mut script = std::process::Command::new("script");
+        let shown = script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").output().expect("every Debian has it");
+        let shown = running::text(&shown.stdout);
+        for part in ["files", "dirs", "/s", "of 2 mirrors"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        let table = shown.rsplit("MIRROR").next().expect("a table");
+        assert!(table.contains("first   30") && table.contains("second  30"), "{shown}");
+        // Where no person looks, there are none.
+        let plain = site.run(&["scan"]);
+        assert!(!running::text(&plain.stderr).contains("files"), "{}", running::text(&plain.stderr));
     }
 }

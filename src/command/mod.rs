@@ -31,6 +31,7 @@ use crate::geo;
 use crate::index;
 use crate::inventory::Inventory;
 use crate::model::TreePath;
+use crate::tree::Trees;
 
 /// Sends each download to the closest mirror that is known to hold that very version of the file.
 #[derive(Debug, Parser)]
@@ -198,24 +199,20 @@ async fn dispatch(cli: Cli) -> ExitCode {
     })
 }
 
-/// Brings the index of each instance's tree up to date, then scans.
+/// Brings the index of each instance's tree up to date, unless that is not wanted, then scans.
 async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCode> {
     let within = args.directory.as_deref().map(|directory| target::find(&context.configs, directory)).transpose()?;
     let concerned = |config: &&Config| within.as_ref().is_none_or(|target| std::ptr::eq(target.config, *config));
     let mut instances = Vec::new();
     for config in context.configs.iter().filter(concerned) {
-        let parts = Parts::open(config, &context.clock).await?;
-        if parts.trees.public.is_away() {
-            let path = config.tree.public.display();
-            tracing::warn!(%path, "the public tree is not there; mirrors are asked for the files that were known of it");
+        let (inventory, trees) = open_for_scan(config, &context.clock).await?;
+        if !(args.skip_tree && inventory.is_indexed().await?) {
+            read_tree(config, &trees, &inventory, &context.clock).await?;
         }
-        index::walk_once(&parts.trees, &parts.inventory, &config.tree, &context.clock)
-            .await
-            .with_context(|| format!("the public tree of {} can't be indexed", config.name))?;
         instances.push(scan::Instance {
             name: config.name.clone(),
-            mirrors: parts.mirrors(),
-            inventory: parts.inventory,
+            mirrors: config.mirrors(&|_| None),
+            inventory,
             settings: config.scan.clone(),
             contact: config.server.public_url.clone(),
             directory: within.as_ref().map_or_else(TreePath::root, |target| target.path.clone()),
@@ -226,6 +223,27 @@ async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCo
         instance.inventory.close().await?;
     }
     status
+}
+
+/// Opens what a scan needs, which is not interested in where mirrors and clients are.
+async fn open_for_scan(config: &Config, clock: &Clock) -> anyhow::Result<(Inventory, Trees)> {
+    let inventory = Inventory::open(&config.inventory, config.mirrors(&|_| None), clock.clone()).await;
+    let inventory = inventory.with_context(|| format!("the inventory of {} can't be used", config.name))?;
+    let (settings, is_known) = (config.tree.clone(), inventory.snapshot().file_count() > 0);
+    let open = move || Trees::open(&settings).inspect(|trees| _ = is_known && trees.public.expect_files());
+    // A file system may not answer.
+    let trees = tokio::task::spawn_blocking(open).await?;
+    Ok((inventory, trees.with_context(|| format!("the trees of {} can't be used", config.name))?))
+}
+
+/// Brings the index of a tree up to date.
+async fn read_tree(config: &Config, trees: &Trees, inventory: &Inventory, clock: &Clock) -> anyhow::Result<()> {
+    if trees.public.is_away() {
+        let path = config.tree.public.display();
+        tracing::warn!(%path, "the public tree is not there; mirrors are asked for the files that were known of it");
+    }
+    let walked = index::walk_once(trees, inventory, &config.tree, clock).await;
+    walked.map(drop).with_context(|| format!("the public tree of {} can't be indexed", config.name))
 }
 
 /// Each instance's `[geoip]`; without a configuration, the built-in databases.

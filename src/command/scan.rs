@@ -31,6 +31,7 @@ A scan that fails takes nothing away. Exit status: 0 all were scanned, 1 some mi
 Examples:
   redirector scan
   redirector scan nluug --dry-run
+  redirector scan nluug --anew
   redirector scan --directory /activities/4030/";
 
 /// Scan mirrors now.
@@ -42,6 +43,13 @@ pub(crate) struct Args {
     /// Scan only what is below this directory (a URL, a path as a client asks for it, or the path below the prefix).
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<String>,
+    /// Don't read the public tree first: what was indexed of it counts, which a running server keeps current. Without an index it
+    /// is read all the same.
+    #[arg(long)]
+    pub(crate) skip_tree: bool,
+    /// Ask for everything and judge it, whatever earlier scans remember of it.
+    #[arg(long)]
+    pub(crate) anew: bool,
     /// Write nothing down; tell, path by path, what would change.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -123,7 +131,12 @@ async fn scan(
     clock: &Clock,
 ) -> anyhow::Result<Vec<Report>> {
     let clients = Clients::new(&instance.settings, instance.contact.as_deref())?;
-    let scanner = Scanner::new(instance.inventory.clone(), instance.settings.clone(), clients, clock.clone());
+    let mut settings = instance.settings.clone();
+    if args.anew {
+        settings.limits.reread = 1;
+    }
+    let scanner = Scanner::new(instance.inventory.clone(), settings, clients, clock.clone());
+    mirrors.iter().filter(|_| args.anew).for_each(|mirror| scanner.distrust(&mirror.name));
     let plan = scanner.plan(instance.directory.clone()).await.context("can't read what there is to find")?;
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Record };
     let (scanner, plan) = (&scanner, &plan);

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::write::number;
-use super::xml::Writer;
-use super::{File, GENERATOR, Kind, Missing};
+use super::xml::{Writer, text};
+use super::{File, GENERATOR, Kind, Missing, Source};
+use crate::model::Country;
 
 /// Version 4 (RFC 5854). Its elements have no prefix: some clients read no other form.
 pub(super) fn meta4(file: &File<'_>) -> Result<Vec<u8>, Missing> {
@@ -38,18 +39,13 @@ pub(super) fn meta4(file: &File<'_>) -> Result<Vec<u8>, Missing> {
     if settings.has_peers() {
         xml.element("metaurl", &[("mediatype", b"torrent"), ("priority", b"1")], &[file.url_of(Kind::Torrent).as_bytes()]);
     }
-    let mut priority = Vec::new();
-    for (source, rank) in file.sources.iter().zip(1..=MAX_PRIORITY) {
-        priority.clear();
-        number(&mut priority, rank);
-        let url = [source.base.as_bytes(), file.encoded.as_bytes()];
-        match &source.country {
-            Some(country) => {
-                xml.element("url", &[("location", country.as_str().as_bytes()), ("priority", &priority)], &url);
-            }
-            None => xml.element("url", &[("priority", &priority)], &url),
+    urls(&mut xml, file, |out, source, rank| {
+        match source.country {
+            Some(country) => out.extend_from_slice(&with_country(*b"<url location=\"xx\" priority=\"", 15, country)),
+            None => out.extend_from_slice(b"<url priority=\""),
         }
-    }
+        number(out, rank.min(MAX_PRIORITY));
+    });
     Ok(xml.finish())
 }
 
@@ -86,23 +82,42 @@ pub(super) fn version_3(file: &File<'_>) -> Result<Vec<u8>, Missing> {
     if settings.has_peers() {
         xml.element("url", &[("type", b"bittorrent"), ("preference", b"100")], &[file.url_of(Kind::Torrent).as_bytes()]);
     }
-    for (rank, source) in file.sources.iter().enumerate() {
-        let preference = MAX_PREFERENCE.saturating_sub(rank).max(1).to_string();
-        let scheme = source.base.split("://").next().unwrap_or("http").as_bytes();
-        let url = [source.base.as_bytes(), file.encoded.as_bytes()];
-        let preference = ("preference", preference.as_bytes());
-        match &source.country {
-            Some(country) => {
-                xml.element("url", &[("type", scheme), ("location", country.as_str().as_bytes()), preference], &url);
-            }
-            None => xml.element("url", &[("type", scheme), preference], &url),
+    urls(&mut xml, file, |out, source, rank| {
+        let is_https = source.base.starts_with("https:");
+        out.extend_from_slice(if is_https { b"<url type=\"https\"" } else { b"<url type=\"http\"" });
+        match source.country {
+            Some(country) => out.extend_from_slice(&with_country(*b" location=\"xx\" preference=\"", 11, country)),
+            None => out.extend_from_slice(b" preference=\""),
         }
-    }
+        number(out, (MAX_PREFERENCE + 1).saturating_sub(rank).max(1));
+    });
     Ok(xml.finish())
 }
 
 /// The preference of the best source in version 3.
-const MAX_PREFERENCE: usize = 100;
+const MAX_PREFERENCE: u64 = 100;
+
+/// A line for each source, in as few pieces as can be: there may be hundreds. `start` writes it up to the value of its last attribute,
+/// and gets its rank as well, 1 for the best.
+fn urls(xml: &mut Writer, file: &File<'_>, start: impl Fn(&mut Vec<u8>, &Source<'_>, u64)) {
+    let mut end = Vec::with_capacity(file.encoded.len() + 8);
+    text(&mut end, file.encoded.as_bytes());
+    end.extend_from_slice(b"</url>");
+    for (source, rank) in file.sources.iter().zip(1..) {
+        xml.line(|out| {
+            start(out, source, rank);
+            out.extend_from_slice(b"\">");
+            text(out, source.base.as_bytes());
+            out.extend_from_slice(&end);
+        });
+    }
+}
+
+/// A piece of a line with a country in place of the two letters at `at`.
+fn with_country<const N: usize>(mut piece: [u8; N], at: usize, country: Country) -> [u8; N] {
+    piece[at..at + 2].copy_from_slice(&country.code());
+    piece
+}
 
 fn verification(xml: &mut Writer, file: &File<'_>) {
     let armour = file.signature.and_then(|signature| signature.armour.as_ref().map(|armour| (signature.kind, armour)));

@@ -24,7 +24,12 @@ pub struct Visitor {
 
 /// URLs alone, best first, one a line.
 pub(super) fn text(file: &File<'_>) -> Result<Vec<u8>, Missing> {
-    Ok(file.urls().flat_map(|url| [url, "\n".to_owned()]).collect::<String>().into_bytes())
+    let room = file.sources.iter().map(|source| source.base.len() + file.encoded.len() + 1).sum();
+    let mut out = Vec::with_capacity(room);
+    for source in file.sources {
+        [source.base, file.encoded, "\n"].iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    }
+    Ok(out)
 }
 
 /// A page for people.
@@ -90,16 +95,18 @@ struct Line<'a> {
     spot: Option<Spot>,
 }
 
-/// A place on the map: a degree is a unit, and the date line is at both ends.
+/// A place on the map: a tenth of a degree is a unit, and the date line is at both ends.
 #[derive(Clone, Copy)]
 struct Spot {
-    x: f64,
-    y: f64,
+    x: i32,
+    y: i32,
 }
 
 impl From<Point> for Spot {
+    #[expect(clippy::cast_possible_truncation, reason = "an angle in tenths of a degree")]
     fn from(point: Point) -> Self {
-        Self { x: point.longitude + 180.0, y: 90.0 - point.latitude }
+        let tenths = |degrees: f64| (degrees * 10.0).round() as i32;
+        Self { x: 1800 + tenths(point.longitude), y: 900 - tenths(point.latitude) }
     }
 }
 
@@ -181,11 +188,12 @@ impl<'a> Page<'a> {
             ("continent", _, Some(continent)) => format!("On your continent ({continent})"),
             ("continent", _, None) => "On your continent".to_owned(),
             ("origin", ..) => "At its origin".to_owned(),
+            (_, None, None) => "Anywhere".to_owned(),
             _ => "In other parts of the world".to_owned(),
         }
     }
 
-    /// Where the client is, in words.
+    /// Where the client is, in words that stand behind its address.
     fn whereabouts(&self) -> String {
         let Place { country, continent, asn, .. } = &self.client.place;
         let country = country.map(|country| match country.name() {
@@ -195,7 +203,7 @@ impl<'a> Page<'a> {
         let continent = continent.map(|continent| continent.name().to_owned()).filter(|_| country.is_none());
         let system = asn.map(|asn| format!("AS{asn}"));
         let known: Vec<String> = [country, continent, system].into_iter().flatten().collect();
-        if known.is_empty() { "of unknown place".to_owned() } else { known.join(", ") }
+        if known.is_empty() { ", whose place is not known".to_owned() } else { format!(", {}", known.join(", ")) }
     }
 
     /// Whether there is something to show on a map.
@@ -213,7 +221,7 @@ impl<'a> Line<'a> {
     fn new(file: &File<'_>, source: &Source<'a>, rank: usize) -> Self {
         Self {
             rank,
-            url: format!("{}{}", source.base, file.encoded),
+            url: [source.base, file.encoded].concat(),
             name: source.name,
             operator: source.operator,
             class: source.class,
@@ -223,13 +231,14 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn place(&self) -> String {
-        let country = self.country.map(|country| country.name().map_or_else(|| country.to_string(), str::to_owned));
-        country.unwrap_or_default()
+    fn place(&self) -> &str {
+        self.country.as_ref().map_or("", |country| country.name().unwrap_or(country.as_str()))
     }
 
-    fn distance(&self) -> String {
-        self.distance_km.map_or_else(String::new, |km| format!("{km:.0} km"))
+    /// Whole kilometres from the client.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a distance on Earth")]
+    fn distance(&self) -> Option<u32> {
+        self.distance_km.map(|km| km.round() as u32)
     }
 }
 

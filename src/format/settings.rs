@@ -19,6 +19,8 @@ pub struct Settings {
     pub negotiate: bool,
     /// Whether redirects say where descriptions and other mirrors are (`Link`, RFC 6249) and which content is meant (`Digest`).
     pub links: bool,
+    /// Which descriptions redirects link to, of those that are given.
+    pub link_formats: Vec<Kind>,
     /// Who publishes the files.
     pub publisher: Option<String>,
     /// The publisher's page.
@@ -38,6 +40,7 @@ impl Default for Settings {
             suffixes: true,
             negotiate: true,
             links: true,
+            link_formats: vec![Kind::Meta4, Kind::Torrent],
             publisher: None,
             publisher_url: None,
             trackers: Vec::new(),
@@ -52,6 +55,14 @@ impl Settings {
     #[must_use]
     pub fn gives(&self, kind: Kind) -> bool {
         self.formats.contains(&kind)
+    }
+
+    /// The descriptions that redirects link to: those that have URLs of their own, and a torrent only where peers can be found.
+    #[must_use]
+    pub fn linked(&self) -> Vec<Kind> {
+        let is_linked = |kind: &Kind| self.suffixes && self.gives(*kind) && (*kind != Kind::Torrent || self.has_peers());
+        let linked = self.link_formats.iter().copied().filter(is_linked);
+        if self.links { linked.collect() } else { Vec::new() }
     }
 
     /// Whether peers can find each other, so that other descriptions should lead to the torrent: a client that follows it is a

@@ -134,6 +134,17 @@ fn of_several_arguments_the_last_in_the_order_of_the_table_counts() {
     ] {
         assert_eq!(Kind::of_query(query), expected, "{query}");
     }
+    // MirrorBrain's order; SHA-512, which it has not, behind SHA-256.
+    let order = "meta4 metalink mirrorlist torrent zsync magnet md5 sha1 sha256 sha512 btih";
+    let order: Vec<&str> = order.split(' ').collect();
+    assert_eq!(Kind::ALL.map(Kind::word).to_vec(), order);
+    for (at, earlier) in order.iter().enumerate() {
+        for later in &order[at..] {
+            for query in [format!("{earlier}&{later}=1"), format!("{later}&x&{earlier}")] {
+                assert_eq!(Kind::of_query(&query).map(Kind::word), Some(*later), "{query}");
+            }
+        }
+    }
     assert_eq!(Naming::of_query("md5&only_hash=1"), Naming::Bare);
     assert_eq!(Naming::of_query("md5"), Naming::Named);
 }
@@ -313,6 +324,7 @@ fn a_page_shows_what_is_known_and_escapes_it() {
         "On your continent",
         "12 km",
         "<svg",
+        "<path class=\"land\"",
         "href=\"https://download.example/activities/d/%3Cb%3E%26.iso.meta4\"",
     ] {
         assert!(page.contains(part), "{part}: {page}");

@@ -7,9 +7,9 @@ use super::{File, GENERATOR, Missing, TorrentInfo};
 
 pub(super) fn torrent(file: &File<'_>) -> Result<Vec<u8>, Missing> {
     let info = info(file)?;
-    let urls: Vec<String> = file.urls().collect();
     let settings = file.settings;
-    let mut out = Vec::with_capacity(info.len() + urls.iter().map(|url| 2 * url.len() + 16).sum::<usize>() + 512);
+    let urls: usize = file.sources.iter().map(|source| source.base.len() + file.encoded.len() + 8).sum();
+    let mut out = Vec::with_capacity(info.len() + 2 * urls + 512);
     out.push(b'd');
     if let Some(first) = settings.trackers.first() {
         text(&mut out, b"announce");
@@ -35,10 +35,17 @@ pub(super) fn torrent(file: &File<'_>) -> Result<Vec<u8>, Missing> {
             out.push(b'e');
         });
     }
-    for key in [&b"sources"[..], b"url-list"] {
-        text(&mut out, key);
-        list(&mut out, &urls, |out, url| text(out, url.as_bytes()));
-    }
+    text(&mut out, b"sources");
+    let start = out.len();
+    list(&mut out, file.sources, |out, source| {
+        number(out, (source.base.len() + file.encoded.len()) as u64);
+        out.push(b':');
+        out.extend_from_slice(source.base.as_bytes());
+        out.extend_from_slice(file.encoded.as_bytes());
+    });
+    let end = out.len();
+    text(&mut out, b"url-list");
+    out.extend_from_within(start..end);
     out.push(b'e');
     Ok(out)
 }

@@ -17,7 +17,8 @@ impl Writer {
     }
 
     fn indent(&mut self) {
-        self.out.extend(std::iter::repeat_n(b' ', 2 * self.open.len()));
+        const BLANKS: &[u8] = b"          ";
+        self.out.extend_from_slice(&BLANKS[..(2 * self.open.len()).min(BLANKS.len())]);
     }
 
     fn tag(&mut self, name: &'static str, attributes: &[(&str, &[u8])]) {
@@ -64,6 +65,13 @@ impl Writer {
         self.end_tag(name);
     }
 
+    /// A line of XML that somebody else writes, for what there are many of.
+    pub(super) fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.indent();
+        write(&mut self.out);
+        self.out.push(b'\n');
+    }
+
     /// An element without content.
     pub(super) fn empty(&mut self, name: &'static str, attributes: &[(&str, &[u8])]) {
         self.tag(name, attributes);
@@ -94,6 +102,11 @@ impl Writer {
     }
 }
 
+/// Appends any bytes as text between tags.
+pub(super) fn text(out: &mut Vec<u8>, bytes: &[u8]) {
+    escape(out, bytes, Inside::Text);
+}
+
 /// Where text stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Inside {
@@ -107,7 +120,7 @@ enum Inside {
 /// becomes a replacement character.
 fn escape(out: &mut Vec<u8>, bytes: &[u8], inside: Inside) {
     // Nearly all is plain ASCII: it is copied as a whole.
-    if bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && !is_special(byte)) {
+    if is_plain(bytes) {
         return out.extend_from_slice(bytes);
     }
     for chunk in bytes.utf8_chunks() {
@@ -138,8 +151,31 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8], inside: Inside) {
     }
 }
 
-const fn is_special(byte: u8) -> bool {
-    matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
+/// Whether nothing of this is ever escaped: printable ASCII without `&`, `<`, `>` and quotes. Eight bytes at a time.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let are_plain = words.iter().fold(true, |plain, word| plain & is_plain_word(u64::from_le_bytes(*word)));
+    // The rest with the bytes before it, where there are any: they are looked at again.
+    let last = bytes.last_chunk::<8>().copied().unwrap_or_else(|| {
+        let mut last = [b' '; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        last
+    });
+    are_plain & is_plain_word(u64::from_le_bytes(last))
+}
+
+/// The same of a word. Each test sets the high bit of a byte that is wrong (H. S. Warren, "Hacker's Delight", section 6-1).
+const fn is_plain_word(word: u64) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    const fn has(word: u64, byte: u8) -> u64 {
+        let zero = word ^ (ONES * byte as u64);
+        zero.wrapping_sub(ONES) & !zero
+    }
+    let control = word.wrapping_sub(ONES * b' ' as u64) & !word;
+    // `&` and `'` differ in the lowest bit alone, `<` and `>` in the one beside it.
+    let marks = has(word | ONES, b'\'') | has(word | (ONES << 1), b'>') | has(word, b'"') | has(word, 0x7f);
+    (word | control | marks) & HIGH == 0
 }
 
 #[cfg(test)]
@@ -184,6 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_copied_as_a_whole_is_what_has_nothing_to_escape() {
+        for byte in 0..=u8::MAX {
+            let is_plain_byte = matches!(byte, b' '..=b'~') && !matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'');
+            for length in [1, 7, 8, 9, 17] {
+                for at in 0..length {
+                    let mut bytes = vec![b'~'; length];
+                    bytes[at] = byte;
+                    assert_eq!(is_plain(&bytes), is_plain_byte, "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn elements_nest() {
         let mut xml = Writer::new(0);
         xml.open("a", &[("k", b"<v>")]);
@@ -191,8 +241,12 @@ mod tests {
         xml.empty("c", &[("d", b"1")]);
         xml.hex("h", &[], &[0xab]);
         xml.number("n", 12);
+        xml.line(|out| {
+            out.extend_from_slice(b"<u/>");
+            super::text(out, b"<");
+        });
         let text = String::from_utf8(xml.finish()).expect("UTF-8");
-        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a k=\"&lt;v>\">\n  <b>x&amp;</b>\n  <c d=\"1\"/>\n  <h>ab</h>\n  <n>12</n>\n</a>\n";
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a k=\"&lt;v>\">\n  <b>x&amp;</b>\n  <c d=\"1\"/>\n  <h>ab</h>\n  <n>12</n>\n  <u/>&lt;\n</a>\n";
         assert_eq!(text, expected);
     }
 }

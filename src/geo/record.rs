@@ -69,7 +69,8 @@ impl Record<'_> {
 
     /// The coordinates. Zero north, zero east is the sea, and what databases write for want of anything better.
     fn point(&self) -> Option<Point> {
-        let point = Point::new(self.latitude?, self.longitude?)?;
+        let rounded = |degrees: f64| (degrees * POINTS_PER_DEGREE).round() / POINTS_PER_DEGREE;
+        let point = Point::new(rounded(self.latitude?), rounded(self.longitude?))?;
         (point.latitude != 0.0 || point.longitude != 0.0).then_some(point)
     }
 
@@ -82,6 +83,9 @@ impl Record<'_> {
         known && self.accuracy_km.is_none_or(|radius| radius < VAGUE_KM)
     }
 }
+
+/// To how much of a degree coordinates are kept: half a kilometre, finer than any database is right.
+pub(super) const POINTS_PER_DEGREE: f64 = 100.0;
 
 /// A country that exists: databases also write codes like ZZ, XX, T1 or nothing.
 fn known(code: &str) -> Option<Country> {

@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::model::Place;
+use super::record::POINTS_PER_DEGREE;
+use crate::model::{Continent, Country, Place, Point};
 
 /// What is known about each IPv4 address.
 pub(super) struct Table {
@@ -16,17 +17,18 @@ pub(super) struct Table {
     starts: Box<[u16]>,
     /// What is known about each network.
     known: Box<[Known]>,
-    /// Places without their AS numbers, so that they are few. The first two are `NOTHING` and `DAMAGED`.
-    places: Box<[Place]>,
 }
 
-/// What is known about a network.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What is known about a network, in twelve bytes.
+#[derive(Clone, Copy, PartialEq, Debug)]
 struct Known {
-    /// A number of `Table::places`.
-    place: u32,
     /// 0 for none: no network has it (RFC 7607).
     asn: u32,
+    /// In hundredths of a degree, or one of the signs below.
+    latitude: i16,
+    longitude: i16,
+    country: Option<Country>,
+    continent: Option<Continent>,
 }
 
 /// What a table has about an address.
@@ -51,8 +53,37 @@ impl Found {
 }
 
 const BLOCKS: usize = 1 << 16;
-const NOTHING: Known = Known { place: 0, asn: 0 };
-const DAMAGED: Known = Known { place: 1, asn: 0 };
+const NOTHING: Known = Known { asn: 0, latitude: i16::MIN, longitude: 0, country: None, continent: None };
+const DAMAGED: Known = Known { latitude: i16::MIN + 1, ..NOTHING };
+/// Stands where no coordinates are.
+const NOWHERE: i16 = i16::MAX;
+
+impl From<&Place> for Known {
+    #[expect(clippy::cast_possible_truncation, reason = "a point's degrees are between -180 and 180")]
+    fn from(place: &Place) -> Self {
+        let hundredths = |degrees: f64| (degrees * POINTS_PER_DEGREE).round() as i16;
+        let (latitude, longitude) =
+            place.point.map_or((NOWHERE, 0), |point| (hundredths(point.latitude), hundredths(point.longitude)));
+        Self { asn: place.asn.unwrap_or(0), latitude, longitude, country: place.country, continent: place.continent }
+    }
+}
+
+impl From<Known> for Found {
+    fn from(known: Known) -> Self {
+        let degrees = |hundredths: i16| f64::from(hundredths) / POINTS_PER_DEGREE;
+        match known {
+            NOTHING => Self::Nothing,
+            DAMAGED => Self::Damaged,
+            Known { asn, latitude, longitude, country, continent } => Self::Place(Place {
+                country,
+                continent,
+                // Where there are none, the latitude is beyond the poles.
+                point: Point::new(degrees(latitude), degrees(longitude)),
+                asn: (asn != 0).then_some(asn),
+            }),
+        }
+    }
+}
 
 impl Table {
     /// What is known about an address.
@@ -60,44 +91,24 @@ impl Table {
         let (block, low) = halves(address.to_bits());
         let (first, end) = (self.blocks[block] as usize, self.blocks[block + 1] as usize);
         let after = self.starts[first..end].partition_point(|start| *start <= low);
-        self.found(self.known[first + after - 1])
+        self.known[first + after - 1].into()
     }
-
-    fn found(&self, known: Known) -> Found {
-        match known {
-            NOTHING => Found::Nothing,
-            DAMAGED => Found::Damaged,
-            Known { place, asn } => Found::Place(Place { asn: (asn != 0).then_some(asn), ..self.places[place as usize] }),
-        }
-    }
-
-    /// The most tables that can be joined: more than there are settings for.
-    const MAX_JOINED: usize = 4;
 
     /// What several tables know, in one: `combine` gets what each of them has about a network. `None` if it would be too large.
     pub(super) fn join(tables: &[Self], combine: impl Fn(&[Found]) -> Found) -> Option<Self> {
-        (tables.len() <= Self::MAX_JOINED).then_some(())?;
         let mut builder = Builder::new();
         let mut edges: Vec<_> = tables.iter().map(|table| table.edges().peekable()).collect();
-        let mut now = vec![NOTHING; tables.len()];
-        let mut found = Vec::new();
-        let mut numbers: HashMap<[u32; Self::MAX_JOINED], u32> = HashMap::new();
+        let mut found = vec![Found::Nothing; tables.len()];
         while let Some(from) = edges.iter_mut().filter_map(|edges| edges.peek().map(|(from, _)| *from)).min() {
-            for (edges, now) in edges.iter_mut().zip(&mut now) {
-                *now = edges.next_if(|(next, _)| *next == from).map_or(*now, |(_, known)| known);
+            for (edges, found) in edges.iter_mut().zip(&mut found) {
+                if let Some((_, known)) = edges.next_if(|(next, _)| *next == from) {
+                    *found = known.into();
+                }
             }
-            found.clear();
-            found.extend(tables.iter().zip(&now).map(|(table, known)| table.found(*known)));
             let known = match combine(&found) {
                 Found::Nothing => NOTHING,
                 Found::Damaged => DAMAGED,
-                Found::Place(place) => {
-                    // A combined place hangs on the places alone.
-                    let mut key = [0; Self::MAX_JOINED];
-                    key.iter_mut().zip(&now).for_each(|(part, known)| *part = known.place);
-                    let number = *numbers.entry(key).or_insert_with(|| builder.place(place));
-                    Known { place: number, asn: place.asn.unwrap_or(0) }
-                }
+                Found::Place(place) => (&place).into(),
             };
             builder.edge(from, known);
             (builder.edges.len() <= Builder::MAX_NETWORKS).then_some(())?;
@@ -121,17 +132,16 @@ pub(super) struct Builder {
     edges: Vec<(u32, Known)>,
     /// Behind the last network; `None` after the last address.
     next: Option<u32>,
-    places: Vec<Place>,
     /// What the records of the database say, by their offsets.
     records: HashMap<usize, Known>,
 }
 
 impl Builder {
-    /// The most networks of a table: with ten bytes each, 80 MB. City databases have five million.
+    /// The most networks of a table: with fourteen bytes each, 120 MB. City databases have five million.
     pub(super) const MAX_NETWORKS: usize = 1 << 23;
 
     pub(super) fn new() -> Self {
-        Self { edges: vec![(0, NOTHING)], next: Some(0), places: vec![Place::default(); 2], records: HashMap::new() }
+        Self { edges: vec![(0, NOTHING)], next: Some(0), records: HashMap::new() }
     }
 
     /// Adds a network behind all others, with the record at `offset`, which is `read` if it is new; `None` if it can't be. False if the
@@ -139,27 +149,13 @@ impl Builder {
     pub(super) fn add(&mut self, network: Ipv4Net, offset: usize, read: impl FnOnce() -> Option<Place>) -> bool {
         let (first, last) = (network.network().to_bits(), network.broadcast().to_bits());
         let Some(next) = self.next.filter(|next| *next <= first) else { return false };
-        let known = match self.records.get(&offset) {
-            Some(known) => *known,
-            None => {
-                let known = read().map_or(DAMAGED, |place| Known { place: self.place(place), asn: place.asn.unwrap_or(0) });
-                self.records.insert(offset, known);
-                known
-            }
-        };
+        let known = *self.records.entry(offset).or_insert_with(|| read().map_or(DAMAGED, |place| (&place).into()));
         if next < first {
             self.edge(next, NOTHING);
         }
         self.edge(first, known);
         self.next = last.checked_add(1);
         self.edges.len() <= Self::MAX_NETWORKS
-    }
-
-    /// The number of a new place.
-    fn place(&mut self, place: Place) -> u32 {
-        self.places.push(Place { asn: None, ..place });
-        // There are fewer places than networks.
-        (self.places.len() - 1) as u32
     }
 
     fn edge(&mut self, from: u32, known: Known) {
@@ -190,7 +186,7 @@ impl Builder {
             }
         }
         blocks.push(starts.len() as u32);
-        Table { blocks: blocks.into(), starts: starts.into(), known: known.into(), places: self.places.into() }
+        Table { blocks: blocks.into(), starts: starts.into(), known: known.into() }
     }
 }
 

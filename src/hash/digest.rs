@@ -3,10 +3,9 @@
 use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
 
-use sha2::{Digest, Sha256 as State};
-
 use super::crew::Crew;
 use super::pass::Pass;
+use super::pieces::{Sha256State, State};
 use super::plan::Plan;
 use crate::model::{Digests, Sha256};
 
@@ -58,7 +57,7 @@ pub fn describe(
 /// What the reader says.
 pub fn sha256(mut reader: impl Read, mut go_on: impl FnMut(u64) -> ControlFlow<()>) -> io::Result<Option<(Sha256, u64)>> {
     let mut buffer = vec![0; SLICE_BYTES * 4];
-    let mut state = State::new();
+    let mut state = <Sha256State as State>::new();
     let mut bytes = 0;
     loop {
         let filled = fill(&mut reader, &mut buffer)?;
@@ -66,9 +65,9 @@ pub fn sha256(mut reader: impl Read, mut go_on: impl FnMut(u64) -> ControlFlow<(
         if go_on(filled as u64).is_break() {
             return Ok(None);
         }
-        state.update(&buffer[..filled]);
+        State::update(&mut state, &buffer[..filled]);
         if filled < buffer.len() {
-            return Ok(Some((Sha256(state.finalize().into()), bytes)));
+            return Ok(Some((Sha256(State::finish(state)), bytes)));
         }
     }
 }
@@ -89,6 +88,8 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest as _;
+
     use super::*;
     use crate::hash::Settings;
     use crate::model::ByteSize;
@@ -157,7 +158,7 @@ mod tests {
             assert_eq!(digests, all(bytes, &settings, &Crew::alone()), "{size}");
             let pieces: Vec<[u8; 20]> = bytes.chunks(16 << 10).map(|piece| sha1::Sha1::digest(piece).into()).collect();
             assert!(digests.pieces.sha1s().eq(&pieces), "{size}");
-            let pieces: Vec<[u8; 32]> = bytes.chunks(16 << 10).map(|piece| State::digest(piece).into()).collect();
+            let pieces: Vec<[u8; 32]> = bytes.chunks(16 << 10).map(|piece| sha2::Sha256::digest(piece).into()).collect();
             assert!(digests.pieces.sha256s().eq(&pieces), "{size}");
             assert_eq!(digests.md5, <[u8; 16]>::from(md5::Md5::digest(bytes)), "{size}");
         }

@@ -15,6 +15,7 @@ mod crew;
 pub mod digest;
 mod once;
 mod pass;
+mod pieces;
 mod plan;
 mod pool;
 mod written;

@@ -2,21 +2,20 @@
 
 use std::io;
 
-use md5::Md5;
-use sha1::Sha1;
-use sha2::{Digest, Sha256 as Sha256State, Sha512};
+use fast_md5::Md5;
+use sha2::{Digest as _, Sha512};
 
+use super::pieces::{InPieces, Sha1State, Sha256State};
 use super::plan::Plan;
 use super::zsync::Blocks;
 use crate::model::{Digests, Pieces, Sha256};
 
 /// A pass under way.
-#[derive(Debug)]
 pub(super) struct Pass {
     piece_length: u32,
     md5: Md5,
     sha512: Sha512,
-    sha1: InPieces<Sha1>,
+    sha1: InPieces<Sha1State>,
     sha256: InPieces<Sha256State>,
     blocks: Option<Blocks>,
 }
@@ -28,11 +27,11 @@ trait Part: Send {
 
 /// What each costs, in parts of the whole: measured on processors with SHA instructions (`scripts/bench-hash`). They are dealt
 /// out to threads by it.
-const MD5: u32 = 16;
-const SHA512: u32 = 17;
-const SHA1: u32 = 12;
-const SHA256: u32 = 14;
-const BLOCKS: u32 = 14;
+const MD5: u32 = 12;
+const SHA512: u32 = 16;
+const SHA1: u32 = 6;
+const SHA256: u32 = 10;
+const BLOCKS: u32 = 12;
 
 impl Pass {
     pub(super) fn new(plan: &Plan) -> Self {
@@ -87,9 +86,9 @@ impl Pass {
         let (sha256, sha256_pieces) = self.sha256.finish();
         Digests {
             size,
-            md5: self.md5.finalize().into(),
-            sha1: sha1.into(),
-            sha256: Sha256(sha256.into()),
+            md5: self.md5.finalize(),
+            sha1,
+            sha256: Sha256(sha256),
             sha512: self.sha512.finalize().into(),
             pieces: Pieces { length: self.piece_length, sha1: sha1_pieces, sha256: sha256_pieces },
             zsync: self.blocks.map(Blocks::finish),
@@ -99,10 +98,10 @@ impl Pass {
     /// The costliest first.
     fn all(&mut self) -> Vec<(u32, &mut dyn Part)> {
         let mut parts: Vec<(u32, &mut dyn Part)> = vec![(SHA512, &mut self.sha512), (MD5, &mut self.md5)];
-        parts.push((SHA256, &mut self.sha256));
         if let Some(blocks) = &mut self.blocks {
             parts.push((BLOCKS, blocks));
         }
+        parts.push((SHA256, &mut self.sha256));
         parts.push((SHA1, &mut self.sha1));
         parts
     }
@@ -139,52 +138,15 @@ impl Part for Blocks {
     }
 }
 
-/// A digest of the whole and of each piece.
-#[derive(Debug)]
-struct InPieces<D> {
-    whole: D,
-    piece: D,
-    length: usize,
-    /// Bytes of the piece under way.
-    filled: usize,
-    done: Vec<u8>,
-}
-
-impl<D: Digest> InPieces<D> {
-    fn new(length: u32, pieces: usize) -> Self {
-        let room = pieces.saturating_mul(<D as Digest>::output_size()).min(MAX_ROOM);
-        Self { whole: D::new(), piece: D::new(), length: length as usize, filled: 0, done: Vec::with_capacity(room) }
-    }
-
-    fn end_piece(&mut self) {
-        let piece = std::mem::replace(&mut self.piece, D::new());
-        self.done.extend_from_slice(&piece.finalize());
-        self.filled = 0;
-    }
-
-    fn finish(mut self) -> (sha2::digest::Output<D>, Box<[u8]>) {
-        if self.filled > 0 {
-            self.end_piece();
-        }
-        (self.whole.finalize(), self.done.into_boxed_slice())
+impl Part for InPieces<Sha1State> {
+    fn add(&mut self, bytes: &[u8]) {
+        self.update(bytes);
     }
 }
 
-/// Room that is made beforehand, at most: digests of pieces of 100 GiB need as much.
-const MAX_ROOM: usize = 16 << 20;
-
-impl<D: Digest + Send> Part for InPieces<D> {
-    fn add(&mut self, mut bytes: &[u8]) {
-        self.whole.update(bytes);
-        while !bytes.is_empty() {
-            let (head, rest) = bytes.split_at(bytes.len().min(self.length - self.filled));
-            self.piece.update(head);
-            self.filled += head.len();
-            if self.filled == self.length {
-                self.end_piece();
-            }
-            bytes = rest;
-        }
+impl Part for InPieces<Sha256State> {
+    fn add(&mut self, bytes: &[u8]) {
+        self.update(bytes);
     }
 }
 
@@ -194,9 +156,9 @@ mod tests {
 
     #[test]
     fn work_is_dealt_out_evenly() {
-        let parts = || vec![(SHA512, 'S'), (MD5, 'm'), (SHA256, 's'), (BLOCKS, 'z'), (SHA1, '1')];
+        let parts = || vec![(SHA512, 'S'), (MD5, 'm'), (BLOCKS, 'z'), (SHA256, 's'), (SHA1, '1')];
         for (lanes, dealt) in
-            [(1, vec!["Smsz1"]), (2, vec!["ms1", "Sz"]), (4, vec!["s1", "S", "m", "z"]), (5, vec!["S", "m", "s", "z", "1"])]
+            [(1, vec!["Smzs1"]), (2, vec!["mz1", "Ss"]), (4, vec!["S", "s1", "m", "z"]), (5, vec!["S", "m", "z", "s", "1"])]
         {
             let found: Vec<String> = deal(parts(), lanes).into_iter().map(|lane| lane.into_iter().collect()).collect();
             assert_eq!(found, dealt, "{lanes}");

@@ -70,8 +70,9 @@ pub(super) enum By {
     Accept,
 }
 
-/// Whether clients save a file under its name when a metalink tells it. From `&` in an attribute, aria2 makes `&#38;` (1.36, as
-/// libxml2 gives it), so that a redirect, with the other mirrors and the digest in its headers, does more for it.
+/// Whether clients save a file under its name when a metalink tells it. From `&` in an attribute, however it is escaped (`&amp;`, `&#38;`,
+/// `&#x26;`), aria2 makes `&#38;` (1.36, as libxml2 gives it), and wget2 (1.99) leaves the escape as it is. So a redirect, with the other
+/// mirrors and the digest in its headers, does more for such a file.
 fn is_read_right(path: &TreePath<'_>) -> bool {
     !path.as_bytes().contains(&b'&')
 }
@@ -251,8 +252,7 @@ impl Site {
         Hints {
             digest: Some(digest),
             own: self.own_at(errand.authority, errand.client.scheme),
-            metalink: settings.suffixes && settings.gives(Kind::Meta4),
-            torrent: settings.suffixes && settings.has_peers(),
+            linked: &self.linked,
             signature: self.signature_path(errand.path, SignatureKind::Asc).is_some(),
             negotiated,
         }

@@ -208,7 +208,7 @@ fn inability(state: &MirrorState, asked: Asked<'_>, size: u64, rule: IpVersion) 
         return Some(format!("files larger than {} did not come right from it", ByteSize(largest)));
     }
     if is_part && !abilities.ranges.are_usable() {
-        return Some("it sends whole files where parts are asked for".to_owned());
+        return Some("it sends whole files, or other parts, where parts are asked for".to_owned());
     }
     let is_deaf = rule == IpVersion::Require && !abilities.answers(asked.client.address);
     is_deaf.then(|| "it does not answer over the client's version of the Internet Protocol".to_owned())

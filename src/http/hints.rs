@@ -64,10 +64,8 @@ pub struct Hints<'a> {
     pub digest: Option<Sha256>,
     /// Where its descriptions are.
     pub own: Option<Own<'a>>,
-    /// Whether there is a metalink.
-    pub metalink: bool,
-    /// Whether there is a torrent that peers can be found for.
-    pub torrent: bool,
+    /// Which of them are linked.
+    pub linked: &'a [Kind],
     /// Whether there is a detached signature in a file beside it.
     pub signature: bool,
     /// Whether the answer would be another one for another `Accept`.
@@ -75,22 +73,18 @@ pub struct Hints<'a> {
 }
 
 impl Hints<'_> {
-    /// The suffixes and media types of the descriptions that are linked.
+    /// The suffixes and media types of what is linked; the signature stands behind what comes first.
     fn links(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let kind = |kind: Kind| (kind.word(), kind.media_type());
-        let all = [
-            (self.metalink, kind(Kind::Meta4)),
-            (self.signature, ("asc", "application/pgp-signature")),
-            (self.torrent, kind(Kind::Torrent)),
-        ];
-        let are_told = self.digest.is_some() && self.own.is_some();
-        all.into_iter().filter_map(move |(is_there, link)| (are_told && is_there).then_some(link))
+        let (first, rest) = self.linked.split_at(self.linked.len().min(1));
+        let kind = |kind: &Kind| (kind.word(), kind.media_type());
+        let signature = self.signature.then_some(("asc", "application/pgp-signature"));
+        first.iter().map(kind).chain(signature).chain(rest.iter().map(kind))
     }
 
     /// Appends what is told as lines of a head: each `Link` to a description, `Digest` (RFC 3230), `Vary`. The encoded path of the
     /// file is in `out` already.
     pub fn lines_into(&self, out: &mut Vec<u8>, path: Range<usize>) {
-        if let Some(own) = self.own {
+        if let (Some(own), Some(_)) = (self.own, self.digest) {
             for (suffix, media_type) in self.links() {
                 push(out, &["link: <", own.scheme, own.authority, own.prefix]);
                 out.extend_from_within(path.clone());

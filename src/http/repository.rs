@@ -3,8 +3,8 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Response};
 use jiff::Timestamp;
 
 use super::body::Body;
@@ -64,7 +64,7 @@ impl Site {
         }
         let listed = if may_leave { entries.as_slice() } else { &[] };
         match wanted.list {
-            List::Apt | List::Rpm => self.mirror_list(asked, wanted, listed),
+            List::Apt | List::Rpm => self.mirror_list(asked, wanted, listed, now),
             List::Metalink => {
                 let entry = entries.first().copied().filter(|_| is_settled);
                 self.repomd_metalink(asked, wanted, (entry, may_leave), now).await
@@ -78,7 +78,13 @@ impl Site {
         matches!(why, None | Some(Why::TooSmall))
     }
 
-    fn mirror_list(&self, asked: Asked<'_>, wanted: &repository::Asked, markers: &[FileEntry]) -> Response<Body> {
+    fn mirror_list(
+        &self,
+        asked: Asked<'_>,
+        wanted: &repository::Asked,
+        markers: &[FileEntry],
+        now: Timestamp,
+    ) -> Response<Body> {
         let holds_all = |state: &MirrorState| markers.iter().all(|entry| state.holds(entry.version));
         let mirrors = if markers.is_empty() { Vec::new() } else { self.sources(asked, &holds_all) };
         let slash = if wanted.directory.is_root() { "" } else { "/" };
@@ -87,7 +93,7 @@ impl Site {
         let Some(origin) = self.own(asked).map(|own| own.base()) else { return self.error(asked, Other::BadRequest, NO_HOST) };
         let origin = origin + &below;
         let text = if wanted.list == List::Apt { list::apt(&origin, &urls) } else { list::rpm(&origin, &urls) };
-        self.written(text, "text/plain; charset=utf-8", "mirror-list")
+        self.written(asked, text, ("text/plain; charset=utf-8", "local; why=mirror-list"), now)
     }
 
     async fn repomd_metalink(
@@ -128,8 +134,11 @@ impl Site {
         sources.iter_mut().for_each(|source| source.url.push_str(&marker.encoded()));
         let name = String::from_utf8_lossy(marker.name()).into_owned();
         let older: Vec<Version> = alternates.into_iter().map(|told| told.version).collect();
-        let text = metalink::write(&name, &current, &older, &sources, now);
-        self.written(text, "application/metalink+xml; charset=utf-8", "metalink")
+        // Not the time of the request: who has the list already is told so.
+        let written = entry.map_or(current.timestamp, |entry| entry.public_since);
+        let written = Timestamp::from_second(written).unwrap_or(Timestamp::UNIX_EPOCH);
+        let text = metalink::write(&name, &current, &older, &sources, written);
+        self.written(asked, text, ("application/metalink+xml; charset=utf-8", "local; why=metalink"), now)
     }
 
     /// The base URLs of the best mirrors for a client out of those that hold what is needed.
@@ -144,19 +153,19 @@ impl Site {
         states.filter_map(source).collect()
     }
 
-    fn written(&self, text: String, media_type: &'static str, why: &str) -> Response<Body> {
+    fn written(
+        &self,
+        asked: Asked<'_>,
+        text: String,
+        (media_type, why): (&'static str, &'static str),
+        now: Timestamp,
+    ) -> Response<Body> {
+        let Some(mut response) = self.send_made(asked, (text.into_bytes(), media_type), None, now) else {
+            return self.unavailable(asked);
+        };
         self.makings.counts.other(Other::List);
-        let length = text.len();
-        let mut response = Response::new(Body::full(text));
-        *response.status_mut() = StatusCode::OK;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(CACHE_CONTROL, ASK_AGAIN_EACH);
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Ok(reason) = HeaderValue::try_from(format!("local; why={why}")) {
-            headers.insert(X_REDIRECTOR, reason);
-        }
+        response.headers_mut().insert(CACHE_CONTROL, ASK_AGAIN_EACH);
+        response.headers_mut().insert(X_REDIRECTOR, HeaderValue::from_static(why));
         response
     }
 }
@@ -167,7 +176,7 @@ const NO_HOST: &str = "The Host header can't be read.";
 
 /// Reads the file whole and makes all digests: it is small, and what clients check must be what is here now.
 fn version(root: &Root, path: &TreePath<'_>) -> Result<(Version, Fingerprint), LookError> {
-    use md5::Digest as _;
+    use sha1::Digest as _;
     let opened = root.open_file(path)?;
     let seen = opened.fingerprint;
     if seen.size > MAX_REPOMD_BYTES {
@@ -179,7 +188,7 @@ fn version(root: &Root, path: &TreePath<'_>) -> Result<(Version, Fingerprint), L
     let version = Version {
         timestamp: seen.mtime_ns.div_euclid(1_000_000_000),
         size: bytes.len() as u64,
-        md5: hex(&md5::Md5::digest(&bytes)),
+        md5: hex(&fast_md5::digest(&bytes)),
         sha1: hex(&sha1::Sha1::digest(&bytes)),
         sha256: hex(&sha2::Sha256::digest(&bytes)),
         sha512: hex(&sha2::Sha512::digest(&bytes)),

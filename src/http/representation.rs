@@ -1,7 +1,8 @@
 //! A description of a file, from what was found out of the file to the answer.
 
+use foldhash::quality::FixedState;
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER, VARY,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
@@ -21,6 +22,8 @@ use crate::model::TreePath;
 
 /// How long a client should wait for digests: requested files are hashed first, and most are small. Seconds.
 const HASHED_SOON: HeaderValue = HeaderValue::from_static("30");
+/// Lines in the head of a description, so that their map need not grow.
+const MAX_LINES: usize = 12;
 /// Larger descriptions are not given: they are made in memory, and no client reads a torrent or a metalink of this size.
 const MAX_DESCRIPTION_BYTES: usize = 16 * 1024 * 1024;
 
@@ -47,7 +50,7 @@ impl Site {
             class: "origin",
             distance_km: None,
         };
-        let sources = ranked.map_or_else(|| vec![origin], |ranked| sources(ranked, asked));
+        let sources = ranked.map_or_else(|| vec![origin], |ranked| sources(ranked, asked, wanted.kind));
         let file = File {
             path: asked.path,
             encoded: &encoded,
@@ -95,8 +98,8 @@ impl Site {
         (bytes, form.content_type())
     }
 
-    /// Sends a description, or says that the client has it already. Its tag is made of its bytes, and so stands for all that it
-    /// was made of. Those that list mirrors have no `Last-Modified`: nobody knows when a mirror would last have changed them.
+    /// Sends a description. Those that list mirrors have no `Last-Modified`: nobody knows when a mirror would last have changed
+    /// them.
     fn send(
         &self,
         asked: Asked<'_>,
@@ -105,36 +108,19 @@ impl Site {
         modified: Timestamp,
         now: Timestamp,
     ) -> Response<Body> {
-        let modified = (!wanted.kind.lists_mirrors()).then(|| u64::try_from(modified.as_second()).ok()).flatten();
-        let validators = Validators { etag: format!("\"{:016x}\"", tag(&bytes)), last_modified: modified };
-        let (status, body, length) = match validators.judge(&asked.request.headers) {
-            Verdict::NotModified => (StatusCode::NOT_MODIFIED, Body::empty(), None),
-            Verdict::Failed => (StatusCode::PRECONDITION_FAILED, Body::empty(), Some(0)),
-            Verdict::Proceed => {
-                let length = bytes.len();
-                let Some(bytes) = self.pages.keep(bytes) else { return self.unavailable(asked) };
-                (StatusCode::OK, Body::full(bytes), Some(length))
-            }
+        let lists_mirrors = wanted.kind.lists_mirrors();
+        let Some(mut response) = self.send_made(asked, (bytes, media_type), (!lists_mirrors).then_some(modified), now) else {
+            return self.unavailable(asked);
         };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
+        let is_whole = response.status() == StatusCode::OK;
         let headers = response.headers_mut();
-        let mut put = |name: HeaderName, value: &str| {
-            HeaderValue::try_from(value).map(|value| headers.insert(name, value)).ok();
-        };
-        put(response::X_REDIRECTOR, "local; why=description");
-        put(ETAG, &validators.etag);
-        put(CACHE_CONTROL, if wanted.kind.lists_mirrors() { "private, no-cache" } else { "no-cache" });
+        headers.insert(response::X_REDIRECTOR, HeaderValue::from_static("local; why=description"));
+        let cached = if lists_mirrors { response::ASK_AGAIN_EACH } else { HeaderValue::from_static("no-cache") };
+        headers.insert(CACHE_CONTROL, cached);
         if wanted.by == By::Accept || wanted.kind == Kind::Mirrorlist {
-            put(VARY, "Accept");
+            headers.insert(VARY, HeaderValue::from_static("Accept"));
         }
-        if let Some(date) = validators.last_modified(now).and_then(response::http_date) {
-            headers.insert(LAST_MODIFIED, date);
-        }
-        headers.extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from(length))));
-        if status == StatusCode::OK {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if is_whole {
             headers.extend(media_type.starts_with("text/html").then_some(response::PAGE_POLICY));
             headers.extend(wanted.kind.is_saved().then(|| (CONTENT_DISPOSITION, saved_as(asked.path, wanted.kind))));
         }
@@ -142,13 +128,48 @@ impl Site {
         response
     }
 
+    /// What was made for this request, or word that the client has it already; `None` where too much is being sent. Its tag is made of its
+    /// bytes, and so stands for all that it was made of.
+    pub(super) fn send_made(
+        &self,
+        asked: Asked<'_>,
+        (bytes, media_type): (Vec<u8>, &'static str),
+        modified: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Response<Body>> {
+        let modified = modified.and_then(|time| u64::try_from(time.as_second()).ok());
+        let validators = Validators { etag: format!("\"{:016x}\"", tag(&bytes)), last_modified: modified };
+        let (status, body, length) = match validators.judge(&asked.request.headers) {
+            Verdict::NotModified => (StatusCode::NOT_MODIFIED, Body::empty(), None),
+            Verdict::Failed => (StatusCode::PRECONDITION_FAILED, Body::empty(), Some(0)),
+            Verdict::Proceed => {
+                let length = bytes.len();
+                (StatusCode::OK, Body::full(self.pages.keep(bytes)?), Some(length))
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.reserve(MAX_LINES);
+        let date = validators.last_modified(now).and_then(response::http_date);
+        headers.extend(HeaderValue::try_from(validators.etag).ok().map(|tag| (ETAG, tag)));
+        headers.extend(date.map(|date| (LAST_MODIFIED, date)));
+        headers.extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from(length))));
+        if status == StatusCode::OK {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
+        Some(response)
+    }
+
     fn undescribed(&self, asked: Asked<'_>, detail: &str) -> Response<Body> {
         self.error(asked, Other::NotFound, detail)
     }
 }
 
-/// The mirrors of a ranking as places to get the file from.
-fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
+/// The mirrors of a ranking as places to get the file from. How far they are is worked out only for whom is told of it.
+fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>, kind: Kind) -> Vec<Source<'a>> {
+    let tells_distances = kind == Kind::Mirrorlist;
     let source = |ranked_as: &crate::selection::Ranked| {
         let state = ranked.mirrors.members.get(ranked_as.index())?;
         let mirror = &state.mirror;
@@ -159,10 +180,12 @@ fn sources<'a>(ranked: &'a Ranked, asked: Asked<'_>) -> Vec<Source<'a>> {
             country: mirror.country,
             point: mirror.point,
             class: ranked_as.class.as_str(),
-            distance_km: ranked.distance_km(ranked_as),
+            distance_km: tells_distances.then(|| ranked.distance_km(ranked_as)).flatten(),
         })
     };
-    ranked.ranking.iter().filter_map(source).collect()
+    let mut sources = Vec::with_capacity(ranked.ranking.len());
+    sources.extend(ranked.ranking.iter().filter_map(source));
+    sources
 }
 
 /// The form of a list of mirrors: by `format=`, else by `Accept`.
@@ -195,10 +218,8 @@ fn saved_as(path: &TreePath<'_>, kind: Kind) -> HeaderValue {
 
 /// 64 bits that tell one content from another.
 fn tag(bytes: &[u8]) -> u64 {
-    use std::hash::Hasher as _;
-    let mut hasher = siphasher::sip::SipHasher13::new();
-    hasher.write(bytes);
-    hasher.finish()
+    use std::hash::BuildHasher as _;
+    FixedState::with_seed(0).hash_one(bytes)
 }
 
 #[cfg(test)]

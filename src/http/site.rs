@@ -95,6 +95,8 @@ pub struct Site {
     /// The prefix as links have it.
     pub(super) own_prefix: String,
     pub(super) ranker: Ranker,
+    /// The descriptions that redirects link to.
+    pub(super) linked: Vec<format::Kind>,
     fallback_counts: Vec<Arc<MirrorCounts>>,
     missing: Missing,
     pub(super) threads: Threads,
@@ -134,6 +136,7 @@ impl Site {
         let mirror_pages = makings.mirror_pages.clone().map(|inventory| Pages::new(inventory, prefix.clone()));
         Self {
             own_prefix: prefix.encoded(),
+            linked: makings.describe.linked(),
             makings,
             ranker,
             fallback_counts,

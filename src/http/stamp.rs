@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use md5::{Digest as _, Md5};
 use ring::hmac;
 use serde::Deserialize;
 
@@ -90,7 +89,7 @@ impl Stamp {
     pub fn query(&self, now: i64, path: &[u8]) -> String {
         let time = now.to_string();
         let digest = match self.method {
-            Method::Md5 => hex(&Md5::new().chain_update(&time).chain_update(b" ").chain_update(&self.key).finalize()),
+            Method::Md5 => hex(&fast_md5::digest(&[time.as_bytes(), b" ", &self.key].concat())),
             Method::HmacSha256 => {
                 let mut signing = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.key));
                 [time.as_bytes(), b" ", path].into_iter().for_each(|part| signing.update(part));

@@ -5,7 +5,9 @@ use super::look::{Seen, see};
 use super::signature::Access;
 use super::site::{Asked, Makings, Site};
 use crate::decide::Standing;
+use crate::format::Kind;
 use crate::model::TreePath;
+use crate::tree::Glance;
 
 impl Site {
     /// How the path stands: by its name, the snapshot and the trees.
@@ -36,16 +38,31 @@ impl Site {
         if is_directory {
             return None;
         }
-        let entry = snapshot.file(path)?;
-        if trees.public.is_away() {
-            return Some(Standing::Away);
-        }
-        // A remote file system may let us wait; there the index notices changes later.
-        let as_recorded = trees.public.is_remote() || entry.matches(&trees.public.glance(path)?);
+        let Some(entry) = snapshot.file(path) else { return self.could_describe(path).then_some(Standing::Absent) };
+        let as_recorded = match trees.public.glance(path) {
+            Glance::File(seen) => entry.matches(&seen),
+            // There the index notices changes later.
+            Glance::Remote => true,
+            Glance::NoFile => return None,
+            Glance::Away => return Some(Standing::Away),
+        };
         if !as_recorded {
             self.nudge(path);
         }
         Some(Standing::Public { entry, as_recorded })
+    }
+
+    /// Whether a path is that of a known file with the suffix of a description, and no file has this name: so one call to each local
+    /// file system says.
+    fn could_describe(&self, path: &TreePath<'_>) -> bool {
+        let Makings { trees, snapshot, application_access, describe, .. } = &self.makings;
+        let is_suffixed =
+            || Kind::of_suffix(path).is_some_and(|(kind, of)| describe.gives(kind) && snapshot.file(&of).is_some());
+        let application = trees.application.as_ref().filter(|_| !matches!(application_access, Access::Deny));
+        describe.suffixes
+            && is_suffixed()
+            && trees.public.lacks_at_a_glance(path)
+            && application.is_none_or(|root| root.lacks_at_a_glance(path))
     }
 
     async fn standing_by_a_look(&self, asked: Asked<'_>) -> Standing {

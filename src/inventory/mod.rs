@@ -13,6 +13,7 @@ mod image;
 mod keeper;
 mod members;
 mod newcomers;
+pub mod outline;
 mod owner;
 pub mod record;
 pub mod share;
@@ -44,9 +45,10 @@ use store::{MAX_PAGE, Page, Store, Which};
 pub use error::Error;
 pub use keeper::MIN_FILES as IMAGE_FROM_FILES;
 pub use newcomers::Newcomer;
+pub use outline::Outline;
 pub use record::{
-    Adjustment, Counts, Damage, Hashed, HealthChange, Hold, HoldAction, HoldEvent, Observation, Protocol, Recorded, ScanMemory,
-    ScanRecord, ScanSummary, Seen, SeenStamp, Waiting,
+    Adjustment, Counts, Damage, Hashed, HealthChange, Hold, HoldAction, HoldEvent, Listed, Observation, Protocol, Recorded,
+    ScanMemory, ScanRecord, ScanSummary, Seen, SeenStamp, Waiting,
 };
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
@@ -294,6 +296,14 @@ impl Inventory {
     /// When the store fails.
     pub async fn scan_memory(&self, mirror: MirrorName) -> Result<ScanMemory, Error> {
         self.ask(move |owner| owner.store.scan_memory(&mirror)).await
+    }
+
+    /// What scans remember of a mirror's listings; nothing where nothing is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn listed(&self, mirror: MirrorName) -> Result<Option<Listed>, Error> {
+        self.ask(move |owner| owner.store.listed(&mirror)).await
     }
 
     /// Keeps what a scan that began at `began` leaves for the next, unless the mirror has moved since.

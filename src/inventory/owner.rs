@@ -302,7 +302,7 @@ impl Owner {
 
     pub(super) fn record_scan(&mut self, record: &ScanRecord) -> Result<(), Error> {
         let bases = bases_in(&self.snapshot.mirrors(), &record.mirror, record.unseen);
-        let outdated = ScanRecord { holdings: None, share: None, gaps: None, ..record.clone() };
+        let outdated = ScanRecord { holdings: None, share: None, gaps: None, listed: None, ..record.clone() };
         let record = if self.valid_from.admits(&record.mirror, record.began) { record } else { &outdated };
         let written = self.store.record_scan(record, &bases);
         self.show_holdings(&record.mirror, written, |member| member.unseen = record.unseen)?;

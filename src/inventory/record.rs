@@ -1,5 +1,6 @@
 //! What goes into the inventory and comes out of it, besides files and mirrors: observations, scans, health, holds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -193,6 +194,17 @@ pub struct ScanRecord {
     pub share: Option<Share>,
     /// What the mirror lacks. `None`: what was known stays.
     pub gaps: Option<Gaps>,
+    /// What is to be remembered of its listings: the parts that are others now. `None`: what was remembered stays.
+    pub listed: Option<Listed>,
+}
+
+/// What scans remember of a mirror's listings, in the scanner's own form.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Listed {
+    /// Where it was listed, and how often.
+    pub head: Vec<u8>,
+    /// What is remembered of its directories, in parts. To be written, an empty one takes away what is there.
+    pub parts: BTreeMap<u16, Vec<u8>>,
 }
 
 /// What one scan of a mirror leaves for the next.

@@ -13,9 +13,10 @@ pub use super::contents::{
     Bookmark, Changes, Contents, Lag, Page, Sequence, StoredMirror, Swept, Tried, Update, Which, Written,
 };
 use super::error::Error;
+use super::outline::Outline;
 use super::record::{
-    Adjustment, Damage, Hashed, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary,
-    Waiting,
+    Adjustment, Damage, Hashed, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord,
+    ScanSummary, Waiting,
 };
 use super::share::Gaps;
 use super::snapshot::FileEntry;
@@ -147,6 +148,12 @@ pub trait Store: Send {
     /// When the store fails.
     fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error>;
 
+    /// The same, by path, version and size only.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn outline(&mut self, page: &Page) -> Result<Outline, Error>;
+
     /// What is known of a file.
     ///
     /// # Errors
@@ -183,6 +190,12 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails.
     fn scan_memory(&mut self, mirror: &MirrorName) -> Result<ScanMemory, Error>;
+
+    /// What scans remember of a mirror's listings; nothing where nothing is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn listed(&mut self, mirror: &MirrorName) -> Result<Option<Listed>, Error>;
 
     /// Keeps what the last scans of a mirror leave for the next.
     ///
@@ -308,3 +321,5 @@ pub const MAX_HEALTH_CHANGES: usize = 200;
 pub const MAX_HOLD_EVENTS: usize = 10_000;
 /// How much of a reason is kept, in bytes: reasons may quote what a mirror sent, or be anything on the command line.
 pub const MAX_REASON_BYTES: usize = 1000;
+/// How many bytes are remembered of all mirrors' listings together: about 50 for a directory, so a million of them.
+pub const MAX_LISTED_BYTES: u64 = 50 << 20;

@@ -67,7 +67,7 @@ pub fn can_do(checkup: &Checkup, now: Timestamp) -> Vec<(&'static str, String)> 
     match ranges {
         Ranges::Kept => lines.push(("Ranges", "parts of files are sent where parts are asked for (206)".to_owned())),
         Ranges::Ignored => {
-            let text = "whole files are sent where parts are asked for: such requests go to other mirrors";
+            let text = "whole files, or other parts, are sent where parts are asked for: such requests go to other mirrors";
             lines.push(("Ranges", text.to_owned()));
         }
         Ranges::Unknown => {}

@@ -72,10 +72,10 @@ impl Patient<'_> {
         let trial = Trial { clients: self.clients, mirror: self.mirror, timeout: self.timeout, clock: self.clock };
         let bases = self.bases(abilities.certificate);
         if let Some(file) = files.iter().find(|file| file.fingerprint.size > 1) {
-            abilities.ranges = or(trial.ranges(&bases, &file.path).await, Ranges::Unknown, known.ranges);
+            abilities.ranges = or(trial.ranges(&bases, file).await, Ranges::Unknown, known.ranges);
         }
         if abilities.ranges == Ranges::Ignored {
-            notes.push("sends whole files where parts are asked for".to_owned());
+            notes.push("sends whole files, or other parts, where parts are asked for".to_owned());
         }
         abilities.largest = self.try_large(&trial, &bases, known.largest, &mut notes).await?;
         let mut certificate_until = before.and_then(|before| before.certificate_until);
@@ -153,7 +153,7 @@ pub(super) fn tell(mirror: &MirrorName, before: Option<&Checkup>, after: &Checku
     if abilities.ranges != known.ranges {
         match abilities.ranges {
             Ranges::Ignored => {
-                tracing::info!(%mirror, "a mirror sends whole files where parts are asked for; who asks for parts is sent elsewhere")
+                tracing::info!(%mirror, "a mirror sends whole files, or other parts, where parts are asked for; who asks for parts is sent elsewhere")
             }
             Ranges::Kept if known.ranges == Ranges::Ignored => tracing::info!(%mirror, "a mirror sends parts of files again"),
             Ranges::Kept | Ranges::Unknown => {}

@@ -34,10 +34,11 @@ pub struct Source {
     pub country: Option<Country>,
 }
 
-/// Writes the metalink. `sources` are best first; the preference falls from 100, and none is below 1.
+/// Writes the metalink. `sources` are best first; the preference falls from 100, and none is below 1. `written` is when the present
+/// version became public.
 #[must_use]
-pub fn write(name: &str, current: &Version, alternates: &[Version], sources: &[Source], now: Timestamp) -> String {
-    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT");
+pub fn write(name: &str, current: &Version, alternates: &[Version], sources: &[Source], written: Timestamp) -> String {
+    let date = written.strftime("%a, %d %b %Y %H:%M:%S GMT");
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
          <metalink version=\"3.0\" xmlns=\"http://www.metalinker.org/\" type=\"dynamic\" pubdate=\"{date}\" \

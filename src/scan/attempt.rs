@@ -4,17 +4,19 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
+use super::answer::Failure;
 use super::findings::Findings;
 use super::ground::{Ground, Sought};
 use super::head::Turn;
-use super::memory::Lesson;
+use super::judge::Sample;
+use super::memory::Recollection;
 use super::opening::{Opening, check_refusal, open};
 use super::round::Scanner;
 use super::session::Session;
 use super::settle::{Settlement, settle};
 use super::stamp::{Circumstances, Stamp};
 use super::twin::{Likeness, compare};
-use super::verify::verify;
+use super::verify::{verify, weigh};
 use super::{Settings, bucket, ftp, head, http, rsync};
 use crate::cause::chain;
 use crate::inventory::{self, Counts, Protocol, SeenStamp};
@@ -60,8 +62,8 @@ pub(super) struct Outcome {
     pub(super) complete: bool,
     /// Whether some files rested until their turn comes.
     pub(super) rested: bool,
-    /// What was learnt about listings.
-    pub(super) lesson: Lesson,
+    /// What is to be remembered of its listings.
+    pub(super) listed: Option<inventory::Listed>,
 }
 
 /// The ways of a mirror, in order.
@@ -133,6 +135,10 @@ struct Listed {
     session: Session,
     findings: Findings,
     notes: Vec<String>,
+    /// What was remembered of its listings.
+    recollection: Option<Recollection>,
+    /// Whether some files rested until their turn comes to be asked for.
+    rested: bool,
 }
 
 impl Attempt<'_> {
@@ -172,7 +178,7 @@ impl Attempt<'_> {
             notes: Vec::new(),
             complete: true,
             rested: false,
-            lesson: Lesson::default(),
+            listed: None,
         });
         Ok((stamp, outcome))
     }
@@ -233,8 +239,10 @@ impl Attempt<'_> {
             let asked = head::ask_unseen(self.ground, &session, inventory, self.salt(), self.deadline, &mut findings);
             notes.extend(asked.await.map_err(refused)?);
         }
-        notes.extend(self.ask_blind(&session, &mut findings).await.map_err(refused)?);
-        Ok(Listed { protocol, session, findings, notes })
+        let blind = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
+        let rested = blind.is_some();
+        notes.extend(blind);
+        Ok(Listed { protocol, session, findings, notes, recollection: None, rested })
     }
 
     async fn by_listings(&self, base: &BaseUrl, unlisted: Unlisted) -> Result<Listed, String> {
@@ -242,17 +250,25 @@ impl Attempt<'_> {
         match open(self.ground, &session).await? {
             Opening::Listing(query) => {
                 let place = format!("{base} {}", query.unwrap_or_default());
-                let recollection = self.scanner.listings.recall(&self.mirror.name, &place, session.limits().reread);
-                let mut findings = Findings { lesson: Lesson { place, ..Lesson::default() }, ..Findings::default() };
-                http::list(self.ground, &session, (query, &recollection), self.deadline, &mut findings).await;
+                let recollection = self.scanner.recollection(&self.mirror.name, &place, self.ground.plan).await;
+                let mut findings = Findings::default();
+                let limits = (self.deadline, self.salt());
+                let sample = http::list(self.ground, &session, (query, &recollection), limits, &mut findings).await;
                 self.ask_unlisted(&session, &mut findings).await;
-                let notes = self.ask_blind(&session, &mut findings).await.map_err(refused)?;
-                Ok(Listed { protocol: Protocol::Http, session, findings, notes })
+                let mut notes = self.weighed(&session, sample, &mut findings).await?;
+                // What is learnt from listings that are not to be relied on is forgotten.
+                let recollection = notes.is_empty().then_some(recollection);
+                notes.extend(self.ask_blind(&session, &mut findings).await.map_err(refused)?);
+                let rested = !notes.is_empty();
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes, recollection, rested })
             }
             Opening::Bucket(door) => {
                 let mut findings = Findings::default();
-                bucket::list(self.ground, &session, &door, self.deadline, &mut findings).await;
-                Ok(Listed { protocol: Protocol::Http, session, findings, notes: Vec::new() })
+                let mut sample = Sample::new(session.limits().sample, self.salt());
+                bucket::list(self.ground, &session, &door, self.deadline, (&mut findings, &mut sample)).await;
+                let notes = self.weighed(&session, sample, &mut findings).await?;
+                let rested = !notes.is_empty();
+                Ok(Listed { protocol: Protocol::Http, session, findings, notes, recollection: None, rested })
             }
             Opening::Heads(why) if unlisted == Unlisted::Heads => {
                 self.by_heads(session, vec![format!("file by file: {why}")]).await
@@ -261,18 +277,30 @@ impl Attempt<'_> {
         }
     }
 
+    /// What the web server's own listings show, once some of it was asked for. What comes back is for people.
+    async fn weighed(&self, session: &Session, sample: Sample, findings: &mut Findings) -> Result<Vec<String>, String> {
+        let Some(doubt) = weigh(self.ground, session, sample, self.deadline, findings).await else { return Ok(Vec::new()) };
+        let inventory = &self.scanner.inventory;
+        let asked = head::ask_doubted(self.ground, session, inventory, self.deadline, findings).await.map_err(refused)?;
+        Ok(vec![format!("{doubt}; {asked}")])
+    }
+
     async fn by_heads(&self, session: Session, notes: Vec<String>) -> Result<Listed, String> {
         let mut findings = Findings::default();
         let scope = self.ground.plan.scope().clone();
         let inventory = &self.scanner.inventory;
         head::list(self.ground, &session, inventory, scope, self.turn, self.deadline, &mut findings).await.map_err(refused)?;
-        Ok(Listed { protocol: Protocol::Head, session, findings, notes })
+        let rested = !findings.rested.is_empty();
+        Ok(Listed { protocol: Protocol::Head, session, findings, notes, recollection: None, rested })
     }
 
     /// What is to be made of what was listed.
     async fn conclude(&self, listed: Listed) -> Result<Outcome, String> {
-        let Listed { protocol, session, findings, mut notes } = listed;
+        let Listed { protocol, session, mut findings, mut notes, recollection, rested } = listed;
         notes.extend(findings.troubles.told());
+        if session.is_given_up() && findings.troubles.is_empty() {
+            notes.push(Failure::GivenUp.to_string());
+        }
         if findings.entries == 0 && !findings.troubles.is_empty() || session.is_given_up() && findings.seen.is_empty() {
             return Err(notes.join("; "));
         }
@@ -281,16 +309,18 @@ impl Attempt<'_> {
         let complete = findings.troubles.is_empty() && settlement.objection.is_none();
         let (unseen, note) = self.compare_twin(session.base(), &settlement.holdings).await.map_err(refused)?;
         notes.extend(note);
+        let lesson = std::mem::take(&mut findings.lesson);
+        let remember = |recollection: Recollection| recollection.after(lesson, self.ground.plan, &settlement.holdings);
         Ok(Outcome {
             protocol,
+            listed: recollection.filter(|_| complete).map(remember),
             counts: counts(&session, &findings, &settlement),
             stale: &findings.mismatched - &settlement.holdings,
             holdings: settlement.holdings,
             unseen,
             notes,
             complete,
-            rested: !findings.rested.is_empty(),
-            lesson: findings.lesson,
+            rested,
         })
     }
 
@@ -321,14 +351,14 @@ impl Attempt<'_> {
     }
 
     /// Asks for the files below directories that are not listed.
-    async fn ask_blind(&self, session: &Session, findings: &mut Findings) -> Result<Vec<String>, inventory::Error> {
+    async fn ask_blind(&self, session: &Session, findings: &mut Findings) -> Result<Option<String>, inventory::Error> {
         let blind = std::mem::take(&mut findings.blind);
-        let Some(first) = blind.first() else { return Ok(Vec::new()) };
+        let Some(first) = blind.first() else { return Ok(None) };
         let note = format!("{} directories show no listing, like /{first}; their files were asked for one by one", blind.len());
         for directory in blind {
             head::list(self.ground, session, &self.scanner.inventory, directory, self.turn, self.deadline, findings).await?;
         }
-        Ok(vec![note])
+        Ok(Some(note))
     }
 
     /// Asks for the files that listings tend to leave out, if they were not listed after all.

@@ -11,6 +11,7 @@ use reqwest::Url;
 use super::findings::{Extent, Findings, Word};
 use super::ground::{Ground, Questions, Sought};
 use super::http::Unread;
+use super::judge::Sample;
 use super::listing::{self, Bucket, Family, Next, Object, Zone};
 use super::matching::{Listed, Time, Verdict, judge_listed};
 use super::progress::Step;
@@ -92,8 +93,15 @@ pub(super) async fn find(session: &Session) -> Option<Door> {
     None
 }
 
-/// Lists what is below the plan's scope, until all is seen or `deadline` has come.
-pub(super) async fn list(ground: &Ground<'_>, session: &Session, door: &Door, deadline: Instant, findings: &mut Findings) {
+/// Lists what is below the plan's scope, until all is seen or `deadline` has come; some of what counts as held by the bucket's word alone
+/// goes into the `sample`.
+pub(super) async fn list(
+    ground: &Ground<'_>,
+    session: &Session,
+    door: &Door,
+    deadline: Instant,
+    (findings, sample): (&mut Findings, &mut Sample),
+) {
     let scope = ground.plan.scope();
     findings.coverage.set(scope, Extent::Unknown);
     let limits = session.limits();
@@ -110,7 +118,8 @@ pub(super) async fn list(ground: &Ground<'_>, session: &Session, door: &Door, de
             Err(unread) => return findings.troubles.add(|| format!("the bucket's listing: {unread}")),
         };
         ground.step(Step::Directory);
-        if tokio::time::timeout_at(deadline.into(), take(ground, session, door, &bucket.objects, findings)).await.is_err() {
+        let taken = take(ground, session, door, &bucket.objects, (findings, sample));
+        if tokio::time::timeout_at(deadline.into(), taken).await.is_err() {
             return findings.troubles.add(|| "the scan took too long".to_owned());
         }
         let next = match bucket.next {
@@ -127,7 +136,13 @@ pub(super) async fn list(ground: &Ground<'_>, session: &Session, door: &Door, de
 }
 
 /// Judges the objects of a page: by the listing, and where that leaves doubt, by asking.
-async fn take(ground: &Ground<'_>, session: &Session, door: &Door, objects: &[Object], findings: &mut Findings) {
+async fn take(
+    ground: &Ground<'_>,
+    session: &Session,
+    door: &Door,
+    objects: &[Object],
+    (findings, sample): (&mut Findings, &mut Sample),
+) {
     findings.entries += objects.len() as u64;
     let mut doubts: Vec<(TreePath<'static>, Sought)> = Vec::new();
     let mut judged = 0;
@@ -142,7 +157,12 @@ async fn take(ground: &Ground<'_>, session: &Session, door: &Door, objects: &[Ob
         judged += 1;
         match judge_listed(&sought.wanted, &listed(object, session)) {
             Verdict::Doubtful => doubts.push((path, sought)),
-            verdict => findings.note(&sought.finding(Word::Listing(verdict))),
+            verdict => {
+                if verdict == Verdict::Holds {
+                    sample.put(&path, sought);
+                }
+                findings.note(&sought.finding(Word::Listing(verdict)));
+            }
         }
     }
     for answered in Questions::new(session, doubts).all().await {

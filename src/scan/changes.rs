@@ -36,15 +36,15 @@ impl Changes {
         while met < gained.len() + lost.len()
             && let Some(page) = pages.next(inventory).await?
         {
-            for record in page {
-                let list = match record.version.0 {
+            for (path, version, _) in page.files() {
+                let list = match version.0 {
                     number if lost.contains(number) => &mut changes.lost,
                     number if gained.contains(number) => &mut changes.gained,
                     _ => continue,
                 };
                 met += 1;
                 if list.len() < limit {
-                    list.push(record.path);
+                    list.push(path.into_owned());
                 }
             }
         }

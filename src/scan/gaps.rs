@@ -78,13 +78,13 @@ async fn gather(missing: &RoaringBitmap, stale: &RoaringBitmap, inventory: &Inve
     }
     let mut pages = Pages::new(TreePath::root());
     while let Some(page) = pages.next(inventory).await? {
-        for record in page {
-            let state = match record.version.0 {
+        for (path, version, size) in page.files() {
+            let state = match version.0 {
                 number if missing.contains(number) => State::Missing,
                 number if stale.contains(number) => State::Stale,
                 _ => State::Held,
             };
-            walk.see(&record.path, state, record.fingerprint.size);
+            walk.see(&path, state, size);
         }
     }
     Ok(walk.finish())

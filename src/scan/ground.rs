@@ -102,6 +102,8 @@ pub(super) struct Questions<'a> {
 pub(super) struct Answered {
     /// What was asked for.
     pub(super) path: TreePath<'static>,
+    /// What it should be like.
+    pub(super) wanted: Wanted,
     /// What the answer means.
     pub(super) finding: Finding,
     /// The answer.
@@ -137,5 +139,5 @@ impl<'a> Questions<'a> {
 
 async fn ask(session: &Session, path: TreePath<'static>, sought: Sought) -> Answered {
     let answer = session.look(&path).await;
-    Answered { path, finding: sought.judge(&answer, session), answer }
+    Answered { path, wanted: sought.wanted, finding: sought.judge(&answer, session), answer }
 }

@@ -68,10 +68,10 @@ async fn ask_below(
     let mut pages = Pages::new(within);
     while let Some(page) = pages.next(inventory).await? {
         let mut files = Vec::new();
-        for record in page {
-            let Some(sought) = ground.sought(&record.path) else { continue };
+        for (path, ..) in page.files() {
+            let Some(sought) = ground.sought(&path) else { continue };
             if chosen(sought.version) {
-                files.push((record.path, sought));
+                files.push((path.into_owned(), sought));
             } else if ground.before.contains(sought.version.0) && !findings.tells_of(sought.version) {
                 findings.rested.insert(sought.version.0);
             }
@@ -109,8 +109,8 @@ pub(super) async fn ask_unseen(
     let mut lots = Lots::new(session.limits().unlisted, salt);
     let mut pages = Pages::new(ground.plan.scope().clone());
     while let Some(page) = pages.next(inventory).await? {
-        for record in page.iter().filter(|record| unseen.contains(record.version.0)) {
-            ground.sought(&record.path).into_iter().for_each(|sought| lots.put(&record.path, sought));
+        for (path, ..) in page.files().filter(|(_, version, _)| unseen.contains(version.0)) {
+            ground.sought(&path).into_iter().for_each(|sought| lots.put(&path, sought));
         }
     }
     let files = lots.drawn();
@@ -121,6 +121,33 @@ pub(super) async fn ask_unseen(
     );
     _ = ask_in_time(ground, session, files, deadline, findings).await;
     Ok(Some(note))
+}
+
+/// After listings that are not believed: asks for all files that count as held by their word and were not known before. What comes back
+/// is for people.
+///
+/// # Errors
+/// When the inventory can't be read.
+pub(super) async fn ask_doubted(
+    ground: &Ground<'_>,
+    session: &Session,
+    inventory: &Inventory,
+    deadline: Instant,
+    findings: &mut Findings,
+) -> Result<String, inventory::Error> {
+    let fresh = &findings.seen - ground.before;
+    // What there is no time for is not known to be there.
+    findings.seen -= &fresh;
+    findings.doubtful |= &fresh;
+    let mut pages = Pages::new(ground.plan.scope().clone());
+    while let Some(page) = pages.next(inventory).await? {
+        let chosen = page.files().filter(|(_, version, _)| fresh.contains(version.0));
+        let files = chosen.filter_map(|(path, ..)| ground.sought(&path).map(|sought| (path.into_owned(), sought))).collect();
+        if ask_in_time(ground, session, files, deadline, findings).await.is_break() || session.is_given_up() {
+            break;
+        }
+    }
+    Ok(format!("all {} that were not known before were asked for one by one", fresh.len()))
 }
 
 /// Asks for some files, until `deadline` has come.
@@ -143,7 +170,7 @@ pub(super) async fn ask_in_time(
 /// Asks for some files, and takes in each answer as it comes.
 async fn ask_all(ground: &Ground<'_>, session: &Session, files: Vec<(TreePath<'static>, Sought)>, findings: &mut Findings) {
     let mut questions = Questions::new(session, files);
-    while let Some(Answered { path, finding, answer }) = questions.next().await {
+    while let Some(Answered { path, finding, answer, .. }) = questions.next().await {
         findings.entries += 1;
         findings.note(&finding);
         ground.step(Step::Files(1));

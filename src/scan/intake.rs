@@ -6,17 +6,16 @@ use std::time::Instant;
 use super::entry::Kind;
 use super::findings::{Finding, Findings, Word};
 use super::ground::{Ground, Sought};
-use super::judge::{Candidate, Judge};
-use super::lots::Lots;
+use super::judge::{Candidate, Judge, Sample};
 use super::matching::{Listed, Time, Verdict, judge_listed};
 use super::session::Session;
 use crate::model::TreePath;
 
 /// An entry of a listing.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Entry<'a> {
     /// Where it is in the tree.
-    pub(super) path: TreePath<'static>,
+    pub(super) path: TreePath<'a>,
     /// What it is.
     pub(super) kind: Kind,
     /// Its size, where the listing says it.
@@ -44,28 +43,24 @@ pub(super) struct Intake<'a> {
     ground: &'a Ground<'a>,
     session: &'a Session,
     doubts: Vec<Candidate>,
-    /// Some of what was not known before.
-    fresh: Lots,
-    /// Some of what was.
-    known: Lots,
+    sample: Sample,
 }
 
 impl<'a> Intake<'a> {
     /// Begins. Another `salt` draws other samples of what was known before.
     pub(super) fn new(ground: &'a Ground<'a>, session: &'a Session, salt: u64) -> Self {
-        /// One in so many of the sample goes to what an earlier scan has found: it was checked then.
-        const KNOWN: usize = 4;
-        let sample = session.limits().sample;
-        let known = Lots::new(sample.div_ceil(KNOWN), salt);
-        Self { ground, session, doubts: Vec::new(), fresh: Lots::new(sample, 0), known }
+        Self { ground, session, doubts: Vec::new(), sample: Sample::new(session.limits().sample, salt) }
     }
 
     /// Takes in one entry.
-    pub(super) fn take(&mut self, entry: Entry, findings: &mut Findings) -> Next {
+    pub(super) fn take(&mut self, entry: Entry<'_>, findings: &mut Findings) -> Next {
+        // Where the tree has a directory, it has no file.
+        if entry.kind == Kind::Directory && self.ground.plan.has_directory(&entry.path) {
+            return Next::Directory(entry.path.into_owned());
+        }
         let Some(sought) = self.ground.sought(&entry.path) else {
             return match entry.kind {
-                Kind::Directory if self.ground.plan.has_directory(&entry.path) => Next::Directory(entry.path),
-                Kind::Link if self.ground.plan.has_directory(&entry.path) => Next::Link(entry.path),
+                Kind::Link if self.ground.plan.has_directory(&entry.path) => Next::Link(entry.path.into_owned()),
                 _ => {
                     self.ground.unsettled(&entry.path).iter().for_each(|finding| findings.note(finding));
                     Next::Nothing
@@ -75,17 +70,17 @@ impl<'a> Intake<'a> {
         match entry.kind {
             Kind::Directory | Kind::Other => findings.note(&sought.finding(Word::Listing(Verdict::Mismatched))),
             // Its size and time are the link's own.
-            Kind::Link => self.doubt(Candidate { path: entry.path, sought, listed: Listed::default() }, findings),
+            Kind::Link => self.doubt(Candidate { path: entry.path.into_owned(), sought, listed: Listed::default() }, findings),
             Kind::File => self.take_file(&entry, sought, findings),
         }
         Next::Nothing
     }
 
-    fn take_file(&mut self, entry: &Entry, sought: Sought, findings: &mut Findings) {
+    fn take_file(&mut self, entry: &Entry<'_>, sought: Sought, findings: &mut Findings) {
         let time = entry.time.filter(|_| !self.session.is_clock_off());
         let listed = Listed { size: entry.size.map(|size| (size, size)), time };
         match judge_listed(&sought.wanted, &listed) {
-            Verdict::Doubtful => self.doubt(Candidate { path: entry.path.clone(), sought, listed }, findings),
+            Verdict::Doubtful => self.doubt(Candidate { path: entry.path.clone().into_owned(), sought, listed }, findings),
             verdict => self.note(&entry.path, sought, sought.finding(Word::Listing(verdict)), findings),
         }
     }
@@ -102,8 +97,7 @@ impl<'a> Intake<'a> {
     fn note(&mut self, path: &TreePath<'_>, sought: Sought, finding: Finding, findings: &mut Findings) {
         findings.note(&finding);
         if finding.word == Word::Listing(Verdict::Holds) {
-            let lots = if self.ground.before.contains(sought.version.0) { &mut self.known } else { &mut self.fresh };
-            lots.put(path, sought);
+            self.sample.put(path, sought);
         }
     }
 
@@ -111,7 +105,8 @@ impl<'a> Intake<'a> {
     pub(super) async fn finish(mut self, deadline: Instant, findings: &mut Findings) -> Vec<(TreePath<'static>, Sought)> {
         /// What is asked for at a time: between two of them it is looked whether there is still time.
         const BATCH: usize = 256;
-        let judge = Judge::new(self.session);
+        // The sample is drawn here, from what was certain at once as well.
+        let judge = Judge::new(self.session, Sample::new(0, 0));
         while !self.doubts.is_empty() {
             let batch: Vec<_> = self.doubts.drain(self.doubts.len().saturating_sub(BATCH)..).collect();
             let sought: Vec<_> = batch.iter().map(|candidate| (candidate.path.clone(), candidate.sought)).collect();
@@ -127,8 +122,6 @@ impl<'a> Intake<'a> {
                 self.note(path, *sought, finding, findings);
             }
         }
-        let mut samples = self.fresh.drawn();
-        samples.extend(self.known.drawn());
-        samples
+        self.sample.drawn()
     }
 }

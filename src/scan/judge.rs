@@ -2,12 +2,13 @@
 //! teach about the mirror's time zone spares further questions.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::answer::Answer;
 use super::findings::{Finding, Word};
 use super::ground::{Answered, Questions, Sought};
-use super::matching::{Listed, Verdict, ZoneLearner, judge_listed};
+use super::lots::Lots;
+use super::matching::{Before, Listed, Verdict, ZoneLearner, judge_listed};
 use super::session::Session;
 use crate::model::TreePath;
 
@@ -15,6 +16,37 @@ use crate::model::TreePath;
 pub(super) struct Judge<'a> {
     session: &'a Session,
     zone: Mutex<ZoneLearner>,
+    sample: Mutex<Sample>,
+}
+
+/// Some of what counts as held by a listing's word alone.
+pub(super) struct Sample {
+    /// Of what was not known before.
+    pub(super) fresh: Lots,
+    /// Of what was.
+    pub(super) known: Lots,
+}
+
+impl Sample {
+    /// Draws so many of what was not known before, and fewer of the rest; another `salt` draws others of these.
+    pub(super) const fn new(wanted: usize, salt: u64) -> Self {
+        /// One for so many goes to what an earlier scan has found: it was checked then.
+        const KNOWN: usize = 4;
+        Self { fresh: Lots::new(wanted, 0), known: Lots::new(wanted.div_ceil(KNOWN), salt) }
+    }
+
+    /// Takes note of what counts as held by a listing's word alone.
+    pub(super) fn put(&mut self, path: &TreePath<'_>, sought: Sought) {
+        let lots = if sought.wanted.before == Before::Confirmed { &mut self.known } else { &mut self.fresh };
+        lots.put(path, sought);
+    }
+
+    /// What was drawn.
+    pub(super) fn drawn(&self) -> Vec<(TreePath<'static>, Sought)> {
+        let mut drawn = self.fresh.drawn();
+        drawn.extend(self.known.drawn());
+        drawn
+    }
 }
 
 /// A file in a listing: what is looked for there, and what the listing says.
@@ -28,9 +60,21 @@ pub(super) struct Candidate {
 }
 
 impl<'a> Judge<'a> {
-    /// Asks by a session what listings leave open.
-    pub(super) fn new(session: &'a Session) -> Self {
-        Self { session, zone: Mutex::default() }
+    /// Asks by a session what listings leave open, and draws a sample of what they don't.
+    pub(super) fn new(session: &'a Session, sample: Sample) -> Self {
+        Self { session, zone: Mutex::default(), sample: Mutex::new(sample) }
+    }
+
+    /// The sample, drawn from all that was judged.
+    pub(super) fn into_sample(self) -> Sample {
+        self.sample.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn by_listing(&self, candidate: &Candidate, verdict: Verdict) -> Finding {
+        if verdict == Verdict::Holds {
+            self.sample.lock().unwrap_or_else(PoisonError::into_inner).put(&candidate.path, candidate.sought);
+        }
+        candidate.sought.finding(Word::Listing(verdict))
     }
 
     /// Judges the files of one listing: by the listing, and where that leaves doubt, by asking.
@@ -40,7 +84,7 @@ impl<'a> Judge<'a> {
         for candidate in candidates {
             match judge_listed(&candidate.sought.wanted, &candidate.listed) {
                 Verdict::Doubtful => doubts.push_back(candidate),
-                verdict => findings.push(candidate.sought.finding(Word::Listing(verdict))),
+                verdict => findings.push(self.by_listing(&candidate, verdict)),
             }
         }
         // In small batches: what the first ones teach about the mirror's time zone spares questions about the rest.
@@ -50,7 +94,7 @@ impl<'a> Judge<'a> {
                 let Some(doubt) = doubts.pop_front() else { break };
                 match judge_listed(&doubt.sought.wanted, &self.with_zone(doubt.listed)) {
                     Verdict::Doubtful => batch.push(doubt),
-                    verdict => findings.push(doubt.sought.finding(Word::Listing(verdict))),
+                    verdict => findings.push(self.by_listing(&doubt, verdict)),
                 }
             }
             findings.extend(self.ask(batch).await);
@@ -71,7 +115,7 @@ impl<'a> Judge<'a> {
             if let (Some(Some(listed)), Some(exact)) = (times.get(&finding.version), copy.modified)
                 && listed.offset.is_none()
             {
-                self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner).learn(listed, exact.as_second());
+                self.zone.lock().unwrap_or_else(PoisonError::into_inner).learn(listed, exact.as_second());
             }
         }
         answers.into_iter().map(|answered| answered.finding).collect()
@@ -79,7 +123,7 @@ impl<'a> Judge<'a> {
 
     /// What an entry says, with what was learnt about the mirror's time zone.
     pub(super) fn with_zone(&self, listed: Listed) -> Listed {
-        let zone = *self.zone.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let zone = *self.zone.lock().unwrap_or_else(PoisonError::into_inner);
         Listed { time: listed.time.map(|time| zone.applied_to(time)), ..listed }
     }
 }

@@ -28,7 +28,8 @@ pub struct Limits {
     pub patience: Duration,
     /// Failed questions in a row after which a mirror is not asked any more: it went away in the middle.
     pub failures_in_a_row: u32,
-    /// After how many scans a directory is read and judged anew, whatever its validators say: twice a day, with a scan an hour.
+    /// After how many scans a directory is read and judged anew, whatever its validators and times say: twice a day, with a scan an
+    /// hour. With 1, nothing is remembered.
     pub reread: u64,
     /// How many of the files that seem to be gone are asked for one by one before anything is taken away. With 32, a mirror
     /// that still has a tenth of them is found out in 29 of 30 cases.

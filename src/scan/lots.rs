@@ -1,13 +1,11 @@
 //! Samples drawn by lot.
 
-use std::collections::BinaryHeap;
-use std::hash::{Hash, Hasher};
-
 use super::ground::Sought;
 use crate::model::TreePath;
+use std::collections::BinaryHeap;
 
-/// A sample drawn by lot, the lots being hashes of the paths: the same for the same files, and nothing that a mirror could foresee
-/// by the order of its listing.
+/// A sample drawn by lot, the lots being hashes of the versions' numbers: the same for the same files, and nothing that a mirror could
+/// foresee, which does not know the numbers.
 #[derive(Debug)]
 pub(super) struct Lots {
     wanted: usize,
@@ -51,10 +49,7 @@ impl Lots {
 
     /// Keeps the lowest lots.
     pub(super) fn put(&mut self, path: &TreePath<'_>, sought: Sought) {
-        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(self.salt, 0);
-        path.as_bytes().hash(&mut hasher);
-        sought.version.hash(&mut hasher);
-        let number = hasher.finish();
+        let number = siphasher::sip::SipHasher13::new_with_keys(self.salt, 0).hash(&sought.version.0.to_le_bytes());
         if self.heap.len() >= self.wanted && self.heap.peek().is_none_or(|highest| highest.number <= number) {
             return;
         }

@@ -3,7 +3,8 @@
 //! A [`Plan`] says what there is to find. For each mirror, a [`Scanner`] (`round`) reads its stamp, if it has one, and tries its ways in order
 //! (`attempt`): `rsync`, `ftp`, `http` by directory listings, `head` file by file. A lister fills [`findings::Findings`]; over HTTP,
 //! `opening` finds out whether the mirror's word can be relied on, and `verify` holds the other protocols' word against the web server's.
-//! `settle` decides what is taken away, `twin` compares the mirror's other base URL; the result is recorded and reported. [`schedule`] does so again and again.
+//! `settle` decides what is taken away, `twin` compares the mirror's other base URL; the result is recorded and reported, with what the next
+//! scan needs to know of listings (`memory`, `written`). [`schedule`] does so again and again.
 
 pub mod answer;
 mod attempt;
@@ -45,6 +46,7 @@ mod stamp;
 mod twin;
 mod validators;
 mod verify;
+mod written;
 
 use std::path::PathBuf;
 
@@ -70,7 +72,8 @@ pub struct Settings {
     pub interval: Span,
     /// How many mirrors are scanned at once.
     pub parallel: usize,
-    /// How many connections one mirror is asked over at once.
+    /// How many connections one mirror is asked over at once, and how many questions are under way: over HTTP/2 these share one
+    /// connection, and are no more, for a HEAD costs the mirror's disks the same over either.
     pub connections: usize,
     /// How many questions a second one mirror is asked, whoever asks.
     pub requests_per_second: u32,

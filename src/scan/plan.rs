@@ -5,22 +5,31 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use roaring::RoaringBitmap;
+use siphasher::sip::SipHasher13;
 
 use super::listing::Family;
-use crate::inventory::{self, Inventory};
-use crate::model::{FileRecord, TreePath, VersionNumber};
+use crate::inventory::{self, Inventory, Outline};
+use crate::model::{TreePath, VersionNumber};
 
 /// What a scan looks for.
 #[derive(Debug)]
 pub struct Plan {
     scope: TreePath<'static>,
     hasher: RandomState,
-    /// Hashes: a collision costs one request for a directory that has nothing of ours.
-    /// Each with the versions of the files that lie directly in it, in the order of their paths.
-    directories: HashMap<u64, Vec<u32>>,
+    /// By hashes of their paths: a collision costs one request for a directory that has nothing of ours.
+    directories: HashMap<u64, Folder>,
     versions: RoaringBitmap,
     bytes: u64,
     unlisted: Vec<TreePath<'static>>,
+}
+
+/// A directory that has files of ours, in it or somewhere below.
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    /// The versions of the files that lie directly in it, in the order of their paths.
+    pub(super) versions: Vec<u32>,
+    /// A digest of the names of such directories directly in it, the same in every process.
+    pub(super) below: u64,
 }
 
 impl Plan {
@@ -36,9 +45,9 @@ impl Plan {
         let mut plan = Self::empty(scope);
         let mut pages = Pages::new(plan.scope.clone());
         while let Some(page) = pages.next(inventory).await? {
-            for record in &page {
-                plan.add(&record.path, record.version, unlisted_limit);
-                plan.bytes = plan.bytes.saturating_add(record.fingerprint.size);
+            for (path, version, size) in page.files() {
+                plan.add(&path, version, unlisted_limit);
+                plan.bytes = plan.bytes.saturating_add(size);
             }
         }
         Ok(plan)
@@ -55,20 +64,31 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, path: &TreePath<'static>, version: VersionNumber, unlisted_limit: usize) {
+    /// A plan of these files, whose versions count from 0.
+    #[cfg(test)]
+    pub(super) fn for_test(files: &[TreePath<'static>]) -> Self {
+        let mut plan = Self::empty(TreePath::root());
+        (0..).zip(files).for_each(|(number, file)| plan.add(file, VersionNumber(number), 10));
+        plan
+    }
+
+    fn add(&mut self, path: &TreePath<'_>, version: VersionNumber, unlisted_limit: usize) {
         self.versions.insert(version.0);
         if path.segments().any(is_left_out) && self.unlisted.len() < unlisted_limit {
-            self.unlisted.push(path.clone());
+            self.unlisted.push(path.clone().into_owned());
         }
         let mut directory = path.parent();
-        let mut files = Some(version.0);
+        let (mut file, mut below) = (Some(version.0), None);
         while let Some(above) = directory {
             let key = self.hasher.hash_one(above.as_bytes());
             let is_known = self.directories.contains_key(&key);
-            self.directories.entry(key).or_default().extend(files.take());
+            let folder = self.directories.entry(key).or_default();
+            folder.versions.extend(file.take());
+            folder.below = folder.below.wrapping_add(below.unwrap_or_default());
             if is_known {
                 break;
             }
+            below = Some(SipHasher13::new().hash(above.name()));
             directory = above.parent().map(TreePath::into_owned);
         }
     }
@@ -103,10 +123,26 @@ impl Plan {
         self.directories.contains_key(&self.hasher.hash_one(directory.as_bytes()))
     }
 
-    /// The versions of the files that lie directly in a directory.
+    /// How many directories have files of ours, in them or somewhere below.
     #[must_use]
-    pub(super) fn versions_in(&self, directory: &TreePath<'_>) -> &[u32] {
-        self.directories.get(&self.hasher.hash_one(directory.as_bytes())).map_or(&[], Vec::as_slice)
+    pub(super) fn directories(&self) -> usize {
+        self.directories.len()
+    }
+
+    /// What lies directly in a directory.
+    #[must_use]
+    pub(super) fn folder(&self, directory: &TreePath<'_>) -> Option<&Folder> {
+        self.folder_of(self.key(directory))
+    }
+
+    /// By what a directory is found again.
+    pub(super) fn key(&self, directory: &TreePath<'_>) -> u64 {
+        self.hasher.hash_one(directory.as_bytes())
+    }
+
+    /// What lies directly in the directory with this key.
+    pub(super) fn folder_of(&self, key: u64) -> Option<&Folder> {
+        self.directories.get(&key)
     }
 
     /// Files that listings tend to leave out, up to a limit.
@@ -137,9 +173,9 @@ impl Pages {
     const SIZE: usize = 5_000;
 
     /// The next page; `None` at the end.
-    pub(super) async fn next(&mut self, inventory: &Inventory) -> Result<Option<Vec<FileRecord>>, inventory::Error> {
-        let page = inventory.files(self.within.clone(), self.after.take(), Self::SIZE).await?;
-        self.after = page.last().map(|record| record.path.clone());
+    pub(super) async fn next(&mut self, inventory: &Inventory) -> Result<Option<Outline>, inventory::Error> {
+        let page = inventory.outline(self.within.clone(), self.after.take(), Self::SIZE).await?;
+        self.after = page.last().map(TreePath::into_owned);
         Ok(self.after.is_some().then_some(page))
     }
 }
@@ -154,10 +190,7 @@ mod tests {
 
     #[test]
     fn only_directories_with_files_of_ours_are_entered() {
-        let mut plan = Plan::empty(TreePath::root());
-        for (number, file) in (0..).zip(["4078/labyrinth-7.xo", "4078/labyrinth-8.xo", "a/b/c/d.xo", "a/.hidden/e.xo"]) {
-            plan.add(&path(file), VersionNumber(number), 10);
-        }
+        let plan = Plan::for_test(&["4078/labyrinth-7.xo", "4078/labyrinth-8.xo", "a/b/c/d.xo", "a/.hidden/e.xo"].map(path));
         for (directory, ours) in
             [("", true), ("4078", true), ("a", true), ("a/b", true), ("a/b/c", true), ("a/b/c/d.xo", false), ("b", false)]
         {

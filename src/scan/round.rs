@@ -14,13 +14,13 @@ use super::client::Clients;
 use super::gaps::survey;
 use super::ground::Ground;
 use super::head::Turn;
-use super::memory::Memory;
+use super::memory::{Recollection, Times};
 use super::plan::Plan;
 use super::progress::{Progress, Step};
 use super::stamp::{self, Circumstances, Stamp};
 use crate::cause::chain;
 use crate::clock::{self, Clock};
-use crate::inventory::{self, Counts, HealthChange, Inventory, Protocol, ScanMemory, ScanRecord};
+use crate::inventory::{self, Counts, HealthChange, Inventory, Listed, Protocol, ScanMemory, ScanRecord};
 use crate::model::{Health, Mirror, MirrorName, Scheme, TreePath};
 
 /// Scans mirrors, one at a time per call; cheap to clone.
@@ -30,10 +30,8 @@ pub struct Scanner {
     pub(super) settings: Settings,
     pub(super) clients: Clients,
     pub(super) clock: Clock,
-    /// Mirrors whose stamps are not believed now.
+    /// Mirrors whose stamps, and times of directories, are not believed now.
     distrusted: Arc<Mutex<HashSet<MirrorName>>>,
-    /// What was learnt about listings.
-    pub(super) listings: Memory,
 }
 
 /// Whether what a scan finds is written down.
@@ -89,7 +87,7 @@ impl Scanner {
     /// A scanner for an instance's mirrors.
     #[must_use]
     pub fn new(inventory: Inventory, settings: Settings, clients: Clients, clock: Clock) -> Self {
-        Self { inventory, settings, clients, clock, distrusted: Arc::default(), listings: Memory::default() }
+        Self { inventory, settings, clients, clock, distrusted: Arc::default() }
     }
 
     /// How it scans.
@@ -131,7 +129,7 @@ impl Scanner {
             took,
             changes: None,
         };
-        let (mut found, mut unseen, mut lesson) = (None, None, None);
+        let (mut found, mut unseen, mut listed) = (None, None, None);
         match result {
             Ok(outcome) => {
                 report.protocol = outcome.protocol;
@@ -140,8 +138,7 @@ impl Scanner {
                 report.notes = outcome.notes;
                 round.rested = outcome.rested;
                 let is_listed = outcome.protocol != Protocol::Stamp;
-                lesson =
-                    (is_listed && outcome.complete && mode == Mode::Record).then(|| (outcome.lesson, outcome.holdings.clone()));
+                listed = outcome.listed;
                 found = is_listed.then_some((outcome.holdings, outcome.stale));
                 unseen = outcome.unseen;
             }
@@ -150,10 +147,8 @@ impl Scanner {
                 report.outcome = Err(reason);
             }
         }
-        if let Err(error) = self.finish(&mut report, mode, round, (found, unseen)).await {
+        if let Err(error) = self.finish(&mut report, mode, round, (found, unseen, listed)).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
-        } else if let Some((lesson, holdings)) = lesson {
-            self.listings.keep(&mirror.name, lesson, &holdings);
         }
         progress.step(&mirror.name, Step::Ended);
         report
@@ -171,7 +166,7 @@ impl Scanner {
         report: &mut Report,
         mode: Mode,
         round: Round<'_>,
-        (found, unseen): (Option<(RoaringBitmap, RoaringBitmap)>, Option<Scheme>),
+        (found, unseen, listed): (Option<(RoaringBitmap, RoaringBitmap)>, Option<Scheme>, Option<Listed>),
     ) -> Result<(), inventory::Error> {
         let Round { plan, before, .. } = round;
         if mode == Mode::DryRun {
@@ -199,6 +194,7 @@ impl Scanner {
             unseen,
             share,
             gaps,
+            listed,
         };
         self.inventory.record_scan(record).await?;
         self.remember(report, round).await
@@ -210,6 +206,18 @@ impl Scanner {
             tracing::warn!(%mirror, error = %chain(&error), "can't read what earlier scans of a mirror have left");
             ScanMemory::default()
         })
+    }
+
+    /// What is remembered of a mirror's listings at a `place`.
+    pub(super) async fn recollection(&self, mirror: &MirrorName, place: &str, plan: &Plan) -> Recollection {
+        let stored = self.inventory.listed(mirror.clone()).await.unwrap_or_else(|error| {
+            tracing::warn!(%mirror, error = %chain(&error), "can't read what is remembered of a mirror's listings");
+            None
+        });
+        // A part of the tree is looked at because somebody wants to know.
+        let is_doubted = !plan.scope().is_root() || self.lock_distrusted().contains(mirror);
+        let times = if is_doubted { Times::Doubted } else { Times::Believed };
+        Recollection::of_stored(stored, place, plan, self.settings.limits.reread, times)
     }
 
     /// Leaves to the next scan what it needs to know.
@@ -230,7 +238,8 @@ impl Scanner {
         self.inventory.remember_scan(report.mirror.clone(), report.began, memory).await
     }
 
-    /// Takes note that something has contradicted a mirror: its stamp is not believed until the next complete scan.
+    /// Takes note that something has contradicted a mirror: its stamp and the times of its directories are not
+    /// believed until the next complete scan.
     pub fn distrust(&self, mirror: &MirrorName) {
         self.lock_distrusted().insert(mirror.clone());
     }

@@ -115,7 +115,6 @@ impl Scheduler {
     /// Enters mirrors that are new in the list, and strikes those that left it.
     async fn enter_new(&mut self, mirrors: &[Arc<Mirror>]) {
         self.timetable.rows.retain(|name, row| row.running || mirrors.iter().any(|mirror| mirror.name == *name));
-        self.scanner.listings.retain(|name| mirrors.iter().any(|mirror| mirror.name == *name));
         for mirror in mirrors {
             if self.timetable.rows.contains_key(&mirror.name) {
                 continue;

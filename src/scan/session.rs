@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use reqwest::tls::TlsInfo;
 use reqwest::{Response, StatusCode, Url};
 use tokio::sync::Semaphore;
@@ -14,7 +15,7 @@ use super::answer::{Answer, Copy, Failure, copy, failure, http_date, retry_after
 use super::client::Clients;
 use super::etiquette::Manners;
 use super::fetched::{Fetched, Page, SmallFile};
-use super::inquiry::Question;
+use super::inquiry::{LAST, Question};
 use super::limits::Limits;
 use super::reach::Reach;
 use super::validators::Validators;
@@ -84,6 +85,12 @@ impl Session {
     #[must_use]
     pub const fn connections(&self) -> usize {
         self.connections
+    }
+
+    /// The present time.
+    #[must_use]
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The bytes of all pages so far.
@@ -187,13 +194,24 @@ impl Session {
         self.look_at(self.base.as_str()).await
     }
 
-    /// Asks for the first byte of a file that has more. `Unknown` when no answer tells.
-    pub async fn look_for_ranges(&self, path: &TreePath<'_>) -> Ranges {
+    /// Asks for the last bytes of a file of this size: whether these come, and nothing else. `Unknown` when no answer tells.
+    pub async fn look_for_ranges(&self, path: &TreePath<'_>, size: u64) -> Ranges {
         let Ok(url) = parse(&self.base.url(path)) else { return Ranges::Unknown };
-        match self.ask(Question::FirstByte, url).await.map(|(response, _)| response.status()) {
-            Ok(StatusCode::PARTIAL_CONTENT) => Ranges::Kept,
-            Ok(StatusCode::OK) => Ranges::Ignored,
-            Ok(_) | Err(_) => Ranges::Unknown,
+        let Ok((mut response, _)) = self.ask(Question::LastBytes(size), url).await else { return Ranges::Unknown };
+        if response.status() != StatusCode::PARTIAL_CONTENT || !is_end_of(&response, size) {
+            return Ranges::Ignored;
+        }
+        let mut left = LAST.min(size);
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => match left.checked_sub(chunk.len() as u64) {
+                    Some(rest) => left = rest,
+                    None => return Ranges::Ignored,
+                },
+                Ok(None) if left == 0 => return Ranges::Kept,
+                Ok(None) => return Ranges::Ignored,
+                Err(_) => return Ranges::Unknown,
+            }
         }
     }
 
@@ -356,6 +374,13 @@ impl Session {
             self.skew.store(date.as_second() - self.clock.now().as_second(), Ordering::Relaxed);
         }
     }
+}
+
+/// Whether an answer says that it is what was asked for: the last bytes of a file of this size (RFC 9110 section 14.4).
+pub(super) fn is_end_of(response: &Response, size: u64) -> bool {
+    let part = format!("bytes {}-{}/", size.saturating_sub(LAST), size.saturating_sub(1));
+    let range = text(response, &CONTENT_RANGE).unwrap_or_default();
+    range.trim().strip_prefix(&*part).is_some_and(|whole| whole == "*" || whole.parse() == Ok(size))
 }
 
 fn parse(url: &str) -> Result<Url, Failure> {

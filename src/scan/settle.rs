@@ -95,20 +95,20 @@ impl Suspects {
         let mut found = Self { lost: RoaringBitmap::new(), certain: RoaringBitmap::new(), sample };
         let mut pages = Pages::new(ground.plan.scope().clone());
         while let Some(page) = pages.next(inventory).await? {
-            for record in page.into_iter().filter(|record| unseen.contains(record.version.0)) {
-                let number = record.version.0;
+            for (path, version, _) in page.files().filter(|(_, version, _)| unseen.contains(version.0)) {
+                let number = version.0;
                 if findings.disproved.contains(number) {
                     found.certain.insert(number);
                     found.lost.insert(number);
                 } else if findings.mismatched.contains(number)
-                    || (!findings.doubtful.contains(number) && findings.coverage.shows_absence(&record.path))
+                    || (!findings.doubtful.contains(number) && findings.coverage.shows_absence(&path))
                 {
                     // What is being written was not looked for, and can't be asked for.
-                    let Some(sought) = ground.sought(&record.path).filter(|sought| sought.version == record.version) else {
+                    let Some(sought) = ground.sought(&path).filter(|sought| sought.version == version) else {
                         continue;
                     };
                     found.lost.insert(number);
-                    found.sample.put(&record.path, sought);
+                    found.sample.put(&path, sought);
                 }
             }
         }

@@ -67,9 +67,10 @@ async fn draw(
     while !sample.is_full()
         && let Some(page) = pages.next(inventory).await?
     {
-        for record in page {
-            if let Some(sought) = ground.sought(&record.path).filter(|sought| holdings.contains(sought.version.0)) {
-                sample.put(&record.path, sought);
+        for (path, version, _) in page.files() {
+            let sought = holdings.contains(version.0).then(|| ground.sought(&path)).flatten();
+            if let Some(sought) = sought.filter(|sought| holdings.contains(sought.version.0)) {
+                sample.put(&path, sought);
             }
         }
     }

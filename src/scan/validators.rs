@@ -2,11 +2,12 @@
 
 use reqwest::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use reqwest::{RequestBuilder, Response};
+use serde::{Deserialize, Serialize};
 
 use super::answer::text;
 
 /// What a server calls a state of a page (RFC 9110 section 8.8): to be asked whether it is still the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validators {
     etag: Option<Box<str>>,
     modified: Option<Box<str>>,

@@ -47,6 +47,7 @@ impl Ranking {
             *place = ranked;
         } else {
             if self.many.is_empty() {
+                self.many.reserve(4 * Self::INLINE);
                 self.many.extend_from_slice(&self.few);
             }
             self.many.push(ranked);
@@ -158,8 +159,9 @@ pub(super) fn draw_all(
     usable: &mut impl FnMut(usize) -> bool,
     push: impl FnMut(u16),
 ) {
+    let mut times: Vec<(f64, u16)> = Vec::with_capacity(tier.len());
     let usable = tier.iter().filter(|index| usable(usize::from(**index)));
-    let mut times: Vec<(f64, u16)> = usable.map(|index| (contenders[usize::from(*index)].time(lot), *index)).collect();
+    times.extend(usable.map(|index| (contenders[usize::from(*index)].time(lot), *index)));
     times.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     times.into_iter().take(room).map(|(_, index)| index).for_each(push);
 }

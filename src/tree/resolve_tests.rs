@@ -205,7 +205,7 @@ fn a_fifo_is_never_waited_for() {
     let root = super::super::Root { anchor: Arc::clone(&bounds.anchors[0]), bounds: Arc::new(world.bounds(INSIDE)) };
     assert!(matches!(root.open_file(&path), Err(LookError::Absent)));
     assert!(matches!(root.look(&path), Err(LookError::Absent)));
-    assert_eq!(root.glance(&path), None);
+    assert_eq!(root.glance(&path), super::super::Glance::NoFile);
 }
 
 #[test]

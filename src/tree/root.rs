@@ -41,6 +41,19 @@ pub enum Kind {
     Directory,
 }
 
+/// What a glance at a file tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Glance {
+    /// There is a file.
+    File(Fingerprint),
+    /// There is none, or it can't be told.
+    NoFile,
+    /// The folder is not there.
+    Away,
+    /// A remote file system might let us wait; nothing was looked at.
+    Remote,
+}
+
 /// A file, open for reading, as it was in the moment when it was opened.
 #[derive(Debug)]
 pub struct OpenFile {
@@ -123,11 +136,25 @@ impl Root {
     /// The fingerprint of a file, by one call to the kernel: only to compare it with one that is known. Links are followed
     /// wherever they lead; nothing is opened, and nothing but equality may be concluded.
     #[must_use]
-    pub fn glance(&self, path: &TreePath<'_>) -> Option<Fingerprint> {
+    pub fn glance(&self, path: &TreePath<'_>) -> Glance {
         let state = self.anchor.state();
-        let State::Here(opened) = &**state else { return None };
-        let seen = stat::at(&opened.handle, path.as_bytes(), AtFlags::empty()).ok()?;
-        (seen.shape == Shape::File).then_some(seen.fingerprint)
+        let State::Here(opened) = &**state else { return Glance::Away };
+        if opened.is_remote {
+            return Glance::Remote;
+        }
+        match stat::at(&opened.handle, path.as_bytes(), AtFlags::empty()) {
+            Ok(seen) if seen.shape == Shape::File => Glance::File(seen.fingerprint),
+            _ => Glance::NoFile,
+        }
+    }
+
+    /// Whether there is nothing of this name, as far as one call to the kernel tells that without waiting for a server.
+    #[must_use]
+    pub fn lacks_at_a_glance(&self, path: &TreePath<'_>) -> bool {
+        let state = self.anchor.state();
+        let State::Here(opened) = &**state else { return false };
+        let seen = || stat::at(&opened.handle, path.as_bytes(), AtFlags::empty());
+        !opened.is_remote && seen().is_err_and(|errno| errno == Errno::NOENT)
     }
 
     /// Opens a file for reading. It never waits for a writer, and never gives anything but a regular file.

@@ -88,7 +88,7 @@ pub fn mirror(url: &str) -> Mirror {
     }
 }
 
-/// Limits with which a test does not wait.
+/// Limits with which a test does not wait, and each scan asks for everything.
 pub fn quick() -> Limits {
     Limits {
         page_bytes: 1 << 20,
@@ -99,6 +99,7 @@ pub fn quick() -> Limits {
         patience: Duration::from_secs(2),
         failures_in_a_row: 5,
         sample: 4,
+        reread: 1,
         ..Limits::default()
     }
 }

@@ -76,39 +76,56 @@ impl Server {
     }
 
     fn nginx_with(root: &Path, more: &str, listen: impl Fn(SocketAddr) -> String) -> Self {
-        Self::start("nginx", |home, address| {
-            let (home, listen) = (home.display(), listen(address));
-            let config = format!(
-                "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\n\
-                 events {{ worker_connections 64; }}\n\
-                 http {{ log_format short '$server_protocol $connection $request_method $uri'; access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
-                 uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; charset utf-8;\n\
-                 server {{ listen {address}{listen}; location / {{ root {}; {more} }} }} }}\n",
-                root.display()
-            );
-            let user = if is_root() { "user root;\n" } else { "" };
-            (user.to_owned() + &config, vec!["-p".into(), home.to_string(), "-c".into()])
-        })
+        Self::start("nginx", |home, address| Self::nginx_configuration(home, root, more, address, &listen(address)))
+    }
+
+    fn nginx_configuration(home: &Path, root: &Path, more: &str, address: SocketAddr, listen: &str) -> (String, Vec<String>) {
+        let home = home.display();
+        let config = format!(
+            "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\n\
+             events {{ worker_connections 64; }}\n\
+             http {{ log_format short '$server_protocol $connection $request_method $uri'; access_log off; client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c;\n\
+             uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; charset utf-8;\n\
+             server {{ listen {address}{listen}; location / {{ root {}; {more} }} }} }}\n",
+            root.display()
+        );
+        let user = if is_root() { "user root;\n" } else { "" };
+        (user.to_owned() + &config, vec!["-p".into(), home.to_string(), "-c".into()])
     }
 
     /// nginx with `autoindex`, over TLS, with a certificate for `localhost` that nobody trusts who is not told to. It is
     /// there, too, under the same port.
     pub fn nginx_tls(root: &Path) -> Self {
+        Self::nginx_tls_as(root, "cert")
+    }
+
+    /// The same with another certificate, and a new connection for each question.
+    pub fn nginx_tls_as(root: &Path, certificate: &str) -> Self {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
-        Self::nginx_with(root, "autoindex on;", |address| {
+        Self::nginx_with(root, "autoindex on; keepalive_timeout 0;", |address| {
             let port = address.port();
-            format!(" ssl; listen 127.0.0.1:{port} ssl; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem")
+            format!(
+                " ssl; listen 127.0.0.1:{port} ssl; ssl_certificate {data}/{certificate}.pem; ssl_certificate_key {data}/key.pem"
+            )
         })
     }
 
     /// nginx over TLS and HTTP/2 for `localhost`, without listings. It writes down what it was asked: protocol, number of the
     /// connection, method, path.
-    pub fn nginx_h2(root: &Path) -> Self {
+    pub fn nginx_h2(root: &Path, more: &str) -> Self {
         let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
-        Self::nginx_with(root, "access_log access.log short;", |address| {
+        Self::nginx_with(root, &format!("access_log access.log short; {more}"), |address| {
             let port = address.port();
             format!("; listen 127.0.0.1:{port} ssl http2; ssl_certificate {data}/cert.pem; ssl_certificate_key {data}/key.pem")
         })
+    }
+
+    /// nginx with `autoindex` at an address of IPv6 alone.
+    pub fn nginx_at_ipv6(root: &Path) -> Self {
+        let listener = TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0)).expect("loopback has IPv6");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        Self::start_at(address, "nginx", |home, address| Self::nginx_configuration(home, root, "autoindex on;", address, ""))
     }
 
     /// What it was asked, where it writes that down.
@@ -185,10 +202,11 @@ impl Server {
         Self::vsftpd_at(free_address(), root, more)
     }
 
-    fn vsftpd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
+    pub fn vsftpd_at(address: SocketAddr, root: &Path, more: &str) -> Self {
         Self::start_at(address, "vsftpd", |home, address| {
+            let listen = if address.is_ipv4() { "listen=YES\nlisten_address" } else { "listen_ipv6=YES\nlisten_address6" };
             let config = format!(
-                "listen=YES\nlisten_address={}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\n\
+                "{listen}={}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nseccomp_sandbox=NO\n\
                  anonymous_enable=YES\nno_anon_password=YES\nanon_root={}\nsecure_chroot_dir={}\n{more}\n",
                 address.ip(),
                 address.port(),
@@ -268,6 +286,7 @@ impl Server {
                 .args(arguments)
                 .arg(home.path().join("server.conf"))
                 .env("TZ", "Europe/Berlin")
+                .env("LD_LIBRARY_PATH", libraries(program))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(errors)
@@ -316,7 +335,19 @@ impl Drop for Server {
 /// Debian keeps servers where the path of ordinary users does not lead.
 fn find(program: &str) -> PathBuf {
     let usual = Path::new("/usr/sbin").join(program);
-    if usual.exists() { usual } else { PathBuf::from(program) }
+    let unpacked = unpacked(program).join("usr/sbin").join(program);
+    [usual, unpacked].into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from(program))
+}
+
+/// Where `scripts/test` unpacks what can't be installed beside the others: in the folder of all that is built.
+fn unpacked(program: &str) -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_redirector")).ancestors().nth(2).expect("it lies below a folder");
+    built.join("servers").join(program)
+}
+
+/// Where the libraries of such a program lie.
+fn libraries(program: &str) -> PathBuf {
+    unpacked(program).join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH))
 }
 
 fn is_root() -> bool {
@@ -458,14 +489,20 @@ pub fn listing(path: &str, entries: &[(&str, u64, i64)]) -> String {
     page
 }
 
-/// Stands between a client and a server, and cuts the connection after so many bytes from the server.
-pub struct Cut {
+/// Stands between clients and servers.
+pub struct Relay {
     address: SocketAddr,
     stopped: Arc<AtomicBool>,
 }
 
-impl Cut {
-    pub fn start(server: SocketAddr, bytes: u64) -> Self {
+impl Relay {
+    /// Cuts each connection after so many bytes from the server.
+    pub fn cutting(server: SocketAddr, bytes: u64) -> Self {
+        Self::start(move || (server, bytes))
+    }
+
+    /// `choose` says of each connection where it is led, and how many bytes come back.
+    pub fn start(choose: impl Fn() -> (SocketAddr, u64) + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
         let address = listener.local_addr().expect("it is bound");
         let stopped = Arc::new(AtomicBool::new(false));
@@ -475,6 +512,7 @@ impl Cut {
                 if is_stopped.load(Ordering::SeqCst) {
                     return;
                 }
+                let (server, bytes) = choose();
                 let (Ok(mut client), Ok(mut server)) = (client, TcpStream::connect(server)) else { continue };
                 let (Ok(mut asks), Ok(mut asked)) = (client.try_clone(), server.try_clone()) else { continue };
                 std::thread::spawn(move || io::copy(&mut asks, &mut asked).ok());
@@ -493,7 +531,7 @@ impl Cut {
     }
 }
 
-impl Drop for Cut {
+impl Drop for Relay {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
         TcpStream::connect(self.address).ok();

@@ -499,6 +499,7 @@ pub fn mirror(name: &str, country: &str, keys: &BTreeMap<&str, &str>) -> Mirror 
         https: url("https", Scheme::Https),
         country: country.parse().ok(),
         continent: country.parse::<redirector::model::Country>().ok().and_then(redirector::model::Country::continent),
+        asn: keys.get("asn").map(|number| number.parse().expect("a number")),
         networks: list("networks").map(|network| network.parse().expect("a network")).collect(),
         score: keys.get("score").map_or(100, |score| score.parse().expect("a number")),
         only: keys.get("only").map(|only| serde_json::from_value(serde_json::json!(only)).expect("a kind of only")),

@@ -258,6 +258,7 @@ fn describe(world: &mut World, keys: &BTreeMap<&str, &str>) {
     for (&key, &value) in keys {
         match key {
             "formats" => settings.formats = serde_json::from_value(serde_json::json!(list(value))).expect("kinds"),
+            "link-formats" => settings.link_formats = serde_json::from_value(serde_json::json!(list(value))).expect("kinds"),
             "suffixes" => settings.suffixes = value == "on",
             "negotiate" => settings.negotiate = value == "on",
             "links" => settings.links = value == "on",

@@ -149,7 +149,11 @@ async fn show(demo: &Demo, json: bool, clock: &Clock) -> anyhow::Result<()> {
         print("$ redirector scan\n")?;
     }
     // The broken mirror makes the scan's status a failure; here that is as it should be.
-    super::scan_now(&context, &scan::Args { mirrors: Vec::new(), directory: None, dry_run: false, json }).await?;
+    super::scan_now(
+        &context,
+        &scan::Args { mirrors: Vec::new(), directory: None, skip_tree: false, anew: false, dry_run: false, json },
+    )
+    .await?;
     let stop = CancellationToken::new();
     let paths = [demo.config.clone()];
     let mut serving = pin!(daemon::serve(context.configs.clone(), &paths, clock.clone(), stop.clone()));

@@ -75,7 +75,7 @@ impl Progress for Bars {
                 bar.set_message(format!("{} dirs", grouped(*directories)));
             }
             Step::Files(count) => bar.inc(count),
-            Step::Verifying => bar.set_message("asking again for what seems gone"),
+            Step::Verifying => bar.set_message("asking for some of them again"),
             Step::Ended => {
                 bar.finish_and_clear();
                 self.total.iter().for_each(|total| total.inc(1));

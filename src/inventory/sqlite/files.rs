@@ -1,18 +1,17 @@
 //! The files: rows to records and back, observations, digests, and what is gone.
 
-use std::ops::RangeInclusive;
-
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
-use rusqlite::{OptionalExtension, Row, Statement, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::changes::Change;
 use super::descriptions;
 use super::fault::Fault;
 use super::numbers::Numbers;
+use super::pages::visit;
 use crate::inventory::record::{Hashed, Observation, Recorded};
 use crate::inventory::snapshot::FileEntry;
-use crate::inventory::store::{MAX_PAGE, Page, Swept, Which};
+use crate::inventory::store::{Page, Swept};
 use crate::inventory::versioning::{DigestVerdict, Verdict, judge, judge_digest, nanoseconds};
 use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
 
@@ -89,7 +88,7 @@ pub(super) fn path_bytes<'r>(row: &'r Row<'_>) -> Result<&'r [u8], Fault> {
     row.get_ref(0)?.as_blob().map_err(|_| Fault::Damaged("a path that is no blob".to_owned()))
 }
 
-fn path<'r>(row: &'r Row<'_>) -> Result<TreePath<'r>, Fault> {
+pub(super) fn path<'r>(row: &'r Row<'_>) -> Result<TreePath<'r>, Fault> {
     TreePath::parse(path_bytes(row)?).map_err(|error| Fault::Damaged(format!("a path that is none: {error}")))
 }
 
@@ -98,7 +97,7 @@ pub(super) fn sha256(row: &Row<'_>) -> Result<Option<Sha256>, Fault> {
     Ok(row.get::<_, Option<[u8; 32]>>(9)?.map(Sha256))
 }
 
-fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {
+pub(super) fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {
     let facts = Facts::of(row)?;
     let sha256 = sha256(row)?;
     let since = Timestamp::from_nanosecond(i128::from(facts.public_since_ns));
@@ -270,94 +269,6 @@ pub(super) fn sweep(
     })?;
     let (forgotten, change) = forget(transaction, &gone)?;
     Ok((Swept { forgotten, last }, change))
-}
-
-pub(super) fn page(transaction: &Transaction<'_>, page: &Page, which: Which) -> Result<Vec<FileRecord>, Fault> {
-    let condition = match which {
-        Which::All => "",
-        Which::Unhashed => concat!("AND ", unhashed!()),
-        Which::Undescribed => concat!("AND ", undescribed!()),
-    };
-    let mut records = Vec::new();
-    visit(transaction, columns!(), condition, page, &mut |row| {
-        records.push(record(row)?);
-        Ok(())
-    })?;
-    Ok(records)
-}
-
-/// The largest settled files of these sizes, out of those that the index `file_large` has: its condition is repeated word for word.
-pub(super) fn large(
-    transaction: &Transaction<'_>,
-    sizes: &RangeInclusive<u64>,
-    limit: usize,
-) -> Result<Vec<FileRecord>, Fault> {
-    const SQL: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM file WHERE size > 2147483648 AND size BETWEEN ?1 AND ?2 AND state = 0 ORDER BY size DESC LIMIT ?3"
-    );
-    let bound = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);
-    let limit = i64::try_from(limit.min(MAX_PAGE)).unwrap_or(0);
-    let mut records = Vec::new();
-    each_row(&mut *transaction.prepare_cached(SQL)?, params![bound(*sizes.start()), bound(*sizes.end()), limit], &mut |row| {
-        records.push(record(row)?);
-        Ok(())
-    })?;
-    Ok(records)
-}
-
-/// Visits the rows of a page in the order of their paths' bytes.
-///
-/// The directory's own path (then a file) comes first; between it and what lies below it, paths like `dir-2` may lie.
-fn visit(
-    transaction: &Transaction<'_>,
-    columns: &str,
-    condition: &str,
-    page: &Page,
-    each: &mut dyn FnMut(&Row<'_>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let limit = page.limit.min(MAX_PAGE);
-    let within = page.within.as_bytes();
-    let after = page.after.as_ref().map(TreePath::as_bytes);
-    let mut count = 0;
-    if limit > 0 && !within.is_empty() && after.is_none_or(|after| after < within) {
-        let sql = format!("SELECT {columns} FROM file WHERE path = ?1 {condition}");
-        count += each_row(&mut *transaction.prepare_cached(&sql)?, [within], each)?;
-    }
-    let (mut from, to) = match within {
-        [] => (Vec::new(), None),
-        _ => ([within, b"/"].concat(), Some([within, b"0"].concat())), // '0' is the byte after '/'
-    };
-    if let Some(after) = after.filter(|after| *after > from.as_slice()) {
-        from = after.to_vec();
-    }
-    let left = i64::try_from(limit - count).unwrap_or(0);
-    match to {
-        Some(to) => {
-            let sql = format!("SELECT {columns} FROM file WHERE path > ?1 AND path < ?2 {condition} ORDER BY path LIMIT ?3");
-            each_row(&mut *transaction.prepare_cached(&sql)?, params![from, to, left], each)?;
-        }
-        None => {
-            let sql = format!("SELECT {columns} FROM file WHERE path > ?1 {condition} ORDER BY path LIMIT ?2");
-            each_row(&mut *transaction.prepare_cached(&sql)?, params![from, left], each)?;
-        }
-    }
-    Ok(())
-}
-
-fn each_row(
-    statement: &mut Statement<'_>,
-    parameters: impl rusqlite::Params,
-    each: &mut dyn FnMut(&Row<'_>) -> Result<(), Fault>,
-) -> Result<usize, Fault> {
-    let mut rows = statement.query(parameters)?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        each(row)?;
-        count += 1;
-    }
-    Ok(count)
 }
 
 pub(super) fn is_indexed(transaction: &Transaction<'_>) -> Result<bool, Fault> {

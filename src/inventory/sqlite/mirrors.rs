@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::abilities;
 use super::changes::Change;
 use super::fault::Fault;
+use super::listed;
 use super::numbers::next_version;
 use crate::inventory::record::{Adjustment, Counts, HealthChange, Protocol, ScanRecord, ScanSummary, carried_over};
 use crate::inventory::share::{Gaps, Share};
@@ -128,6 +129,9 @@ pub(super) fn record_scan(
         transaction.prepare_cached("UPDATE mirror SET gaps = ? WHERE id = ?")?.execute(params![text, id])?;
     }
     trim(transaction, "scan", id, MAX_SCANS)?;
+    if let Some(listed) = &record.listed {
+        listed::keep(transaction, id, listed, record.ended)?;
+    }
     let Some(found) = &record.holdings else { return Ok((None, None)) };
     let holdings = match &record.before {
         None => found.clone(),

@@ -6,11 +6,13 @@ mod descriptions;
 mod fault;
 mod files;
 mod holds;
+mod listed;
 mod load;
 mod memory;
 mod mirrors;
 mod numbers;
 mod open;
+mod pages;
 mod turn;
 
 use std::ops::RangeInclusive;
@@ -26,9 +28,10 @@ use self::fault::Fault;
 use self::open::Identity;
 use self::turn::Turn;
 use super::error::Error;
+use super::outline::Outline;
 use super::record::{
-    Adjustment, Damage, Hashed, HealthChange, Hold, HoldEvent, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary,
-    Waiting,
+    Adjustment, Damage, Hashed, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord,
+    ScanSummary, Waiting,
 };
 use super::share::Gaps;
 use super::store::{
@@ -213,7 +216,11 @@ impl Store for Sqlite {
     }
 
     fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error> {
-        self.read(|transaction, _| files::page(transaction, page, which))
+        self.read(|transaction, _| pages::page(transaction, page, which))
+    }
+
+    fn outline(&mut self, page: &Page) -> Result<Outline, Error> {
+        self.read(|transaction, _| pages::outline(transaction, page))
     }
 
     fn file(&mut self, path: &TreePath<'_>) -> Result<Option<FileRecord>, Error> {
@@ -248,6 +255,10 @@ impl Store for Sqlite {
         self.read(|transaction, _| memory::read(transaction, mirror))
     }
 
+    fn listed(&mut self, mirror: &MirrorName) -> Result<Option<Listed>, Error> {
+        self.read(|transaction, _| listed::read(transaction, mirror))
+    }
+
     fn remember_scan(&mut self, mirror: &MirrorName, memory: &ScanMemory) -> Result<Written<()>, Error> {
         self.write(|transaction| memory::keep(transaction, mirror, memory))
     }
@@ -261,7 +272,7 @@ impl Store for Sqlite {
     }
 
     fn large_files(&mut self, sizes: &RangeInclusive<u64>, limit: usize) -> Result<Vec<FileRecord>, Error> {
-        self.read(|transaction, _| files::large(transaction, sizes, limit))
+        self.read(|transaction, _| pages::large(transaction, sizes, limit))
     }
 
     fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {

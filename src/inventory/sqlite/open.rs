@@ -191,6 +191,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0004-ways.sqlite.sql"),
     include_str!("../schema/0005-marks.sqlite.sql"),
     include_str!("../schema/0006-abilities.sqlite.sql"),
+    include_str!("../schema/0007-listings.sqlite.sql"),
     include_str!("../schema/0008-once.sqlite.sql"),
 ];
 

@@ -47,6 +47,10 @@ fn add(href: &[u8], before: &[u8], order: Order, collector: &mut Collector<'_>) 
         Some(b'-') => Kind::File,
         _ => Kind::Unknown,
     };
+    // thttpd shows a link's own size and time, and clients get what it leads to.
+    if words.first().is_some_and(|mode| mode.starts_with(b"l")) {
+        return collector.push(name, Kind::Unknown, None, None);
+    }
     // Of the last half year only the day and the hour are shown; which year that is depends on when the page was made.
     let dated = words.windows(3).rposition(|w| is_month(w[0]) && w[1].len() <= 2 && w[1].iter().all(u8::is_ascii_digit));
     let time = dated.and_then(|at| time::parse(&words[at..at + 3].join(&b' ')));

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Who wrote a listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Family {
     /// Apache httpd's `mod_autoindex`, in any of its forms.
@@ -74,15 +76,22 @@ impl Family {
         let hidden = name.first() == Some(&b'.');
         let left_behind =
             || matches!(name.last(), Some(b'~' | b'#')) || [&b",v"[..], b",t"].iter().any(|end| name.ends_with(end));
-        let shown_elsewhere = || {
-            let upper = name.to_ascii_uppercase();
-            upper.starts_with(b"HEADER") || upper.starts_with(b"README") || matches!(name, b"RCS" | b"CVS")
-        };
+        let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+        let shown_elsewhere = || begins(b"HEADER") || begins(b"README") || matches!(name, b"RCS" | b"CVS");
         match self {
             Self::CaddyJson | Self::S3 | Self::Rsync => false,
             Self::Apache | Self::Lighttpd | Self::Generic => hidden || left_behind() || shown_elsewhere(),
             _ => hidden,
         }
+    }
+
+    /// Whether the times that it shows of directories are those of the file system: they change with what is directly in them.
+    #[must_use]
+    pub const fn shows_times_of_directories(self) -> bool {
+        matches!(
+            self,
+            Self::Apache | Self::Nginx | Self::NginxJson | Self::NginxXml | Self::Fancyindex | Self::Lighttpd | Self::Caddy
+        )
     }
 
     /// The family's name, as people write it.

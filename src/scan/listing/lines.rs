@@ -4,7 +4,7 @@ use super::Kind;
 use super::collect::Collector;
 use super::html::{Token, Tokens};
 use super::size::{self, Rounding};
-use super::time;
+use super::time::{self, ListedTime};
 
 /// What a line has after its link, in this order.
 #[derive(Debug, Clone, Copy)]
@@ -64,10 +64,9 @@ fn add(href: &[u8], after: &[u8], columns: Columns, collector: &mut Collector<'_
     let Some(name) = collector.link(href) else {
         return;
     };
-    let line = after.split(|b| matches!(b, b'\n' | b'\r')).next().unwrap_or_default();
-    let (time, rest) = match time::parse_start(line).filter(|_| columns.time) {
-        Some((time, length)) => (Some(time), &line[length..]),
-        None => (None, line),
+    let (time, rest) = match time_after(after).filter(|_| columns.time) {
+        Some((time, rest)) => (Some(time), rest),
+        None => (None, line_of(after)),
     };
     let word = rest.trim_ascii_start().split(u8::is_ascii_whitespace).next().unwrap_or_default();
     // Without the time before it, a number may be part of a description.
@@ -75,4 +74,16 @@ fn add(href: &[u8], after: &[u8], columns: Columns, collector: &mut Collector<'_
     let size = printed.and_then(|word| size::parse(word, columns.rounding));
     let plain = if printed == Some(b"-") { Kind::Unknown } else { columns.plain };
     collector.push(name, plain, size, time);
+}
+
+/// The rest of the line after a link. darkhttpd writes the slash of a directory there.
+fn line_of(after: &[u8]) -> &[u8] {
+    let line = after.split(|b| matches!(b, b'\n' | b'\r')).next().unwrap_or_default();
+    line.strip_prefix(b"/").unwrap_or(line)
+}
+
+/// The time at the start of what follows a link, and the rest of that line.
+pub(super) fn time_after(after: &[u8]) -> Option<(ListedTime, &[u8])> {
+    let line = line_of(after);
+    time::parse_start(line).map(|(time, length)| (time, &line[length..]))
 }

@@ -247,7 +247,7 @@ fn by_pre(mut tokens: Tokens<'_>, title: Title, dark: bool) -> Option<(Family, S
                     return Some((Family::Nginx, lines(true, true, Kind::File)));
                 }
                 if first && dark {
-                    return Some((Family::Darkhttpd, lines(false, true, Kind::File)));
+                    return Some((Family::Darkhttpd, lines(shows_times(tokens), true, Kind::File)));
                 }
                 if has(b"access      user      group     date             size  name") {
                     return Some((Family::Webfs, Shape::Before(Order::TimeThenSize)));
@@ -274,6 +274,12 @@ fn by_pre(mut tokens: Tokens<'_>, title: Title, dark: bool) -> Option<(Family, S
     let named = contains(&heading, b"Name") && (sorted || title == Title::IndexOf && contains(&heading, b"  "));
     let (time, size) = (contains_ignoring_case(&heading, b"last modified"), contains(&heading, b"Size"));
     (named && (sorted || time || size)).then(|| (Family::Apache, lines(time, size, Kind::File)))
+}
+
+/// Whether there are times after the links, as darkhttpd writes them since 1.17: the first link, to the directory above, has none.
+fn shows_times(tokens: Tokens<'_>) -> bool {
+    let is_time = |token| matches!(token, Token::Text(text) if lines::time_after(text).is_some());
+    tokens.take(HEADING_TOKENS).any(is_time)
 }
 
 /// Whether a text starts with a date as only ACME's servers write it: `20Nov2026`.

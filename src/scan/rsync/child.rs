@@ -2,12 +2,17 @@
 //! within limits, and ended with everything that it started when nobody waits for it any more.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use memchr::memchr;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
 use super::super::secret::Secret;
@@ -73,6 +78,13 @@ const MAX_MEMORY: u64 = 4 << 30;
 const CONNECT_SECONDS: u32 = 15;
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 128 * 1024;
+/// Room between the program and us: the most that everybody may have (`/proc/sys/fs/pipe-max-size`).
+const PIPE_BYTES: usize = 1 << 20;
+/// The program writes each line by itself, and to be woken for each costs more than to read it. So many lines are waited for between
+/// two reads as come in this time: it is much shorter than any run, and fills a part of the pipe only.
+const PAUSE: Duration = Duration::from_millis(10);
+/// When this much came at once, more waits already: half of the smallest pipe.
+const PLENTY_BYTES: usize = 32 * 1024;
 
 /// Runs it, and gives each line to `take`.
 ///
@@ -84,10 +96,12 @@ pub(super) async fn run(order: &Order<'_>, take: &mut (dyn FnMut(&[u8]) -> Go + 
     let (Some(stdout), Some(stderr)) = (child.0.stdout.take(), child.0.stderr.take()) else {
         return Err(std::io::Error::other("it has no output"));
     };
+    // With less room it waits for us more often.
+    rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES).ok();
     let mut complaint = Vec::new();
     let mut lines = Lines { bytes: 0, most: order.bytes, take };
     let both = async {
-        let (how, complained) = tokio::join!(lines.read(stdout), keep(stderr, &mut complaint, order.bytes));
+        let (how, complained) = tokio::join!(lines.read(stdout.into_owned_fd()?), keep(stderr, &mut complaint, order.bytes));
         complained?;
         how
     };
@@ -163,31 +177,57 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     /// Reads to the end, or until something is too much. What is no whole line at the end is none.
-    async fn read(&mut self, mut from: impl AsyncRead + Unpin) -> std::io::Result<Option<How>> {
+    async fn read(&mut self, from: OwnedFd) -> std::io::Result<Option<How>> {
+        // From here on, reading it does not block.
+        let mut from = readable(from).await?;
         let mut kept = Vec::with_capacity(CHUNK_BYTES + MAX_LINE_BYTES);
         loop {
             kept.reserve(CHUNK_BYTES);
-            let count = from.read_buf(&mut kept).await?;
-            if count == 0 {
-                return Ok(None);
-            }
-            self.bytes += count as u64;
-            if self.bytes > self.most {
-                return Ok(Some(How::TooMuch));
-            }
-            let mut begin = 0;
-            while let Some(length) = kept[begin..].iter().position(|&b| b == b'\n') {
-                if length <= MAX_LINE_BYTES && (self.take)(&kept[begin..begin + length]) == Go::Enough {
-                    return Ok(Some(How::Enough));
+            let count = match rustix::io::read(&from, spare_capacity(&mut kept)) {
+                Ok(0) => return Ok(None),
+                Ok(count) => count,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => {
+                    from = readable(from).await?;
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
                 }
-                begin += length + 1;
+                Err(errno) => return Err(errno.into()),
+            };
+            if let Some(how) = self.cut(&mut kept, count) {
+                return Ok(Some(how));
             }
-            kept.drain(..begin);
-            if kept.len() > MAX_LINE_BYTES {
-                return Ok(Some(How::LongLine));
+            if count < PLENTY_BYTES {
+                tokio::time::sleep(PAUSE).await;
+            } else {
+                tokio::task::yield_now().await;
             }
         }
     }
+
+    /// Gives away the whole lines of what was read, of which the last `count` bytes are new.
+    fn cut(&mut self, kept: &mut Vec<u8>, count: usize) -> Option<How> {
+        self.bytes += count as u64;
+        if self.bytes > self.most {
+            return Some(How::TooMuch);
+        }
+        let mut begin = 0;
+        while let Some(length) = memchr(b'\n', &kept[begin..]) {
+            if length <= MAX_LINE_BYTES && (self.take)(&kept[begin..begin + length]) == Go::Enough {
+                return Some(How::Enough);
+            }
+            begin += length + 1;
+        }
+        kept.drain(..begin);
+        (kept.len() > MAX_LINE_BYTES).then_some(How::LongLine)
+    }
+}
+
+/// Waits until there is something to read. Only while it is waited for, so that not every line that comes wakes us.
+async fn readable(from: OwnedFd) -> std::io::Result<OwnedFd> {
+    let watched = pipe::Receiver::from_owned_fd(from)?;
+    watched.readable().await?;
+    watched.into_nonblocking_fd()
 }
 
 /// Keeps the beginning of a stream, and reads all of it, but for what is more than any program has to complain about.
@@ -217,23 +257,31 @@ fn legible(complaint: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    async fn cut(text: &[u8], most: u64) -> (Option<How>, Vec<String>) {
+    /// Cuts a text that comes in pieces of this many bytes.
+    fn cut(text: &[u8], piece: usize, most: u64) -> (Option<How>, Vec<String>) {
         let mut lines = Vec::new();
         let mut take = |line: &[u8]| {
             lines.push(String::from_utf8_lossy(line).into_owned());
             if line == b"stop" { Go::Enough } else { Go::On }
         };
-        let how = Lines { bytes: 0, most, take: &mut take }.read(text).await.expect("memory can be read");
+        let mut cutter = Lines { bytes: 0, most, take: &mut take };
+        let mut kept = Vec::new();
+        let how = text.chunks(piece).find_map(|piece| {
+            kept.extend_from_slice(piece);
+            cutter.cut(&mut kept, piece.len())
+        });
         (how, lines)
     }
 
-    #[tokio::test]
-    async fn output_is_cut_into_whole_lines_within_limits() {
-        assert_eq!(cut(b"a\nb b\n\nrest", 100).await, (None, vec!["a".into(), "b b".into(), String::new()]));
-        assert_eq!(cut(b"a\nstop\nb\n", 100).await, (Some(How::Enough), vec!["a".into(), "stop".into()]));
-        assert_eq!(cut(b"a\nb\n", 3).await, (Some(How::TooMuch), Vec::new()));
+    #[test]
+    fn output_is_cut_into_whole_lines_within_limits() {
+        for piece in [1, 2, 3, 1000] {
+            assert_eq!(cut(b"a\nb b\n\nrest", piece, 100), (None, vec!["a".into(), "b b".into(), String::new()]), "{piece}");
+            assert_eq!(cut(b"a\nstop\nb\n", piece, 100), (Some(How::Enough), vec!["a".into(), "stop".into()]), "{piece}");
+        }
+        assert_eq!(cut(b"a\nb\n", 1000, 3), (Some(How::TooMuch), Vec::new()));
         let long = vec![b'x'; MAX_LINE_BYTES + 1];
-        assert_eq!(cut(&long, 1 << 20).await, (Some(How::LongLine), Vec::new()));
+        assert_eq!(cut(&long, 1000, 1 << 20), (Some(How::LongLine), Vec::new()));
     }
 
     #[test]

@@ -3,14 +3,17 @@
 //! Sizes may have separators between thousands (rsync 3.1 and later) or none. Bytes of names that are not printable come as `\#ooo`,
 //! and so does a backslash that would look like the beginning of that. Times are UTC, for the program was told so.
 
+use std::borrow::Cow;
+
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
+use memchr::memchr;
 
 use super::super::entry::Kind;
 
 /// What one line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct Line<'l> {
     /// What the entry is.
     pub kind: Kind,
     /// Its size in bytes; of a link, the length of what it names.
@@ -19,22 +22,25 @@ pub struct Line {
     pub modified: Option<i64>,
     /// Its path below what was listed, unescaped; `.` for the directory itself. Of a link, perhaps with ` -> ` and a target: see
     /// [`Line::without_target`].
-    pub name: Vec<u8>,
+    pub name: Cow<'l, [u8]>,
 }
 
-impl Line {
+impl Line<'_> {
     /// A link's name, if ` -> TARGET` follows it. A name may have an arrow in itself, so the whole is tried first.
     #[must_use]
     pub fn without_target(&self) -> Option<&[u8]> {
         const ARROW: &[u8] = b" -> ";
+        if self.kind != Kind::Link {
+            return None;
+        }
         let at = self.name.windows(ARROW.len()).position(|window| window == ARROW)?;
-        (self.kind == Kind::Link).then(|| &self.name[..at])
+        Some(&self.name[..at])
     }
 }
 
 /// Reads a line, without its end. `None`: it is no entry but a banner, or nothing that is known.
 #[must_use]
-pub fn parse(line: &[u8]) -> Option<Line> {
+pub fn parse(line: &[u8]) -> Option<Line<'_>> {
     let (permissions, rest) = word(line)?;
     let kind = kind(permissions)?;
     let (size, rest) = word(rest.trim_ascii_start())?;
@@ -112,10 +118,13 @@ fn fields(text: &[u8], separator: u8) -> Option<[u32; 3]> {
 }
 
 /// Undoes `\#ooo`.
-fn unescape(text: &[u8]) -> Vec<u8> {
+fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'\\', text).is_none() {
+        return Cow::Borrowed(text);
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|&b| b == b'\\') {
+    while let Some(at) = memchr(b'\\', rest) {
         out.extend_from_slice(&rest[..at]);
         rest = &rest[at..];
         match rest {
@@ -130,7 +139,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
         }
     }
     out.extend_from_slice(rest);
-    out
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -156,7 +165,7 @@ mod tests {
             ("prw-r--r--              0 2026/11/23 06:14:38 pipe", Kind::Other, 0, Some(THEN), "pipe"),
             ("-rw-r--r--   1 2026/11/23 06:14:38 two  blanks ", Kind::File, 1, Some(THEN), "two  blanks "),
         ] {
-            let expected = Line { kind, size, modified, name: name.as_bytes().to_vec() };
+            let expected = Line { kind, size, modified, name: name.as_bytes().into() };
             assert_eq!(parse(line.as_bytes()), Some(expected), "{line}");
         }
     }
@@ -203,9 +212,12 @@ mod tests {
 
     #[test]
     fn a_link_may_show_where_it_leads() {
-        let name = |text: &str| parse(format!("lrwxrwxrwx 7 2026/11/23 06:14:38 {text}").as_bytes()).expect("an entry");
-        assert_eq!(name("a -> b -> c").without_target(), Some(&b"a"[..]));
-        assert_eq!(name("a").without_target(), None);
+        let name = |text: &str| {
+            let line = format!("lrwxrwxrwx 7 2026/11/23 06:14:38 {text}");
+            parse(line.as_bytes()).expect("an entry").without_target().map(<[u8]>::to_vec)
+        };
+        assert_eq!(name("a -> b -> c").as_deref(), Some(&b"a"[..]));
+        assert_eq!(name("a"), None);
         let file = parse(b"-rw-r--r-- 7 2026/11/23 06:14:38 a -> b").expect("an entry");
         assert_eq!(file.without_target(), None, "only links have targets");
     }

@@ -226,7 +226,7 @@ impl Reader<'_, '_> {
     fn take(&mut self, line: &[u8]) -> Go {
         // A banner stands before the entries.
         let Some(line) = line::parse(line) else { return Go::On };
-        if line.name == b"." {
+        if *line.name == *b"." {
             return Go::On;
         }
         self.findings.entries += 1;
@@ -236,16 +236,16 @@ impl Reader<'_, '_> {
         if self.findings.entries.is_multiple_of(STEP) {
             self.ground.step(Step::Files(STEP));
         }
-        let whole = self.path(&line.name);
-        let path = match line.without_target() {
-            // The whole name of a link first, if it is one of ours.
-            Some(short) => whole.filter(|path| self.is_ours(path)).or_else(|| self.path(short)),
-            None => whole,
-        };
-        let Some(path) = path else { return Go::On };
         if line.kind == Kind::Directory {
             self.ground.step(Step::Directory);
         }
+        let whole = path_below(self.directory, &line.name);
+        let path = match line.without_target() {
+            // The whole name of a link first, if it is one of ours.
+            Some(short) => whole.filter(|path| self.is_ours(path)).or_else(|| path_below(self.directory, short)),
+            None => whole,
+        };
+        let Some(path) = path else { return Go::On };
         let time = line.modified.map(|seconds| Time { seconds, precision: 1, offset: Some(0), doubt: 0 });
         let entry = Entry { path, kind: line.kind, size: Some(line.size), time };
         if let Next::Link(link) = self.intake.take(entry, self.findings)
@@ -256,20 +256,17 @@ impl Reader<'_, '_> {
         Go::On
     }
 
-    /// The path of an entry. A name that is none leads nowhere.
-    fn path(&self, name: &[u8]) -> Option<TreePath<'static>> {
-        let mut bytes = Vec::with_capacity(self.directory.as_bytes().len() + 1 + name.len());
-        if !self.directory.is_root() {
-            bytes.extend_from_slice(self.directory.as_bytes());
-            bytes.push(b'/');
-        }
-        bytes.extend_from_slice(name);
-        TreePath::parse(bytes).ok()
-    }
-
     fn is_ours(&self, path: &TreePath<'_>) -> bool {
         self.ground.sought(path).is_some() || self.ground.plan.has_directory(path)
     }
+}
+
+/// The path of an entry of a directory. A name that is none leads nowhere.
+fn path_below<'n>(directory: &TreePath<'_>, name: &'n [u8]) -> Option<TreePath<'n>> {
+    if directory.is_root() {
+        return TreePath::parse(name).ok();
+    }
+    TreePath::parse([directory.as_bytes(), b"/", name].concat()).ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,131 @@
+//! The load for the last part of `scripts/bench-local`: requests come at a fixed rate, whether or not those before them were answered.
+//!
+//! `bench_overload ADDRESS PATH RATE SECONDS` prints, tab-separated: requests sent, those answered with 200 or 302 and the median, 99th and
+//! 99.9th percentile of their latency in milliseconds, then the same of those that were turned away (503, or closed at once), then
+//! those that came to nothing. Latency counts from when the request was due.
+
+#![expect(clippy::print_stdout, reason = "figures for a script")]
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use redirector::clock;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+#[derive(Parser)]
+struct Args {
+    address: SocketAddr,
+    path: String,
+    rate: f64,
+    seconds: f64,
+}
+
+/// How long anybody waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Requests under way at once: as many as a server takes connections by default.
+const MOST: usize = 20_000;
+
+#[derive(Default)]
+struct Seen {
+    idle: RefCell<Vec<TcpStream>>,
+    under_way: Cell<usize>,
+    accepted: RefCell<Vec<f64>>,
+    turned_away: RefCell<Vec<f64>>,
+    failed: Cell<usize>,
+}
+
+enum Answer {
+    Accepted,
+    TurnedAway,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let args = Args::parse();
+    let request: Rc<str> = format!("GET {} HTTP/1.1\r\nHost: download.example\r\n\r\n", args.path).into();
+    let seen = Rc::new(Seen::default());
+    let mut sent = 0_usize;
+    LocalSet::new()
+        .run_until(async {
+            let began = clock::instant();
+            let due = |number: usize| began + Duration::from_secs_f64(number as f64 / args.rate);
+            let all = (args.rate * args.seconds) as usize;
+            while sent < all {
+                while sent < all && due(sent) <= clock::instant() {
+                    if seen.under_way.get() < MOST {
+                        tokio::task::spawn_local(one(Rc::clone(&seen), Rc::clone(&request), args.address, due(sent)));
+                    } else {
+                        seen.failed.set(seen.failed.get() + 1);
+                    }
+                    sent += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            while seen.under_way.get() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    println!("{sent}\t{}\t{}\t{}", row(&seen.accepted), row(&seen.turned_away), seen.failed.get());
+}
+
+async fn one(seen: Rc<Seen>, request: Rc<str>, address: SocketAddr, due: Instant) {
+    seen.under_way.set(seen.under_way.get() + 1);
+    let answer = tokio::time::timeout(PATIENCE, ask(&seen, &request, address)).await;
+    let took = clock::instant().saturating_duration_since(due).as_secs_f64() * 1000.0;
+    match answer {
+        Ok(Ok(Answer::Accepted)) => seen.accepted.borrow_mut().push(took),
+        Ok(Ok(Answer::TurnedAway)) => seen.turned_away.borrow_mut().push(took),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => seen.turned_away.borrow_mut().push(took),
+        _ => seen.failed.set(seen.failed.get() + 1),
+    }
+    seen.under_way.set(seen.under_way.get() - 1);
+}
+
+/// Asks once, by a connection that is idle, else by a new one.
+async fn ask(seen: &Seen, request: &str, address: SocketAddr) -> std::io::Result<Answer> {
+    let idle = seen.idle.borrow_mut().pop();
+    let mut stream = match idle {
+        Some(stream) => stream,
+        None => TcpStream::connect(address).await?,
+    };
+    stream.set_nodelay(true)?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::with_capacity(16 * 1024);
+    let whole = loop {
+        if let Some(whole) = length(&answer).filter(|whole| *whole <= answer.len()) {
+            break whole;
+        }
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+    };
+    if answer[..whole].starts_with(b"HTTP/1.1 503 ") {
+        return Ok(Answer::TurnedAway);
+    }
+    seen.idle.borrow_mut().push(stream);
+    Ok(Answer::Accepted)
+}
+
+/// How long the answer is of which this is the beginning, once its head is there.
+fn length(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let lines = answer[..head].split(|byte| *byte == b'\n');
+    let field = lines
+        .filter_map(|line| line.get(..15).filter(|name| name.eq_ignore_ascii_case(b"content-length:")).map(|_| &line[15..]));
+    let body = field.filter_map(|value| std::str::from_utf8(value).ok()?.trim().parse::<usize>().ok()).next()?;
+    Some(head + body)
+}
+
+/// How many, and their percentiles.
+fn row(latencies: &RefCell<Vec<f64>>) -> String {
+    let mut sorted = latencies.borrow().clone();
+    sorted.sort_by(f64::total_cmp);
+    let percentile = |part: f64| sorted.get((sorted.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN);
+    format!("{}\t{:.1}\t{:.1}\t{:.1}", sorted.len(), percentile(0.5), percentile(0.99), percentile(0.999))
+}
