@@ -56,7 +56,8 @@
 //!    `listings_are_right_and_every_file_is_something_else`, and more beside them.
 //! 5. *Kill it anywhere.* Every write is one transaction; the snapshot changes after the commit ([`inventory`]).
 //!    `whenever_it_is_killed_the_last_commit_stands_and_no_wrong_mirror_is_known`,
-//!    `a_start_takes_the_image_and_what_was_committed_since`, `an_image_that_is_broken_or_another_databases_is_not_used`.
+//!    `a_start_takes_the_image_and_what_was_committed_since`, `an_image_that_is_broken_or_another_databases_is_not_used`,
+//!    `whoever_is_killed_while_it_writes_an_image_loses_nothing`.
 //! 6. *The key is the requested path,* never a resolved one; nothing outside the roots opens ([`tree`]).
 //!    `a_tree_whose_folder_is_a_symlink_works`, `a_symlink_in_the_tree_to_the_application_tree_works_only_where_that_is_allowed`.
 //! 7. *`Location` names configured mirrors only,* encoded right ([`model::path`], [`model::mirror`]). `tests/http/names.txt`,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,8 +15,8 @@ use redirector::inventory::store::{
     Which, Written,
 };
 use redirector::inventory::{
-    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, HealthChange, Hold, HoldAction, Inventory, Listed, Observation,
-    Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
+    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory, Listed,
+    Observation, Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
     Abilities, BaseUrl, Checkup, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Ranges,
@@ -53,6 +54,7 @@ suite!(sqlite => [
     a_version_number_is_never_used_again,
     a_digest_settles_what_is_unconfirmed,
     a_digest_for_another_look_is_refused,
+    digests_of_many_files_are_one_commit,
     files_come_in_pages_in_the_order_of_their_bytes,
     only_unhashed_files_are_listed_as_such,
     a_description_is_kept_as_long_as_its_version,
@@ -260,6 +262,32 @@ fn a_digest_for_another_look_is_refused(kit: &Kit) {
     assert_eq!(store.file(&path("a")).expect("is read"), Some(before));
 }
 
+fn digests_of_many_files_are_one_commit(kit: &Kit) {
+    let mut store = (kit.open)();
+    for file in ["a", "b", "rotten"] {
+        observe(&mut *store, file, look(5, 0), 1);
+    }
+    store.record_digest(&path("rotten"), &look(5, 0), Sha256([1; 32]), at(2)).expect("is kept");
+    let before = store.load(&mut []).expect("is read").sequence;
+    let hashed = |file: &str, seconds, digest| {
+        let (path, fingerprint, sha256) = (path(file), look(5, seconds), Sha256([digest; 32]));
+        Hashed { path, fingerprint, sha256, description: None }
+    };
+    let whole = Hashed { description: Some((Box::new(digests(3)), PlanId(1))), sha256: digests(3).sha256, ..hashed("b", 0, 3) };
+    let batch = [hashed("a", 0, 4), whole, hashed("rotten", 0, 9), hashed("a", 7, 5), hashed("unknown", 0, 6)];
+    let written = store.record_hashed(&batch, at(3)).expect("is kept");
+    assert!(written.sequence.is_some_and(|sequence| sequence.follows(before)));
+    let [Recorded::Kept(a), Recorded::Kept(b), Recorded::Damaged(_), Recorded::Outdated, Recorded::Outdated] = &*written.value
+    else {
+        panic!("{:?}", written.value)
+    };
+    assert_eq!((a.sha256, b.sha256), (Some(Sha256([4; 32])), Some(digests(3).sha256)));
+    assert_eq!(store.digests(&b.path, b.version).expect("is read"), Some(digests(3)));
+    assert_eq!(store.digests(&a.path, a.version).expect("is read"), None);
+    let Changes::These(update) = store.changes(before).expect("is read") else { panic!("something changed") };
+    assert_eq!(update.files.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
 fn files_come_in_pages_in_the_order_of_their_bytes(kit: &Kit) {
     let mut store = (kit.open)();
     let paths = ["d", "d!x", "d-2/a", "d/a", "d/b/c", "d/é", "d0", "e"];
@@ -326,40 +354,46 @@ fn a_description_is_kept_as_long_as_its_version(kit: &Kit) {
     let first = observe(&mut *store, "a", look(5, 0), 10).version;
     assert_eq!(describe(&mut *store, "a", look(5, 1), 1, 11), Recorded::Outdated);
     assert_eq!(describe(&mut *store, "none", look(5, 0), 1, 11), Recorded::Outdated);
-    assert_eq!(store.digests(first).expect("is read"), None);
+    assert_eq!(store.digests(&path("a"), first).expect("is read"), None);
     let kept = describe(&mut *store, "a", look(5, 0), 1, 12).kept().expect("is current");
     assert_eq!((kept.version, kept.sha256), (first, Some(Sha256([1; 32]))));
-    assert_eq!(store.digests(first).expect("is read"), Some(digests(1)));
+    assert_eq!(store.digests(&path("a"), first).expect("is read"), Some(digests(1)));
 
     observe(&mut *store, "a", look(5, 20), 30);
-    assert_eq!(store.digests(first).expect("is read"), Some(digests(1)), "it may be the same still");
+    assert_eq!(store.digests(&path("a"), first).expect("is read"), Some(digests(1)), "it may be the same still");
     let same = describe(&mut *store, "a", look(5, 20), 1, 31).kept().expect("is current");
     assert_eq!((same.version, same.state), (first, FileState::Settled));
 
     observe(&mut *store, "a", look(5, 40), 50);
     let second = describe(&mut *store, "a", look(5, 40), 2, 51).kept().expect("is current").version;
     assert!(second > first);
-    assert_eq!(store.digests(first).expect("is read"), None, "replaced by other bytes");
-    assert_eq!(store.digests(second).expect("is read"), Some(digests(2)));
+    assert_eq!(store.digests(&path("a"), first).expect("is read"), None, "replaced by other bytes");
+    assert_eq!(store.digests(&path("a"), second).expect("is read"), Some(digests(2)));
 
     let third = observe(&mut *store, "a", look(6, 60), 70).version;
-    assert_eq!(store.digests(second).expect("is read"), None, "replaced by another size");
+    assert_eq!(store.digests(&path("a"), second).expect("is read"), None, "replaced by another size");
     let fourth = observe(&mut *store, "a", look(5, 80), 90).version;
     describe(&mut *store, "a", look(5, 80), 4, 91).kept().expect("is current");
-    assert_eq!(store.digests(third).expect("is read"), None);
+    assert_eq!(store.digests(&path("a"), third).expect("is read"), None);
     store.forget(&[path("a")]).expect("is kept");
-    assert_eq!(store.digests(fourth).expect("is read"), None, "forgotten");
+    assert_eq!(store.digests(&path("a"), fourth).expect("is read"), None, "forgotten");
     let swept = observe(&mut *store, "b", look(5, 0), 1).version;
     describe(&mut *store, "b", look(5, 0), 5, 2).kept().expect("is current");
     store.sweep(&root(10), &RoaringBitmap::new(), at(1000)).expect("is kept");
-    assert_eq!(store.digests(swept).expect("is read"), None, "swept");
+    assert_eq!(store.digests(&path("b"), swept).expect("is read"), None, "swept");
 }
 
 fn a_description_comes_back_the_same(kit: &Kit) {
     let zsync = Zsync { block_size: 2048, sequence_matches: 2, rsum_bytes: 2, checksum_bytes: 4, sums: vec![7; 6].into() };
-    let mut all = [digests(1), Digests { zsync: Some(zsync), ..digests(2) }, digests(3)];
-    all[2] =
-        Digests { size: 0, pieces: Pieces { length: 1 << 26, sha1: Box::default(), sha256: Box::default() }, ..digests(3) };
+    let one_piece = |seed: u8| Pieces { length: 5, sha1: vec![seed; 20].into(), sha256: vec![seed; 32].into() };
+    let no_piece = Pieces { length: 1 << 26, sha1: Box::default(), sha256: Box::default() };
+    let all = [
+        digests(1),
+        Digests { zsync: Some(zsync), ..digests(2) },
+        Digests { size: 0, pieces: no_piece, ..digests(3) },
+        Digests { pieces: one_piece(4), ..digests(4) },
+        Digests { pieces: one_piece(6), ..digests(5) },
+    ];
     let versions = {
         let mut store = (kit.open)();
         let mut put = |(name, digests): (&str, &Digests)| {
@@ -368,13 +402,13 @@ fn a_description_comes_back_the_same(kit: &Kit) {
             store.record_digests(&path(name), &look, digests, PlanId(9), at(2)).expect("is kept");
             version
         };
-        let versions: Vec<VersionNumber> = ["a", "b", "c"].into_iter().zip(&all).map(&mut put).collect();
+        let versions: Vec<VersionNumber> = ["a", "b", "c", "d", "e"].into_iter().zip(&all).map(&mut put).collect();
         store.close().expect("closes");
         versions
     };
     let mut store = (kit.open)();
-    for (version, digests) in versions.into_iter().zip(all) {
-        assert_eq!(store.digests(version).expect("is read"), Some(digests));
+    for ((name, version), digests) in ["a", "b", "c", "d", "e"].into_iter().zip(versions).zip(all) {
+        assert_eq!(store.digests(&path(name), version).expect("is read"), Some(digests));
     }
 }
 
@@ -409,7 +443,7 @@ fn another_plan_has_files_described_again(kit: &Kit) {
     require(&mut *store, 2);
     assert_eq!(waiting(&mut *store), ("a b c".to_owned(), 2, 2));
     let version = store.file(&path("a")).expect("is read").expect("is known").version;
-    assert_eq!(store.digests(version).expect("is read"), Some(digests(1)), "the old one stays till then");
+    assert_eq!(store.digests(&path("a"), version).expect("is read"), Some(digests(1)), "the old one stays till then");
     store.record_digests(&path("b"), &look(5, 0), &digests(1), PlanId(2), at(4)).expect("is kept");
     require(&mut *store, 2);
     assert_eq!(waiting(&mut *store).0, "a c");
@@ -429,7 +463,7 @@ fn damage_is_written_down_and_changes_nothing_else(kit: &Kit) {
     }
     assert_eq!(describe(&mut *store, "a", look(5, 0), 9, 30), Recorded::Damaged(known.clone()));
     assert_eq!(store.file(&path("a")).expect("is read"), Some(known.clone()));
-    assert_eq!(store.digests(known.version).expect("is read"), Some(digests(1)));
+    assert_eq!(store.digests(&known.path, known.version).expect("is read"), Some(digests(1)));
     store.record_digest(&path("a"), &look(5, 0), Sha256([1; 32]), at(40)).expect("is kept");
     assert_eq!(damage(&mut *store), None, "it is right again");
     store.record_digest(&path("a"), &look(5, 0), Sha256([7; 32]), at(50)).expect("is kept");
@@ -441,10 +475,10 @@ fn descriptions_are_read_beside_the_owner(kit: &Kit) {
     let mut store = (kit.open)();
     let mut beside = store.beside().expect("this store can be read beside its owner")().expect("opens");
     let version = observe(&mut *store, "a", look(5, 0), 1).version;
-    assert_eq!(beside.digests(version).expect("is read"), None);
+    assert_eq!(beside.digests(&path("a"), version).expect("is read"), None);
     describe(&mut *store, "a", look(5, 0), 1, 2);
-    assert_eq!(beside.digests(version).expect("is read"), Some(digests(1)));
-    assert_eq!(beside.digests(VersionNumber(u32::MAX)).expect("is read"), None);
+    assert_eq!(beside.digests(&path("a"), version).expect("is read"), Some(digests(1)));
+    assert_eq!(beside.digests(&path("a"), VersionNumber(u32::MAX)).expect("is read"), None);
 }
 
 fn a_sweep_forgets_what_a_walk_did_not_see(kit: &Kit) {
@@ -1127,6 +1161,42 @@ async fn a_database_that_is_replaced_by_a_backup_is_loaded_anew() {
     assert_eq!(inventory.problem(), None);
 }
 
+/// By the order of events: whoever has to write once comes next but one, however much others write.
+#[test]
+fn a_hold_comes_next_although_a_first_walk_writes_without_a_pause() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    let (mut walk, mut orders) = (Sqlite::open(&file).expect("opens"), Sqlite::open(&file).expect("opens"));
+    let (batches, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let walking = std::thread::spawn({
+        let (batches, stop) = (Arc::clone(&batches), Arc::clone(&stop));
+        move || {
+            while !stop.load(Ordering::SeqCst) {
+                let number = batches.load(Ordering::SeqCst);
+                let batch: Vec<_> = (0..512).map(|file| seen(&format!("{number}/{file}"), look(5, 0), 1)).collect();
+                walk.observe(&batch).expect("is kept");
+                batches.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    let began = clock::instant();
+    while batches.load(Ordering::SeqCst) < 2 {
+        assert!(began.elapsed() < Duration::from_secs(20), "nothing is written");
+        std::thread::yield_now();
+    }
+    let mut waited = Vec::new();
+    for number in 0..20 {
+        let before = batches.load(Ordering::SeqCst);
+        let hold = Hold { path: path(&format!("{number}")), because: "bad".to_owned(), at: at(2) };
+        orders.hold(&hold).expect("is kept");
+        waited.push(batches.load(Ordering::SeqCst) - before);
+    }
+    stop.store(true, Ordering::SeqCst);
+    walking.join().expect("it walked");
+    // The one that was under way, and one that was just about to begin.
+    assert!(waited.iter().all(|batches| *batches <= 3), "{waited:?}");
+}
+
 #[tokio::test]
 async fn a_locked_database_delays_nobody_but_the_writer() {
     let folder = tempfile::tempdir().expect("a folder for tests");
@@ -1143,6 +1213,24 @@ async fn a_locked_database_delays_nobody_but_the_writer() {
     other.execute_batch("ROLLBACK").expect("is released");
     assert_eq!(inventory.forget(vec![path("dir/1")]).await.expect("is kept"), 1);
     assert_eq!(inventory.problem(), None);
+}
+
+#[test]
+fn a_description_of_an_older_program_which_has_all_in_its_row_is_read() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    let mut store = Sqlite::open(&file).expect("opens");
+    let version = observe(&mut store, "a", look(5, 0), 1).version;
+    let pieces = Pieces { length: 5, sha1: vec![4; 20].into(), sha256: vec![4; 32].into() };
+    let whole = Digests { pieces, ..digests(4) };
+    store.record_digests(&path("a"), &look(5, 0), &whole, PlanId(1), at(2)).expect("is kept");
+    let raw = rusqlite::Connection::open(&file).expect("opens");
+    let kept = "SELECT length(sha256) + length(piece_sha1) + length(piece_sha256) FROM description";
+    assert_eq!(raw.query_row(kept, [], |row| row.get(0)), Ok(0), "nothing is there twice");
+    let older = "UPDATE description SET sha256 = ?1, piece_sha1 = ?2, piece_sha256 = ?1";
+    raw.execute(older, rusqlite::params![[4_u8; 32], [4_u8; 20]]).expect("is written");
+    assert_eq!(store.digests(&path("a"), version).expect("is read"), Some(whole));
+    assert_eq!(store.digests(&path("b"), version).expect("is read"), None, "another path's version");
 }
 
 #[tokio::test]
@@ -1188,18 +1276,18 @@ async fn descriptions_wait_for_no_writer_and_a_lost_database_is_told() {
         async move { inventory.forget(vec![path("none")]).await } // keeps the owner waiting
     });
     // A digest that waited for the owner would wait for longer than a request may.
-    let found = inventory.digests(version[0]).await.expect("is read");
+    let found = inventory.digests(&path("a"), version[0]).await.expect("is read");
     assert_eq!(found.as_deref(), Some(&digests(1)));
     other.execute_batch("ROLLBACK").expect("is released");
     drop(other);
     drop(busy.await.expect("no panic"));
 
     std::fs::rename(&file, folder.path().join("elsewhere")).expect("is moved");
-    assert!(inventory.digests(version[0]).await.expect("is in memory").is_some());
-    let error = inventory.digests(version[1]).await.expect_err("it is gone");
+    assert!(inventory.digests(&path("a"), version[0]).await.expect("is in memory").is_some());
+    let error = inventory.digests(&path("b"), version[1]).await.expect_err("it is gone");
     assert!(error.to_string().contains("is gone"), "{error}");
     std::fs::rename(folder.path().join("elsewhere"), &file).expect("is put back");
-    assert_eq!(inventory.digests(version[1]).await.expect("is there again").as_deref(), Some(&digests(1)));
+    assert_eq!(inventory.digests(&path("b"), version[1]).await.expect("is there again").as_deref(), Some(&digests(1)));
     inventory.close().await.expect("closes");
 }
 

@@ -214,7 +214,7 @@ async fn show(context: &Context, text: &str, json: bool) -> anyhow::Result<()> {
         };
         anyhow::bail!("the inventory has no file {:?}{hint}", target.path);
     };
-    let digests = inventory.digests(record.version).await?;
+    let digests = inventory.digests(&record.path, record.version).await?;
     let damage = inventory.damage(record.version).await?;
     let shown = Shown { digests: digests.map(|digests| (&*digests).into()), damage, ..describe(&inventory, &record) };
     inventory.close().await?;

@@ -77,9 +77,13 @@ pub(super) struct Hashed {
 }
 
 impl Records for Hashed {
-    fn digests(&self, version: VersionNumber) -> BoxFuture<'_, Result<Option<Arc<Digests>>, Silent>> {
+    fn digests<'s>(
+        &'s self,
+        path: &'s TreePath<'_>,
+        version: VersionNumber,
+    ) -> BoxFuture<'s, Result<Option<Arc<Digests>>, Silent>> {
         Box::pin(async move {
-            self.inventory.digests(version).await.map_err(|error| {
+            self.inventory.digests(path, version).await.map_err(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "what describes a file can't be read");
                 Silent
             })

@@ -1,8 +1,9 @@
 //! The hash queue: gives every version all its digests, in the background, several files at a time. Files that a client waits
 //! for come first, then new ones and those of which only a digest can tell whether they changed, then all others.
 //!
-//! A file that was hashed is written down at once and never hashed again after a restart. A pass that is cut off begins anew,
-//! however large the file is: no state is kept between the two. One file that can't be read stops nothing.
+//! A file that was hashed is written down within moments, small ones many at a time, and never hashed again after a restart; who is
+//! killed reads again what was not written down yet. A pass that is cut off begins anew, however large the file is: no state is
+//! kept between the two. One file that can't be read stops nothing.
 //!
 //! One pass over a file makes all digests. It costs the processor as much as all of them one after the other, 6 to 8 seconds
 //! for a gigabyte on a core with SHA instructions; where threads are idle they share the pass, and with four cores it takes as
@@ -17,6 +18,7 @@ mod pass;
 mod pieces;
 mod plan;
 mod pool;
+mod written;
 mod zsync;
 
 use std::collections::{HashMap, HashSet};
@@ -31,11 +33,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
-use crate::inventory::{self, Inventory, Recorded};
+use crate::inventory::{self, Hashed, Inventory, Recorded};
 use crate::model::{FileRecord, FileState, Fingerprint, TreePath};
 use crate::tree::{LookError, Trees};
 use backlog::Backlog;
 use pool::{Made, Pool, Priority, Reading, Want};
+use written::Unwritten;
 
 pub use counts::{Counts, Families};
 pub use crew::{Crew, Help};
@@ -58,7 +61,9 @@ pub struct Hasher {
     failed: HashMap<TreePath<'static>, (Fingerprint, Timestamp)>,
     /// Files that are being read.
     running: FuturesUnordered<Run>,
+    /// Those that are being read or wait to be written down.
     taken: HashSet<TreePath<'static>>,
+    unwritten: Unwritten,
     counts: Counts,
     /// When files that wait were last counted.
     counted: Option<Instant>,
@@ -84,6 +89,8 @@ const MAX_ORDERS: usize = 4096;
 const IDLE: Duration = Duration::from_secs(60);
 /// How long the queue rests when the inventory fails.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// How long the end waits until the last files are written down.
+const AT_THE_END: Duration = Duration::from_secs(1);
 /// How long the queue rests when the tree is away.
 const AWAY: Duration = Duration::from_secs(1);
 /// How long a file that could not be read is left alone.
@@ -143,6 +150,7 @@ impl Hasher {
             failed: HashMap::new(),
             running: FuturesUnordered::new(),
             taken: HashSet::new(),
+            unwritten: Unwritten::default(),
             counts: Counts::default(),
             counted: None,
             is_plan_required: false,
@@ -185,18 +193,29 @@ impl Hasher {
             }
         }
         pool.stop().await;
+        if let Ok(Err(error)) = tokio::time::timeout(AT_THE_END, self.write_down()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the last files that were hashed will be hashed again");
+        }
     }
 
     /// Begins with the next file, or waits until something is done or ordered.
     async fn step(&mut self, pool: &Pool) -> Result<(), inventory::Error> {
         self.keep_up().await?;
+        if self.unwritten.is_due() {
+            self.write_down().await?;
+        }
         if let Some(record) = self.next().await? {
             self.begin(record, pool);
             return Ok(());
         }
         let takes_orders = self.takes_orders();
+        let due = self.unwritten.due().filter(|_| !self.running.is_empty());
+        if due.is_none() && self.unwritten.due().is_some() {
+            return self.write_down().await; // nothing more comes soon
+        }
         tokio::select! {
-            Some((record, reading)) = self.running.next() => self.end(record, reading).await?,
+            Some((record, reading)) = self.running.next() => self.end(record, reading).await,
+            () = at(due) => self.write_down().await?,
             () = self.more.notified() => self.backlog = Backlog::default(),
             () = tokio::time::sleep(IDLE) => self.backlog = Backlog::default(),
             Some(path) = self.requested.recv(), if takes_orders => self.backlog.put_first(path),
@@ -267,21 +286,14 @@ impl Hasher {
         self.running.push(Box::pin(async move { (record, reading.await) }));
     }
 
-    async fn end(&mut self, record: FileRecord, reading: Reading) -> Result<(), inventory::Error> {
+    async fn end(&mut self, record: FileRecord, reading: Reading) {
         let FileRecord { path, fingerprint, .. } = record;
+        if let Reading::Done(made) = reading {
+            self.counts.files.inc();
+            return self.unwritten.add(hashed(&self.settings, path, fingerprint, made));
+        }
         self.taken.remove(&path);
         match reading {
-            Reading::Done(made) => {
-                self.counts.files.inc();
-                match keep(&self.inventory, &self.settings, path.clone(), fingerprint, made).await? {
-                    Recorded::Damaged(_) => {
-                        self.counts.damages.inc();
-                        tracing::error!(%path, "a file has other bytes than when it was hashed, and looks the same: it is damaged");
-                        self.leave_alone(path, fingerprint, DAMAGED_AGAIN);
-                    }
-                    Recorded::Kept(_) | Recorded::Outdated => drop(self.failed.remove(&path)),
-                }
-            }
             // Whoever noticed the change has it settle, and orders again.
             Reading::Changed => self.fail(path, fingerprint),
             Reading::Failed(LookError::Away) => {
@@ -292,7 +304,34 @@ impl Hasher {
                 tracing::debug!(%path, error = &error as &dyn std::error::Error, "a file can't be hashed");
                 self.fail(path, fingerprint);
             }
-            Reading::Stopped => {}
+            Reading::Done(_) | Reading::Stopped => {}
+        }
+    }
+
+    /// Has the inventory keep what was made since the last time.
+    async fn write_down(&mut self) -> Result<(), inventory::Error> {
+        let batch = self.unwritten.take();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if batch.iter().any(|hashed| hashed.description.is_none()) {
+            self.more.notify_one(); // what is another version is to be described
+        }
+        let files: Vec<_> = batch.iter().map(|hashed| (hashed.path.clone(), hashed.fingerprint)).collect();
+        for (path, _) in &files {
+            self.taken.remove(path);
+        }
+        // Where it fails they are found to lack a digest again.
+        let recorded = self.inventory.record_hashed(batch).await.inspect_err(|_| self.backlog = Backlog::default())?;
+        for ((path, fingerprint), recorded) in files.into_iter().zip(recorded) {
+            match recorded {
+                Recorded::Damaged(_) => {
+                    self.counts.damages.inc();
+                    tracing::error!(%path, "a file has other bytes than when it was hashed, and looks the same: it is damaged");
+                    self.leave_alone(path, fingerprint, DAMAGED_AGAIN);
+                }
+                Recorded::Kept(_) | Recorded::Outdated => drop(self.failed.remove(&path)),
+            }
         }
         Ok(())
     }
@@ -330,9 +369,23 @@ async fn keep(
     fingerprint: Fingerprint,
     made: Made,
 ) -> Result<Recorded, inventory::Error> {
-    match made {
-        Made::Sha256(digest) => inventory.record_digest(path, fingerprint, digest).await,
-        Made::All(digests) => inventory.record_digests(path, fingerprint, *digests, settings.plan_id()).await,
+    let batch = vec![hashed(settings, path, fingerprint, made)];
+    inventory.record_hashed(batch).await?.pop().ok_or(inventory::Error::Internal)
+}
+
+fn hashed(settings: &Settings, path: TreePath<'static>, fingerprint: Fingerprint, made: Made) -> Hashed {
+    let (sha256, description) = match made {
+        Made::Sha256(digest) => (digest, None),
+        Made::All(digests) => (digests.sha256, Some((digests, settings.plan_id()))),
+    };
+    Hashed { path, fingerprint, sha256, description }
+}
+
+/// Waits for a time; for ever where there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

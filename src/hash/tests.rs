@@ -82,7 +82,8 @@ async fn order(hasher: &mut Hasher) -> Vec<String> {
         order.push(record.path.to_string());
         hasher.begin(record, &pool);
         let (record, reading) = hasher.running.next().await.expect("one runs");
-        hasher.end(record, reading).await.expect("it works");
+        hasher.end(record, reading).await;
+        hasher.write_down().await.expect("it works");
     }
     pool.stop().await;
     order
@@ -243,9 +244,9 @@ async fn every_version_gets_all_its_digests() {
     let world = World::new().await;
     let record = world.add("file", "abc").await;
     let (mut hasher, _) = world.hasher();
-    assert_eq!(world.inventory.digests(record.version).await.expect("it works"), None);
+    assert_eq!(world.inventory.digests(&record.path, record.version).await.expect("it works"), None);
     assert_eq!(order(&mut hasher).await, ["file"]);
-    let digests = world.inventory.digests(record.version).await.expect("it works").expect("it is described");
+    let digests = world.inventory.digests(&record.path, record.version).await.expect("it works").expect("it is described");
     assert_eq!((digests.size, digests.sha256.to_string().as_str()), (3, ABC));
     assert_eq!(digests.pieces.sha1s().next(), Some(&digests.sha1));
 
@@ -256,7 +257,7 @@ async fn every_version_gets_all_its_digests() {
     assert_eq!(order(&mut hasher_of(&world)).await, ["file", "file"], "a quick digest tells first, the rest follows");
     let now = world.inventory.file(path("file")).await.expect("it works").expect("it is there");
     assert!(now.version > record.version);
-    assert!(world.inventory.digests(now.version).await.expect("it works").is_some());
+    assert!(world.inventory.digests(&now.path, now.version).await.expect("it works").is_some());
 }
 
 fn hasher_of(world: &World) -> Hasher {
@@ -279,7 +280,7 @@ async fn other_settings_have_files_described_again_and_the_old_description_stays
     other.keep_up().await.expect("it works");
     assert_eq!((other.counts.unhashed.get(), other.counts.undescribed.get()), (0, 1));
     let pieces = async || {
-        let digests = world.inventory.digests(record.version).await.expect("it works").expect("it is described");
+        let digests = world.inventory.digests(&record.path, record.version).await.expect("it works").expect("it is described");
         digests.pieces.sha1s().len()
     };
     assert_eq!(pieces().await, 1);

@@ -25,8 +25,12 @@ use crate::model::{Digests, FileState, Scheme, TreePath, VersionNumber};
 
 /// Where a site finds what was made of its files by reading them.
 pub trait Records: Debug + Send + Sync {
-    /// All digests of a version; `None` while they are not known.
-    fn digests(&self, version: VersionNumber) -> BoxFuture<'_, Result<Option<Arc<Digests>>, Silent>>;
+    /// All digests of a path's version; `None` while they are not known.
+    fn digests<'s>(
+        &'s self,
+        path: &'s TreePath<'_>,
+        version: VersionNumber,
+    ) -> BoxFuture<'s, Result<Option<Arc<Digests>>, Silent>>;
 
     /// Somebody waits for the digests of this file.
     fn order(&self, path: TreePath<'static>);
@@ -41,7 +45,7 @@ pub struct Silent;
 pub struct NoRecords;
 
 impl Records for NoRecords {
-    fn digests(&self, _: VersionNumber) -> BoxFuture<'_, Result<Option<Arc<Digests>>, Silent>> {
+    fn digests<'s>(&'s self, _: &'s TreePath<'_>, _: VersionNumber) -> BoxFuture<'s, Result<Option<Arc<Digests>>, Silent>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
@@ -182,7 +186,7 @@ impl Site {
         let Some(entry) = known else {
             return self.facts_by_a_look(asked, standing).await;
         };
-        let digests = match self.makings.records.digests(entry.version).await {
+        let digests = match self.makings.records.digests(asked.path, entry.version).await {
             Ok(digests) => digests,
             Err(Silent) if kind == Kind::Mirrorlist => None,
             Err(Silent) => return Err(self.unavailable(asked)),

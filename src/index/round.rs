@@ -253,7 +253,9 @@ impl Walker {
     }
 
     fn flush(&mut self) -> ControlFlow<()> {
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        // A database that is filled in the order of its keys has fuller pages, and each is written once.
+        batch.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         if batch.is_empty() || self.sender.blocking_send(batch).is_ok() {
             ControlFlow::Continue(())
         } else {

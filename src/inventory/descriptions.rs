@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::error::Error;
 use super::store::{Descriptions, OpenBeside, Store};
-use crate::model::{Digests, VersionNumber};
+use crate::model::{Digests, TreePath, VersionNumber};
 
 /// Where descriptions are asked for.
 pub(super) struct Desk {
@@ -43,6 +43,7 @@ enum Threads {
 
 struct Job {
     source: Arc<Source>,
+    path: TreePath<'static>,
     version: VersionNumber,
     reply: oneshot::Sender<Result<Option<Digests>, Error>>,
 }
@@ -85,6 +86,7 @@ impl Desk {
     /// When the database fails, or does not answer soon.
     pub(super) async fn digests(
         &self,
+        path: TreePath<'static>,
         version: VersionNumber,
         by_owner: impl Future<Output = Result<Option<Digests>, Error>>,
     ) -> Result<Option<Arc<Digests>>, Error> {
@@ -94,7 +96,7 @@ impl Desk {
             return Ok(Some(known));
         }
         let read = async {
-            let read = if source.open.is_some() { self.ask(source, version).await } else { by_owner.await };
+            let read = if source.open.is_some() { self.ask(source, path, version).await } else { by_owner.await };
             read.map_err(Miss::Failed)?.map(Arc::new).ok_or(Miss::Unknown)
         };
         // Several requests for one description are one question.
@@ -111,9 +113,14 @@ impl Desk {
         self.cache.remove(&(self.source.load().opened, version));
     }
 
-    async fn ask(&self, source: Arc<Source>, version: VersionNumber) -> Result<Option<Digests>, Error> {
+    async fn ask(
+        &self,
+        source: Arc<Source>,
+        path: TreePath<'static>,
+        version: VersionNumber,
+    ) -> Result<Option<Digests>, Error> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.queue()?.try_send(Job { source, version, reply });
+        let sent = self.queue()?.try_send(Job { source, path, version, reply });
         sent.map_err(|_| Error::Slow)?;
         answer.await.map_err(|_| Error::Internal)?
     }
@@ -180,11 +187,11 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     let mut reader: Option<(u32, Box<dyn Descriptions>)> = None;
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { source, version, reply }) = job else { return };
+        let Ok(Job { source, path, version, reply }) = job else { return };
         if reply.is_closed() {
             continue; // whoever asked has gone
         }
-        let read = read(&mut reader, &source, version);
+        let read = read(&mut reader, &source, &path, version);
         if read.is_err() {
             reader = None;
         }
@@ -195,6 +202,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
 fn read(
     reader: &mut Option<(u32, Box<dyn Descriptions>)>,
     source: &Source,
+    path: &TreePath<'_>,
     version: VersionNumber,
 ) -> Result<Option<Digests>, Error> {
     let (_, open) = match reader {
@@ -204,5 +212,5 @@ fn read(
             reader.insert((source.opened, open()?))
         }
     };
-    open.digests(version)
+    open.digests(path, version)
 }

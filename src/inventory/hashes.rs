@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::store::{Page, Which};
-use super::{Damage, Error, Inventory, PlanId, Recorded, Waiting};
+use super::{Damage, Error, Hashed, Inventory, PlanId, Recorded, Waiting};
 use crate::model::{Digests, FileRecord, Fingerprint, Sha256, TreePath, VersionNumber};
 
 impl Inventory {
@@ -17,7 +17,7 @@ impl Inventory {
         fingerprint: Fingerprint,
         digest: Sha256,
     ) -> Result<Recorded, Error> {
-        self.ask(move |owner| owner.record_digest(&path, &fingerprint, digest)).await
+        self.record_one(Hashed { path, fingerprint, sha256: digest, description: None }).await
     }
 
     /// As [`Self::record_digest`], with all digests, made by `plan`: the version is described from then on.
@@ -31,17 +31,33 @@ impl Inventory {
         digests: Digests,
         plan: PlanId,
     ) -> Result<Recorded, Error> {
-        self.ask(move |owner| owner.record_digests(&path, &fingerprint, &digests, plan)).await
+        let sha256 = digests.sha256;
+        self.record_one(Hashed { path, fingerprint, sha256, description: Some((Box::new(digests), plan)) }).await
     }
 
-    /// All digests of a version, once they are known. For requests: does not wait for the owner of the database, and never
+    async fn record_one(&self, hashed: Hashed) -> Result<Recorded, Error> {
+        self.record_hashed(vec![hashed]).await?.pop().ok_or(Error::Internal)
+    }
+
+    /// As [`Self::record_digest`] and [`Self::record_digests`], of several files in one transaction; what became of each, in the
+    /// same order.
+    ///
+    /// # Errors
+    /// When the store fails; then none is kept.
+    pub async fn record_hashed(&self, batch: Vec<Hashed>) -> Result<Vec<Recorded>, Error> {
+        self.ask(move |owner| owner.record_hashed(&batch)).await
+    }
+
+    /// All digests of a path's version, once they are known. For requests: does not wait for the owner of the database, and never
     /// long.
     ///
     /// # Errors
     /// When the database fails, or doesn't answer soon.
-    pub async fn digests(&self, version: VersionNumber) -> Result<Option<Arc<Digests>>, Error> {
-        let by_owner = self.ask(move |owner| owner.store.digests(version));
-        self.desk.digests(version, by_owner).await
+    pub async fn digests(&self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Arc<Digests>>, Error> {
+        let path = path.clone().into_owned();
+        let wanted = path.clone();
+        let by_owner = self.ask(move |owner| owner.store.digests(&wanted, version));
+        self.desk.digests(path, version, by_owner).await
     }
 
     /// Files that need a digest, in path order after `after`: those that have none, and those that are unconfirmed.

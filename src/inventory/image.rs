@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+use super::filling::GROUPS;
 use super::slot::Slot;
 use super::store::Bookmark;
-use super::table::{Digest, GROUPS, Shard};
+use super::table::{Digest, Shard};
 use crate::model::VersionNumber;
 
 /// What tells an image from other files, with the number of its format.
@@ -150,8 +151,9 @@ impl Image {
         if length > MAX_HEAD_BYTES.min(whole) {
             return Err(Unusable::Broken("its head is too long"));
         }
-        let text = read_summed(&file, 16, length)?;
-        let head: Head = serde_json::from_slice(&text).map_err(|_| Unusable::Broken("its head says nothing"))?;
+        let mut buffer = buffer(length)?;
+        let text = read_summed(&file, 16, length, &mut buffer)?;
+        let head: Head = serde_json::from_slice(text).map_err(|_| Unusable::Broken("its head says nothing"))?;
         let start = 16 + length + 8;
         let end = head.groups.iter().try_fold(start, |at, bytes| at.checked_add(*bytes)?.checked_add(8));
         if end != Some(whole) {
@@ -169,12 +171,15 @@ impl Image {
         });
         let places: Vec<(u64, u64)> = places.collect();
         let next = AtomicUsize::new(0);
+        let longest = self.head.groups.iter().max().copied().unwrap_or(0);
         let work = || -> Result<Vec<(usize, Vec<Shard>)>, Unusable> {
             let mut read = Vec::new();
+            // One for all: freed buffers between lists that stay would leave gaps that nothing fits into.
+            let mut buffer = buffer(longest)?;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(&(start, length)) = places.get(number) else { return Ok(read) };
-                read.push((number, group(&read_summed(&self.file, start, length)?)?));
+                read.push((number, group(read_summed(&self.file, start, length, &mut buffer)?)?));
             }
         };
         let mut groups = std::thread::scope(|scope| -> Result<Vec<(usize, Vec<Shard>)>, Unusable> {
@@ -203,13 +208,21 @@ fn group(mut bytes: &[u8]) -> Result<Vec<Shard>, Unusable> {
     Ok(shards)
 }
 
-/// Reads bytes with the checksum behind them.
-fn read_summed(file: &File, start: u64, length: u64) -> Result<Vec<u8>, Unusable> {
-    let length = usize::try_from(length).map_err(|_| Unusable::Broken("it is too large"))?;
-    let mut bytes = vec![0; length + 8];
-    file.read_exact_at(&mut bytes, start)?;
-    let found = bytes.split_off(length);
-    if sum(&bytes).to_le_bytes() == *found { Ok(bytes) } else { Err(Unusable::Broken("a checksum is wrong")) }
+const SUM_BYTES: usize = 8;
+
+/// Room for so many bytes and their checksum.
+fn buffer(length: u64) -> Result<Vec<u8>, Unusable> {
+    let length = usize::try_from(length).ok().and_then(|length| length.checked_add(SUM_BYTES));
+    Ok(vec![0; length.ok_or(Unusable::Broken("it is too large"))?])
+}
+
+/// Reads bytes with the checksum behind them into a buffer that has room for both.
+fn read_summed<'b>(file: &File, start: u64, length: u64, buffer: &'b mut [u8]) -> Result<&'b [u8], Unusable> {
+    let room = usize::try_from(length).ok().and_then(|length| buffer.get_mut(..length + SUM_BYTES));
+    let room = room.ok_or(Unusable::Broken("it is too large"))?;
+    file.read_exact_at(room, start)?;
+    let (bytes, found) = room.split_at(room.len() - SUM_BYTES);
+    if sum(bytes).to_le_bytes() == *found { Ok(bytes) } else { Err(Unusable::Broken("a checksum is wrong")) }
 }
 
 /// As bytes of an image: the number of files, whether there are digests, tags, slots, digests; all numbers little-endian.

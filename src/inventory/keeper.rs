@@ -105,8 +105,6 @@ impl Owner {
             Ok(_) => return Ok(self.keeper.refuse("it has versions that were never given out").unwrap_or(false)),
             Err(unusable) => return Ok(self.keeper.refuse(&chain(&unusable)).unwrap_or(false)),
         };
-        // Before the changes that followed: what is newer here is there again.
-        let contents = self.store.load(&mut [])?;
         if !self.snapshot.table().restore(shards) {
             return Ok(self.keeper.refuse("it has another number of lists").unwrap_or(false));
         }
@@ -117,15 +115,18 @@ impl Owner {
                 self.newcomers.add(&path, &entry, now);
             }
         }
-        let (generation, members) = self.members();
-        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, contents.mirrors) });
-        self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
         self.at = lag.sequence;
-        match self.store.changes(self.at)? {
+        match self.store.changed_files(self.at)? {
             Changes::Nothing => {}
             Changes::These(update) => self.apply(*update),
             Changes::Lost => return Ok(false),
         }
+        // After the files, of which more may have changed meanwhile: that is caught up with. All mirrors are read once, since the
+        // log speaks of most of them, and what they hold is large.
+        let contents = self.store.load(&mut [])?;
+        let (generation, members) = self.members();
+        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, contents.mirrors) });
+        self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
         self.desk.serve(&*self.store, self.at.opened);
         self.keeper.last = Some(image.head.bookmark);
         self.behind = false;

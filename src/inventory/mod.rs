@@ -6,6 +6,7 @@ mod condition;
 mod contents;
 mod descriptions;
 pub mod error;
+mod filling;
 mod hashes;
 mod holds;
 mod image;
@@ -46,8 +47,8 @@ pub use keeper::MIN_FILES as IMAGE_FROM_FILES;
 pub use newcomers::Newcomer;
 pub use outline::Outline;
 pub use record::{
-    Adjustment, Counts, Damage, HealthChange, Hold, HoldAction, HoldEvent, Listed, Observation, Protocol, Recorded, ScanMemory,
-    ScanRecord, ScanSummary, Seen, SeenStamp, Waiting,
+    Adjustment, Counts, Damage, Hashed, HealthChange, Hold, HoldAction, HoldEvent, Listed, Observation, Protocol, Recorded,
+    ScanMemory, ScanRecord, ScanSummary, Seen, SeenStamp, Waiting,
 };
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};

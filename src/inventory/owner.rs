@@ -19,11 +19,11 @@ use super::error::Error;
 use super::keeper::Keeper;
 use super::members::{ValidFrom, bases_in, has_same_bases, known};
 use super::newcomers::{Newcomers, Young};
-use super::record::{Adjustment, Hold, Observation, Recorded, ScanRecord};
+use super::record::{Adjustment, Hashed, Hold, Observation, Recorded, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
+use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
-use crate::model::{Digests, FileRecord, Fingerprint, Mirror, MirrorName, Sha256, TreePath};
+use crate::model::{FileRecord, Mirror, MirrorName, TreePath};
 
 /// Something for the owner to do.
 pub(super) type Work = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -169,14 +169,15 @@ impl Owner {
 
     fn reload(&mut self) -> Result<(), Error> {
         self.behind = true;
-        let (mut filling, mut other) = (self.snapshot.filling(), self.snapshot.filling());
+        let mut filling = self.snapshot.filling();
         let contents = match self.extent {
             Extent::Whole | Extent::WithoutDigests => {
                 let now = self.clock.now();
                 let (mut young, mut more) = (Young::new(now), Young::new(now));
+                let mut helper = filling.helper();
                 let sinks: &mut [&mut Sink<'_>] =
                     &mut [&mut |path, entry| filling.add(young.met(path, entry), entry), &mut |path, entry| {
-                        other.add(more.met(path, entry), entry)
+                        helper.add(more.met(path, entry), entry)
                     }];
                 let contents = self.store.load(sinks)?;
                 young.found.iter().chain(&more.found).for_each(|(path, entry)| self.newcomers.add(path, entry, now));
@@ -184,7 +185,6 @@ impl Owner {
             }
             Extent::WithoutFiles => self.store.load(&mut [])?,
         };
-        filling.append(other);
         let (generation, members) = self.members();
         let unknown = |member: &MirrorState| MirrorState::unknown(Arc::clone(&member.mirror));
         let unknown: Vec<MirrorState> = members.iter().map(unknown).collect();
@@ -248,6 +248,13 @@ impl Owner {
     }
 }
 
+fn kept(recorded: &[Recorded]) -> impl Iterator<Item = &FileRecord> + Clone {
+    recorded.iter().filter_map(|recorded| match recorded {
+        Recorded::Kept(record) => Some(record),
+        Recorded::Outdated | Recorded::Damaged(_) => None,
+    })
+}
+
 /// What others ask of it.
 impl Owner {
     pub(super) fn set_mirrors(&mut self, mirrors: &[Arc<Mirror>]) -> Result<(), Error> {
@@ -270,36 +277,12 @@ impl Owner {
         })
     }
 
-    pub(super) fn record_digest(
-        &mut self,
-        path: &TreePath<'static>,
-        fingerprint: &Fingerprint,
-        digest: Sha256,
-    ) -> Result<Recorded, Error> {
-        let written = self.store.record_digest(path, fingerprint, digest, self.clock.now());
-        self.show_recorded(written)
-    }
-
-    pub(super) fn record_digests(
-        &mut self,
-        path: &TreePath<'static>,
-        fingerprint: &Fingerprint,
-        digests: &Digests,
-        plan: PlanId,
-    ) -> Result<Recorded, Error> {
-        let written = self.store.record_digests(path, fingerprint, digests, plan, self.clock.now());
-        if let Ok(Written { value: Recorded::Kept(record), .. }) = &written {
-            self.desk.forget(record.version);
+    pub(super) fn record_hashed(&mut self, batch: &[Hashed]) -> Result<Vec<Recorded>, Error> {
+        let written = self.store.record_hashed(batch, self.clock.now());
+        if let Ok(Written { value, .. }) = &written {
+            kept(value).for_each(|record| self.desk.forget(record.version));
         }
-        self.show_recorded(written)
-    }
-
-    fn show_recorded(&mut self, written: Result<Written<Recorded>, Error>) -> Result<Recorded, Error> {
-        self.show(written, |owner, recorded| {
-            if let Recorded::Kept(record) = recorded {
-                owner.put_in(std::iter::once((&record.path, Some(record))));
-            }
-        })
+        self.show(written, |owner, recorded| owner.put_in(kept(recorded).map(|record| (&record.path, Some(record)))))
     }
 
     pub(super) fn forget(&mut self, paths: &[TreePath<'static>]) -> Result<u64, Error> {

@@ -8,8 +8,9 @@ use roaring::RoaringBitmap;
 use serde::{Serialize, Serializer};
 
 use super::share::{Gaps, Share};
+use super::store::PlanId;
 pub use crate::model::Protocol;
-use crate::model::{FileRecord, Fingerprint, Health, MirrorName, Scheme, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, MirrorName, Scheme, Sha256, TreePath};
 
 /// A file of the public tree, as it was just seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,6 +55,27 @@ impl Recorded {
             Self::Kept(record) => Some(record),
             Self::Outdated | Self::Damaged(_) => None,
         }
+    }
+}
+
+/// What was made of a file that was read while it looked like `fingerprint`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Hashed {
+    /// The file.
+    pub path: TreePath<'static>,
+    /// How it looked, before and after.
+    pub fingerprint: Fingerprint,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// All its digests, where they were made, and the plan that they follow.
+    pub description: Option<(Box<Digests>, PlanId)>,
+}
+
+impl Hashed {
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.description.as_ref().map_or(0, |(digests, _)| digests.memory_bytes())
     }
 }
 

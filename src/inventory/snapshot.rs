@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use siphasher::sip::SipHasher13;
 
+use super::filling::Filling;
 use super::slot::MAX_SIZE;
-use super::table::{Filling, Table};
+use super::table::Table;
 use super::versioning::nanoseconds;
 use crate::model::{
     Abilities, BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, Scheme, Sha256, TreePath, Trust, VersionNumber,

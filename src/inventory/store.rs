@@ -15,8 +15,8 @@ pub use super::contents::{
 use super::error::Error;
 use super::outline::Outline;
 use super::record::{
-    Adjustment, Damage, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary,
-    Waiting,
+    Adjustment, Damage, Hashed, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord,
+    ScanSummary, Waiting,
 };
 use super::share::Gaps;
 use super::snapshot::FileEntry;
@@ -37,6 +37,12 @@ pub trait Store: Send {
     /// When the store fails or is damaged.
     fn changes(&mut self, after: Sequence) -> Result<Changes, Error>;
 
+    /// As [`Self::changes`], but of files only.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    fn changed_files(&mut self, after: Sequence) -> Result<Changes, Error>;
+
     /// What tells the commit at this place from all others, of other databases too; `None` when the log has it no more.
     ///
     /// # Errors
@@ -55,8 +61,14 @@ pub trait Store: Send {
     /// When the store fails; then nothing of the batch is kept.
     fn observe(&mut self, batch: &[Observation]) -> Result<Written<Vec<FileRecord>>, Error>;
 
-    /// Keeps a digest that was made while the file looked like `fingerprint` (see [`super::versioning`]). Where a settled
-    /// file has another one, the damage is written down and nothing else changes.
+    /// Keeps digests that were made while the files looked as told (see [`super::versioning`]), and descriptions beside them. Where
+    /// a settled file has another digest, the damage is written down and nothing else changes.
+    ///
+    /// # Errors
+    /// When the store fails; then none is kept.
+    fn record_hashed(&mut self, batch: &[Hashed], now: Timestamp) -> Result<Written<Vec<Recorded>>, Error>;
+
+    /// As [`Self::record_hashed`], of one file that is not described.
     ///
     /// # Errors
     /// When the store fails.
@@ -66,7 +78,10 @@ pub trait Store: Send {
         fingerprint: &Fingerprint,
         digest: Sha256,
         now: Timestamp,
-    ) -> Result<Written<Recorded>, Error>;
+    ) -> Result<Written<Recorded>, Error> {
+        let (path, fingerprint) = (path.clone(), *fingerprint);
+        only(self.record_hashed(&[Hashed { path, fingerprint, sha256: digest, description: None }], now)?)
+    }
 
     /// As [`Self::record_digest`], with all digests, made by `plan`: the version's description is kept beside them.
     ///
@@ -79,13 +94,17 @@ pub trait Store: Send {
         digests: &Digests,
         plan: PlanId,
         now: Timestamp,
-    ) -> Result<Written<Recorded>, Error>;
+    ) -> Result<Written<Recorded>, Error> {
+        let (path, fingerprint) = (path.clone(), *fingerprint);
+        let description = Some((Box::new(digests.clone()), plan));
+        only(self.record_hashed(&[Hashed { path, fingerprint, sha256: digests.sha256, description }], now)?)
+    }
 
-    /// The description of a version, if there is one.
+    /// The description of a path's version, if there is one.
     ///
     /// # Errors
     /// When the store fails.
-    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error>;
+    fn digests(&mut self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Digests>, Error>;
 
     /// What opens the same database once more for reading descriptions, as it is now; `None` for a store that only its
     /// owner can read.
@@ -264,13 +283,18 @@ pub trait Store: Send {
     fn close(&mut self) -> Result<(), Error>;
 }
 
+fn only(written: Written<Vec<Recorded>>) -> Result<Written<Recorded>, Error> {
+    let Written { mut value, sequence } = written;
+    Ok(Written { value: value.pop().ok_or(Error::Internal)?, sequence })
+}
+
 /// Reads descriptions beside the owner thread, for requests.
 pub trait Descriptions: Send {
-    /// The description of a version, if there is one.
+    /// The description of a path's version, if there is one.
     ///
     /// # Errors
     /// When the store fails, or another database lies in its place.
-    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error>;
+    fn digests(&mut self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Digests>, Error>;
 }
 
 /// Opens a store once more for reading descriptions.

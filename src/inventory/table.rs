@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use siphasher::sip128::SipHasher13;
 
+use super::filling::Filling;
 use super::slot::Slot;
 use super::snapshot::{Detail, FileEntry};
 use crate::model::{Sha256, TreePath};
@@ -28,7 +29,7 @@ pub(super) struct Table {
 
 /// The number of shards, as a power of two. At ten million files a shard has 600 of them in 25 KB: a batch of thousand
 /// changes copies 25 MB then, and an empty table takes 128 KB.
-const SHARD_BITS: u32 = 14;
+pub(super) const SHARD_BITS: u32 = 14;
 
 impl Table {
     /// An empty table. The key should be random, so that nobody can tell which paths meet.
@@ -79,7 +80,7 @@ impl Table {
 
     /// Replaces everything. One thread at a time.
     pub(super) fn replace(&self, filling: Filling) {
-        let mut filled = filling.groups.into_iter().flat_map(Group::into_shards);
+        let mut filled = filling.into_shards();
         for place in &self.shards {
             let new = filled.next().unwrap_or_default();
             if new.tags.is_empty() && place.load().tags.is_empty() {
@@ -122,11 +123,7 @@ impl Table {
 
     /// Begins a replacement.
     pub(super) fn filling(&self) -> Filling {
-        Filling {
-            hasher: self.hasher,
-            detail: self.detail,
-            groups: (0..1_u64 << GROUP_BITS).map(|first| Group { first, rows: Vec::new(), digests: Vec::new() }).collect(),
-        }
+        Filling::new(self.hasher, self.detail)
     }
 
     fn key(&self, path: &TreePath<'_>) -> Key {
@@ -137,97 +134,20 @@ impl Table {
 /// What the allocator and two reference counts add to a shard, in bytes.
 const SHARD_OVERHEAD_BYTES: usize = 64;
 
-/// A table's next content, while it is being read from the store.
-///
-/// Rows are gathered by groups of shards first and sorted then: to put each into its shard at once would miss the
-/// processor's caches at every row.
-pub(super) struct Filling {
-    hasher: SipHasher13,
-    detail: Detail,
-    groups: Box<[Group]>,
-}
-
-/// The number of groups, as a power of two: few enough that the end of each stays in the cache, and enough that one fits
-/// into it as a whole.
-const GROUP_BITS: u32 = 7;
-/// The number of groups.
-pub(super) const GROUPS: usize = 1 << GROUP_BITS;
-
-impl Filling {
-    /// Adds a file.
-    pub(super) fn add(&mut self, path: &[u8], entry: &FileEntry) {
-        let key = key(&self.hasher, path);
-        let group = &mut self.groups[key.shard() >> (SHARD_BITS - GROUP_BITS)];
-        group.rows.push((key.top >> u32::BITS, key.tag, Slot::new(key.rest(), entry).0));
-        if self.detail == Detail::Full {
-            group.digests.push(pack_digest(entry.sha256));
-        }
-    }
-
-    /// Adds what another filling of the same table has.
-    pub(super) fn append(&mut self, other: Self) {
-        for (group, more) in self.groups.iter_mut().zip(other.groups) {
-            group.rows.extend(more.rows);
-            group.digests.extend(more.digests);
-        }
-    }
-}
-
-/// The rows of neighbouring shards.
-struct Group {
-    /// Its place among the groups.
-    first: u64,
-    /// Of each the upper half of its key's top, its tag, and its slot (whose rest is the lower half).
-    rows: Vec<(u64, u64, [u64; 4])>,
-    /// As many as rows, or none.
-    digests: Vec<Digest>,
-}
-
-impl Group {
-    /// Its shards, empty ones too.
-    fn into_shards(self) -> impl Iterator<Item = Shard> {
-        let rows = self.rows;
-        let digests = self.digests;
-        let key = move |(upper, tag, slot): &(u64, u64, [u64; 4])| Key {
-            top: upper << u32::BITS | u64::from(Slot(*slot).rest()),
-            tag: *tag,
-        };
-        let mut order: Vec<u32> = (0..u32::try_from(rows.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_unstable_by_key(|&at| {
-            let key = key(&rows[at as usize]);
-            (key.shard(), key.order())
-        });
-        order.dedup_by_key(|at| key(&rows[*at as usize]));
-        let mut from = 0;
-        (0..1_usize << (SHARD_BITS - GROUP_BITS)).map(move |number| {
-            let shard = (self.first << (SHARD_BITS - GROUP_BITS)) as usize + number;
-            let count = order[from..].partition_point(|&at| key(&rows[at as usize]).shard() == shard);
-            let own = &order[from..from + count];
-            from += count;
-            let digest = |&at: &u32| digests.get(at as usize).copied().unwrap_or(NO_DIGEST);
-            Shard {
-                tags: own.iter().map(|&at| rows[at as usize].1).collect(),
-                slots: own.iter().map(|&at| Slot(rows[at as usize].2)).collect(),
-                digests: unless_empty(own.iter().map(digest).collect()),
-            }
-        })
-    }
-}
-
-fn key(hasher: &SipHasher13, path: &[u8]) -> Key {
+pub(super) fn key(hasher: &SipHasher13, path: &[u8]) -> Key {
     let hash = hasher.hash(path);
     Key { top: hash.h1, tag: hash.h2 }
 }
 
 /// A path's hash. Its highest bits tell the shard, its tag the place in it, and the lowest half of `top` is compared too.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Key {
-    top: u64,
-    tag: u64,
+pub(super) struct Key {
+    pub(super) top: u64,
+    pub(super) tag: u64,
 }
 
 impl Key {
-    const fn shard(self) -> usize {
+    pub(super) const fn shard(self) -> usize {
         (self.top >> (u64::BITS - SHARD_BITS)) as usize
     }
 
@@ -256,26 +176,26 @@ pub(super) struct Shard {
 pub(super) type Digest = [u8; 32];
 
 /// Stands where no digest is known. A file that hashes to it would go without a digest in memory.
-const NO_DIGEST: Digest = [0; 32];
+pub(super) const NO_DIGEST: Digest = [0; 32];
 
 fn pack_digest(sha256: Option<Sha256>) -> Digest {
     sha256.map_or(NO_DIGEST, |sha256| sha256.0)
 }
 
 /// Before anything is hashed, digests take no memory.
-fn unless_empty(digests: Vec<Digest>) -> Box<[Digest]> {
+pub(super) fn unless_empty(digests: Vec<Digest>) -> Box<[Digest]> {
     if digests.iter().all(|digest| *digest == NO_DIGEST) { Box::default() } else { digests.into_boxed_slice() }
 }
 
 /// What is kept of a file.
 #[derive(Clone, Copy)]
-struct Row {
-    slot: Slot,
-    digest: Digest,
+pub(super) struct Row {
+    pub(super) slot: Slot,
+    pub(super) digest: Digest,
 }
 
 impl Row {
-    fn new(key: Key, entry: &FileEntry, detail: Detail) -> Self {
+    pub(super) fn new(key: Key, entry: &FileEntry, detail: Detail) -> Self {
         let digest = if detail == Detail::Full { pack_digest(entry.sha256) } else { NO_DIGEST };
         Self { slot: Slot::new(key.rest(), entry), digest }
     }
@@ -425,10 +345,13 @@ mod tests {
     fn many_files_are_found_and_others_are_not() {
         let table = Table::new((1, 2), Detail::Full);
         let mut filling = table.filling();
+        let helper = filling.helper();
+        let more = std::thread::spawn(move || {
+            let mut helper = helper;
+            (50_000..100_000).for_each(|n| helper.add(path(n).as_bytes(), &entry(n)));
+        });
         (0..60_000).for_each(|n| filling.add(path(n).as_bytes(), &entry(n)));
-        let mut more = table.filling();
-        (50_000..100_000).for_each(|n| more.add(path(n).as_bytes(), &entry(n)));
-        filling.append(more);
+        more.join().expect("it adds");
         table.replace(filling);
         assert_eq!(table.len(), 100_000);
         for n in 0..100_000 {

@@ -80,7 +80,8 @@ pub enum Outcome {
 /// this keeps their number in bounds.
 const MAX_DIRECTORY_LINKS: u8 = 4;
 
-/// Walks through everything below a directory that is not hidden, depth first. It blocks as long as the file system does.
+/// Walks through everything below a directory that is not hidden, depth first, directories in the order of their names. It blocks
+/// as long as the file system does.
 ///
 /// # Errors
 /// When the directory where it starts can't be opened.
@@ -211,6 +212,8 @@ impl<V: Visitor> Walk<'_, V> {
             let below = self.entry(frame.handle.as_fd(), &frame.path, name, entry.file_type())?;
             frame.directories.extend(below);
         }
+        // Taken from the end. File systems list in any order; whoever writes down what is found writes to neighbouring places so.
+        frame.directories.sort_unstable_by(|a, b| b.name.cmp(&a.name));
         ControlFlow::Continue(Ok(count))
     }
 

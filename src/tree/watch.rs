@@ -9,7 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Bound;
 use std::os::fd::AsRawFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -59,11 +59,12 @@ pub enum WatchError {
     Other(#[source] io::Error),
 }
 
-/// Which watch is for which directory; one directory may be reached by several paths, by links.
+/// Which watch is for which directory; one directory may be reached by several paths, by links. Both maps share the paths: there
+/// may be millions.
 #[derive(Debug, Default)]
 struct Watched {
-    paths: HashMap<i32, Vec<Box<[u8]>>>,
-    descriptors: BTreeMap<Box<[u8]>, i32>,
+    paths: HashMap<i32, Vec<Arc<[u8]>>>,
+    descriptors: BTreeMap<Arc<[u8]>, i32>,
 }
 
 /// All that changes a file or a directory's entries; not that files are read.
@@ -161,12 +162,13 @@ const READ_BYTES: usize = 64 * 1024;
 impl Watched {
     /// The descriptors that are of no use any more.
     fn insert(&mut self, path: &TreePath<'_>, descriptor: i32) -> Option<i32> {
-        let key: Box<[u8]> = path.as_bytes().into();
-        let before = self.descriptors.insert(key.clone(), descriptor);
-        if before == Some(descriptor) {
+        if self.descriptors.get(path.as_bytes()) == Some(&descriptor) {
             return None;
         }
-        self.paths.entry(descriptor).or_default().push(key.clone());
+        let key: Arc<[u8]> = path.as_bytes().into();
+        let before = self.descriptors.insert(Arc::clone(&key), descriptor);
+        // One path is the rule.
+        self.paths.entry(descriptor).or_insert_with(|| Vec::with_capacity(1)).push(Arc::clone(&key));
         before.and_then(|before| self.detach(before, &key))
     }
 
@@ -185,7 +187,7 @@ impl Watched {
         let top = path.as_bytes();
         let (from, to) = ([top, b"/"].concat(), [top, b"0"].concat()); // '0' is the character after '/'
         let below = self.descriptors.range::<[u8], _>((Bound::Included(&*from), Bound::Excluded(&*to)));
-        let mut gone: Vec<Box<[u8]>> = below.map(|(each, _)| each.clone()).collect();
+        let mut gone: Vec<Arc<[u8]>> = below.map(|(each, _)| Arc::clone(each)).collect();
         if self.descriptors.contains_key(top) {
             gone.push(top.into());
         }
@@ -214,7 +216,7 @@ impl Watched {
         }
         let directories = self.paths.get(&descriptor).cloned().unwrap_or_default();
         let mut abandoned = Vec::new();
-        for directory in directories.into_iter().filter_map(|path| TreePath::parse(path.into_vec()).ok()) {
+        for directory in directories.into_iter().filter_map(|path| TreePath::parse(path.to_vec()).ok()) {
             if flags.contains(ReadFlags::UNMOUNT) {
                 add(events, Event::Unmounted(directory));
                 continue;

@@ -202,7 +202,11 @@ struct Records {
 }
 
 impl http::Records for Records {
-    fn digests(&self, version: VersionNumber) -> BoxFuture<'_, Result<Option<Arc<Digests>>, http::Silent>> {
+    fn digests<'s>(
+        &'s self,
+        _: &'s TreePath<'_>,
+        version: VersionNumber,
+    ) -> BoxFuture<'s, Result<Option<Arc<Digests>>, http::Silent>> {
         let known = self.known.lock().expect("no test panics with it").get(&version).cloned();
         let answer = if self.is_silent.load(Ordering::SeqCst) { Err(http::Silent) } else { Ok(known) };
         Box::pin(std::future::ready(answer))

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::fault::Fault;
-use super::{files, holds, mirrors};
+use super::{files, holds, mirrors, numbers};
 use crate::inventory::store::{Bookmark, Changes, Lag, Sequence, Update};
 use crate::model::{MirrorName, TreePath};
 
@@ -92,12 +92,17 @@ pub(super) fn since(transaction: &Transaction<'_>, wanted: Bookmark, opened: u32
         )?
         .query_row([wanted.number], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let sequence = Sequence { opened, number: wanted.number };
-    let lag = Lag { sequence, bytes: bytes.unsigned_abs(), next_version: files::next_version(transaction)? };
+    let lag = Lag { sequence, bytes: bytes.unsigned_abs(), next_version: numbers::next_version(transaction)? };
     Ok((!is_untold).then_some(lag))
 }
 
-/// Everything that was committed after a sequence.
-pub(super) fn after(transaction: &Transaction<'_>, after: Sequence, opened: u32) -> Result<Changes, Fault> {
+/// What was committed after a sequence, as `read` reads it.
+pub(super) fn after(
+    transaction: &Transaction<'_>,
+    after: Sequence,
+    opened: u32,
+    read: impl FnOnce(Touched, &Transaction<'_>, Sequence) -> Result<Update, Fault>,
+) -> Result<Changes, Fault> {
     let latest = latest(transaction)?;
     if after.opened != opened || latest < after.number {
         return Ok(Changes::Lost);
@@ -118,13 +123,13 @@ pub(super) fn after(transaction: &Transaction<'_>, after: Sequence, opened: u32)
             return Ok(Changes::Lost);
         }
     }
-    let update = touched.read(transaction, Sequence { opened, number: latest })?;
+    let update = read(touched, transaction, Sequence { opened, number: latest })?;
     Ok(Changes::These(Box::new(update)))
 }
 
 /// What rows of the log speak of.
 #[derive(Default)]
-struct Touched {
+pub(super) struct Touched {
     files: Vec<TreePath<'static>>,
     mirrors: Vec<MirrorName>,
     holds: bool,
@@ -151,21 +156,28 @@ impl Touched {
     }
 
     /// Reads what they speak of, as it is now.
-    fn read(mut self, transaction: &Transaction<'_>, sequence: Sequence) -> Result<Update, Fault> {
+    pub(super) fn read(mut self, transaction: &Transaction<'_>, sequence: Sequence) -> Result<Update, Fault> {
+        let (mut names, holds) = (std::mem::take(&mut self.mirrors), self.holds);
+        names.sort_unstable();
+        names.dedup();
+        let mut update = self.read_files(transaction, sequence)?;
+        for name in &names {
+            update.mirrors.extend(mirrors::one(transaction, name)?);
+        }
+        if holds {
+            update.holds = Some(holds::all(transaction)?);
+        }
+        Ok(update)
+    }
+
+    /// Reads the files that they speak of.
+    pub(super) fn read_files(mut self, transaction: &Transaction<'_>, sequence: Sequence) -> Result<Update, Fault> {
         self.files.sort_unstable();
         self.files.dedup();
-        self.mirrors.sort_unstable();
-        self.mirrors.dedup();
         let mut update = Update { sequence, ..Update::default() };
         for path in self.files {
             let record = files::one(transaction, &path)?;
             update.files.push((path, record));
-        }
-        for name in &self.mirrors {
-            update.mirrors.extend(mirrors::one(transaction, name)?);
-        }
-        if self.holds {
-            update.holds = Some(holds::all(transaction)?);
         }
         Ok(update)
     }

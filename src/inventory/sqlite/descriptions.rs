@@ -40,19 +40,26 @@ fn check(path: &Path, identity: Identity) -> Result<(), Error> {
 }
 
 impl Descriptions for Beside {
-    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error> {
+    fn digests(&mut self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Digests>, Error> {
         check(&self.path, self.identity)?;
-        let read = self.connection.transaction().map_err(Fault::from).and_then(|transaction| one(&transaction, version));
+        let begun = self.connection.transaction().map_err(Fault::from);
+        let read = begun.and_then(|transaction| one(&transaction, path, version));
         read.map_err(|fault| fault.at(&self.path))
     }
 }
 
-pub(super) fn one(transaction: &Transaction<'_>, version: VersionNumber) -> Result<Option<Digests>, Fault> {
+pub(super) fn one(
+    transaction: &Transaction<'_>,
+    path: &TreePath<'_>,
+    version: VersionNumber,
+) -> Result<Option<Digests>, Fault> {
+    // The SHA-256 stands with the file, and with the description only in databases that are older than that.
     let mut statement = transaction.prepare_cached(
-        "SELECT size, md5, sha1, sha256, sha512, piece_length, piece_sha1, piece_sha256, \
-         zsync_block, zsync_lengths, zsync_sums FROM description WHERE version = ?",
+        "SELECT d.size, md5, sha1, iif(d.sha256 = x'', file.sha256, d.sha256), sha512, piece_length, piece_sha1, piece_sha256, \
+         zsync_block, zsync_lengths, zsync_sums FROM description d JOIN file ON file.version = d.version \
+         WHERE d.version = ?1 AND file.path = ?2",
     )?;
-    let mut rows = statement.query([version.0])?;
+    let mut rows = statement.query(params![version.0, path.as_bytes()])?;
     rows.next()?.map(digests).transpose()
 }
 
@@ -64,7 +71,7 @@ fn digests(row: &Row<'_>) -> Result<Digests, Fault> {
         }
         _ => None,
     };
-    let digests = Digests {
+    let mut digests = Digests {
         size: row.get::<_, i64>(0)?.cast_unsigned(),
         md5: row.get(1)?,
         sha1: row.get(2)?,
@@ -73,13 +80,25 @@ fn digests(row: &Row<'_>) -> Result<Digests, Fault> {
         pieces: Pieces { length: row.get(5)?, sha1: blob(6)?, sha256: blob(7)? },
         zsync,
     };
+    if is_one_piece(&digests) && digests.pieces.sha1.is_empty() && digests.pieces.sha256.is_empty() {
+        digests.pieces.sha1 = digests.sha1.into();
+        digests.pieces.sha256 = digests.sha256.0.into();
+    }
     if digests.is_sound() { Ok(digests) } else { Err(Fault::Damaged("a description that does not fit its size".to_owned())) }
 }
 
-/// Keeps a description, in the place of an older one.
+/// Whether the digests of pieces are those of the file.
+fn is_one_piece(digests: &Digests) -> bool {
+    (1..=u64::from(digests.pieces.length)).contains(&digests.size)
+}
+
+/// Keeps a description, in the place of an older one. Its SHA-256 must be that of the file's row, which has it already.
 pub(super) fn put(transaction: &Transaction<'_>, version: VersionNumber, digests: &Digests) -> Result<(), Fault> {
     let Digests { size, md5, sha1, sha256, sha512, pieces, zsync } = digests;
+    let in_file: &[u8] = &[];
     let zsync = zsync.as_ref();
+    let repeats = is_one_piece(digests) && *pieces.sha1 == *sha1 && *pieces.sha256 == sha256.0;
+    let (piece_sha1, piece_sha256) = if repeats { Default::default() } else { (&*pieces.sha1, &*pieces.sha256) };
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO description (version, size, md5, sha1, sha256, sha512, piece_length, piece_sha1, \
@@ -90,11 +109,11 @@ pub(super) fn put(transaction: &Transaction<'_>, version: VersionNumber, digests
             size.cast_signed(),
             md5,
             sha1,
-            sha256.0,
+            in_file,
             sha512,
             pieces.length,
-            pieces.sha1,
-            pieces.sha256,
+            piece_sha1,
+            piece_sha256,
             zsync.map(|zsync| zsync.block_size),
             zsync.map(|zsync| [zsync.sequence_matches, zsync.rsum_bytes, zsync.checksum_bytes]),
             zsync.map(|zsync| &zsync.sums),

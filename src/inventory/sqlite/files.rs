@@ -1,19 +1,19 @@
 //! The files: rows to records and back, observations, digests, and what is gone.
 
-use std::ops::RangeInclusive;
-
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
-use rusqlite::{OptionalExtension, Row, Statement, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::changes::Change;
 use super::descriptions;
 use super::fault::Fault;
-use crate::inventory::record::{Observation, Recorded};
+use super::numbers::Numbers;
+use super::pages::visit;
+use crate::inventory::record::{Hashed, Observation, Recorded};
 use crate::inventory::snapshot::FileEntry;
-use crate::inventory::store::{MAX_PAGE, Page, PlanId, Swept, Which};
+use crate::inventory::store::{Page, Swept};
 use crate::inventory::versioning::{DigestVerdict, Verdict, judge, judge_digest, nanoseconds};
-use crate::model::{Digests, FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
+use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
 
 /// The columns of a record, in the order of [`record`].
 macro_rules! columns {
@@ -97,7 +97,7 @@ pub(super) fn sha256(row: &Row<'_>) -> Result<Option<Sha256>, Fault> {
     Ok(row.get::<_, Option<[u8; 32]>>(9)?.map(Sha256))
 }
 
-fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {
+pub(super) fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {
     let facts = Facts::of(row)?;
     let sha256 = sha256(row)?;
     let since = Timestamp::from_nanosecond(i128::from(facts.public_since_ns));
@@ -153,41 +153,6 @@ fn put(transaction: &Transaction<'_>, record: &FileRecord, recorded: Timestamp) 
     Ok(())
 }
 
-/// The next version number that was never given out.
-pub(super) fn next_version(transaction: &Transaction<'_>) -> Result<i64, Fault> {
-    let next = transaction
-        .prepare_cached("SELECT value FROM fact WHERE name = 'next_version'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    next.filter(|next| *next > 0).ok_or_else(|| Fault::Damaged("no next version number".to_owned()))
-}
-
-/// Numbers for new versions. What was taken is written down in the same transaction as its use.
-struct Numbers {
-    first: i64,
-    next: i64,
-}
-
-impl Numbers {
-    fn read(transaction: &Transaction<'_>) -> Result<Self, Fault> {
-        let next = next_version(transaction)?;
-        Ok(Self { first: next, next })
-    }
-
-    fn take(&mut self) -> Result<VersionNumber, Fault> {
-        let number = u32::try_from(self.next).map_err(|_| Fault::VersionsUsedUp)?;
-        self.next += 1;
-        Ok(VersionNumber(number))
-    }
-
-    fn keep(self, transaction: &Transaction<'_>) -> Result<(), Fault> {
-        if self.next != self.first {
-            transaction.prepare_cached("UPDATE fact SET value = ? WHERE name = 'next_version'")?.execute([self.next])?;
-        }
-        Ok(())
-    }
-}
-
 type Changed<T> = (T, Option<Change>);
 
 fn changed(paths: Vec<TreePath<'static>>) -> Option<Change> {
@@ -216,23 +181,33 @@ pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> R
     Ok((records, changed(touched)))
 }
 
-/// Keeps a digest and, where there is one, the whole description that it belongs to.
-pub(super) fn record_digest(
+/// Keeps digests and, where there are some, the whole descriptions that they belong to.
+pub(super) fn record_hashed(
     transaction: &Transaction<'_>,
-    path: &TreePath<'static>,
-    fingerprint: &Fingerprint,
-    digest: Sha256,
-    description: Option<(&Digests, PlanId)>,
+    batch: &[Hashed],
     now: Timestamp,
-) -> Result<Changed<Recorded>, Fault> {
-    let Some(known) = one(transaction, path)? else { return Ok((Recorded::Outdated, None)) };
-    let verdict = judge_digest(&known, fingerprint, &digest, now);
-    let confirmed = FileRecord { sha256: Some(digest), state: FileState::Settled, ..known.clone() };
+) -> Result<Changed<Vec<Recorded>>, Fault> {
+    let mut touched = Vec::new();
+    let mut all = Vec::with_capacity(batch.len());
+    for hashed in batch {
+        let (recorded, is_new) = record_one(transaction, hashed, now)?;
+        touched.extend(is_new.then(|| hashed.path.clone()));
+        all.push(recorded);
+    }
+    Ok((all, changed(touched)))
+}
+
+/// Also tells whether others should read it again.
+fn record_one(transaction: &Transaction<'_>, hashed: &Hashed, now: Timestamp) -> Result<(Recorded, bool), Fault> {
+    let Hashed { path, fingerprint, sha256, description } = hashed;
+    let Some(known) = one(transaction, path)? else { return Ok((Recorded::Outdated, false)) };
+    let verdict = judge_digest(&known, fingerprint, sha256, now);
+    let confirmed = FileRecord { sha256: Some(*sha256), state: FileState::Settled, ..known.clone() };
     let record = match verdict {
-        DigestVerdict::Outdated => return Ok((Recorded::Outdated, None)),
+        DigestVerdict::Outdated => return Ok((Recorded::Outdated, false)),
         DigestVerdict::Damaged => {
-            descriptions::note_damage(transaction, known.version, digest, now)?;
-            return Ok((Recorded::Damaged(known), None));
+            descriptions::note_damage(transaction, known.version, *sha256, now)?;
+            return Ok((Recorded::Damaged(known), false));
         }
         DigestVerdict::Unchanged => known,
         DigestVerdict::Confirmed => confirmed,
@@ -248,6 +223,8 @@ pub(super) fn record_digest(
         put(transaction, &record, now)?;
     }
     descriptions::clear_damage(transaction, record.version)?;
+    // The digest stands with the file only: a description of something else says nothing.
+    let description = description.as_ref().filter(|(digests, _)| digests.sha256 == *sha256);
     if let Some((digests, plan)) = description {
         descriptions::put(transaction, record.version, digests)?;
         transaction
@@ -256,8 +233,7 @@ pub(super) fn record_digest(
     }
     // Another process may have an older description in memory.
     let is_new = verdict != DigestVerdict::Unchanged || description.is_some();
-    let touched = if is_new { vec![path.clone()] } else { Vec::new() };
-    Ok((Recorded::Kept(record), changed(touched)))
+    Ok((Recorded::Kept(record), is_new))
 }
 
 pub(super) fn forget(
@@ -293,94 +269,6 @@ pub(super) fn sweep(
     })?;
     let (forgotten, change) = forget(transaction, &gone)?;
     Ok((Swept { forgotten, last }, change))
-}
-
-pub(super) fn page(transaction: &Transaction<'_>, page: &Page, which: Which) -> Result<Vec<FileRecord>, Fault> {
-    let condition = match which {
-        Which::All => "",
-        Which::Unhashed => concat!("AND ", unhashed!()),
-        Which::Undescribed => concat!("AND ", undescribed!()),
-    };
-    let mut records = Vec::new();
-    visit(transaction, columns!(), condition, page, &mut |row| {
-        records.push(record(row)?);
-        Ok(())
-    })?;
-    Ok(records)
-}
-
-/// The largest settled files of these sizes, out of those that the index `file_large` has: its condition is repeated word for word.
-pub(super) fn large(
-    transaction: &Transaction<'_>,
-    sizes: &RangeInclusive<u64>,
-    limit: usize,
-) -> Result<Vec<FileRecord>, Fault> {
-    const SQL: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM file WHERE size > 2147483648 AND size BETWEEN ?1 AND ?2 AND state = 0 ORDER BY size DESC LIMIT ?3"
-    );
-    let bound = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);
-    let limit = i64::try_from(limit.min(MAX_PAGE)).unwrap_or(0);
-    let mut records = Vec::new();
-    each_row(&mut *transaction.prepare_cached(SQL)?, params![bound(*sizes.start()), bound(*sizes.end()), limit], &mut |row| {
-        records.push(record(row)?);
-        Ok(())
-    })?;
-    Ok(records)
-}
-
-/// Visits the rows of a page in the order of their paths' bytes.
-///
-/// The directory's own path (then a file) comes first; between it and what lies below it, paths like `dir-2` may lie.
-pub(super) fn visit(
-    transaction: &Transaction<'_>,
-    columns: &str,
-    condition: &str,
-    page: &Page,
-    each: &mut dyn FnMut(&Row<'_>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let limit = page.limit.min(MAX_PAGE);
-    let within = page.within.as_bytes();
-    let after = page.after.as_ref().map(TreePath::as_bytes);
-    let mut count = 0;
-    if limit > 0 && !within.is_empty() && after.is_none_or(|after| after < within) {
-        let sql = format!("SELECT {columns} FROM file WHERE path = ?1 {condition}");
-        count += each_row(&mut *transaction.prepare_cached(&sql)?, [within], each)?;
-    }
-    let (mut from, to) = match within {
-        [] => (Vec::new(), None),
-        _ => ([within, b"/"].concat(), Some([within, b"0"].concat())), // '0' is the byte after '/'
-    };
-    if let Some(after) = after.filter(|after| *after > from.as_slice()) {
-        from = after.to_vec();
-    }
-    let left = i64::try_from(limit - count).unwrap_or(0);
-    match to {
-        Some(to) => {
-            let sql = format!("SELECT {columns} FROM file WHERE path > ?1 AND path < ?2 {condition} ORDER BY path LIMIT ?3");
-            each_row(&mut *transaction.prepare_cached(&sql)?, params![from, to, left], each)?;
-        }
-        None => {
-            let sql = format!("SELECT {columns} FROM file WHERE path > ?1 {condition} ORDER BY path LIMIT ?2");
-            each_row(&mut *transaction.prepare_cached(&sql)?, params![from, left], each)?;
-        }
-    }
-    Ok(())
-}
-
-fn each_row(
-    statement: &mut Statement<'_>,
-    parameters: impl rusqlite::Params,
-    each: &mut dyn FnMut(&Row<'_>) -> Result<(), Fault>,
-) -> Result<usize, Fault> {
-    let mut rows = statement.query(parameters)?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        each(row)?;
-        count += 1;
-    }
-    Ok(count)
 }
 
 pub(super) fn is_indexed(transaction: &Transaction<'_>) -> Result<bool, Fault> {

@@ -7,7 +7,8 @@ use rusqlite::{Connection, Transaction};
 
 use super::changes;
 use super::fault::Fault;
-use super::files::{Facts, columns, fact_columns, next_version, path_bytes, sha256};
+use super::files::{Facts, columns, fact_columns, path_bytes, sha256};
+use super::numbers::next_version;
 use super::open::{self, Identity, Missing};
 use crate::inventory::store::Sink;
 

@@ -10,8 +10,10 @@ mod listed;
 mod load;
 mod memory;
 mod mirrors;
+mod numbers;
 mod open;
-mod outline;
+mod pages;
+mod turn;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -20,28 +22,30 @@ use jiff::Timestamp;
 use roaring::RoaringBitmap;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use self::changes::Change;
+use self::changes::{Change, Touched};
 use self::descriptions::Beside;
 use self::fault::Fault;
 use self::open::Identity;
+use self::turn::Turn;
 use super::error::Error;
 use super::outline::Outline;
 use super::record::{
-    Adjustment, Damage, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord, ScanSummary,
-    Waiting,
+    Adjustment, Damage, Hashed, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord,
+    ScanSummary, Waiting,
 };
 use super::share::Gaps;
 use super::store::{
     Bookmark, Changes, Contents, Descriptions, Lag, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept,
     Which, Written,
 };
-use crate::model::{Checkup, Digests, FileRecord, Fingerprint, MirrorName, Sha256, TreePath, VersionNumber};
+use crate::model::{Checkup, Digests, FileRecord, MirrorName, TreePath, VersionNumber};
 
 /// A store in an SQLite database.
 #[derive(Debug)]
 pub struct Sqlite {
     place: Place,
     connection: Connection,
+    turn: Turn,
     /// How often a database was opened so far.
     opened: u32,
 }
@@ -59,7 +63,7 @@ impl Sqlite {
     /// When it can't be opened, is none of ours, is damaged, or was written by a newer redirector.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let (connection, identity) = open::file(path, open::Missing::Create)?;
-        Ok(Self { place: Place::File { path: path.to_owned(), identity }, connection, opened: 1 })
+        Ok(Self { place: Place::File { path: path.to_owned(), identity }, connection, turn: Turn::of(path), opened: 1 })
     }
 
     /// A database in memory, which ends with the value.
@@ -67,7 +71,7 @@ impl Sqlite {
     /// # Errors
     /// When there is no memory.
     pub fn in_memory() -> Result<Self, Error> {
-        Ok(Self { place: Place::Memory, connection: open::memory()?, opened: 1 })
+        Ok(Self { place: Place::Memory, connection: open::memory()?, turn: Turn::default(), opened: 1 })
     }
 
     /// Looks whether `path` could be opened, without creating or changing anything.
@@ -125,14 +129,15 @@ impl Sqlite {
     ) -> Result<Written<T>, Error> {
         self.stay_with_the_file()?;
         let opened = self.opened;
-        let result = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Fault::from).and_then(
-            |transaction| {
-                let (value, change) = work(&transaction)?;
-                let number = change.map(|change| changes::note(&transaction, &change)).transpose()?;
-                transaction.commit()?;
-                Ok(Written { value, sequence: number.map(|number| Sequence { opened, number }) })
-            },
-        );
+        let turn = self.turn.take();
+        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Fault::from);
+        drop(turn);
+        let result = begun.and_then(|transaction| {
+            let (value, change) = work(&transaction)?;
+            let number = change.map(|change| changes::note(&transaction, &change)).transpose()?;
+            transaction.commit()?;
+            Ok(Written { value, sequence: number.map(|number| Sequence { opened, number }) })
+        });
         result.map_err(|fault| fault.at(self.path()))
     }
 }
@@ -157,7 +162,11 @@ impl Store for Sqlite {
     }
 
     fn changes(&mut self, after: Sequence) -> Result<Changes, Error> {
-        self.read(|transaction, opened| changes::after(transaction, after, opened))
+        self.read(|transaction, opened| changes::after(transaction, after, opened, Touched::read))
+    }
+
+    fn changed_files(&mut self, after: Sequence) -> Result<Changes, Error> {
+        self.read(|transaction, opened| changes::after(transaction, after, opened, Touched::read_files))
     }
 
     fn bookmark(&mut self, at: Sequence) -> Result<Option<Bookmark>, Error> {
@@ -172,30 +181,12 @@ impl Store for Sqlite {
         self.write(|transaction| files::observe(transaction, batch))
     }
 
-    fn record_digest(
-        &mut self,
-        path: &TreePath<'static>,
-        fingerprint: &Fingerprint,
-        digest: Sha256,
-        now: Timestamp,
-    ) -> Result<Written<Recorded>, Error> {
-        self.write(|transaction| files::record_digest(transaction, path, fingerprint, digest, None, now))
+    fn record_hashed(&mut self, batch: &[Hashed], now: Timestamp) -> Result<Written<Vec<Recorded>>, Error> {
+        self.write(|transaction| files::record_hashed(transaction, batch, now))
     }
 
-    fn record_digests(
-        &mut self,
-        path: &TreePath<'static>,
-        fingerprint: &Fingerprint,
-        digests: &Digests,
-        plan: PlanId,
-        now: Timestamp,
-    ) -> Result<Written<Recorded>, Error> {
-        let description = Some((digests, plan));
-        self.write(|transaction| files::record_digest(transaction, path, fingerprint, digests.sha256, description, now))
-    }
-
-    fn digests(&mut self, version: VersionNumber) -> Result<Option<Digests>, Error> {
-        self.read(|transaction, _| descriptions::one(transaction, version))
+    fn digests(&mut self, path: &TreePath<'_>, version: VersionNumber) -> Result<Option<Digests>, Error> {
+        self.read(|transaction, _| descriptions::one(transaction, path, version))
     }
 
     fn beside(&self) -> Option<Box<OpenBeside>> {
@@ -225,11 +216,11 @@ impl Store for Sqlite {
     }
 
     fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error> {
-        self.read(|transaction, _| files::page(transaction, page, which))
+        self.read(|transaction, _| pages::page(transaction, page, which))
     }
 
     fn outline(&mut self, page: &Page) -> Result<Outline, Error> {
-        self.read(|transaction, _| outline::page(transaction, page))
+        self.read(|transaction, _| pages::outline(transaction, page))
     }
 
     fn file(&mut self, path: &TreePath<'_>) -> Result<Option<FileRecord>, Error> {
@@ -281,7 +272,7 @@ impl Store for Sqlite {
     }
 
     fn large_files(&mut self, sizes: &RangeInclusive<u64>, limit: usize) -> Result<Vec<FileRecord>, Error> {
-        self.read(|transaction, _| files::large(transaction, sizes, limit))
+        self.read(|transaction, _| pages::large(transaction, sizes, limit))
     }
 
     fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {

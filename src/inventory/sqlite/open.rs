@@ -75,6 +75,7 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
         return Err(Error::NoWriteAheadLog { path: path.to_owned() });
     }
     migrate(&mut connection, MIGRATIONS, path)?;
+    look_often(&mut connection).map_err(|fault| fault.at(path))?;
     let identity = Identity::of(path).ok_or_else(gone)?;
     Ok((connection, identity))
 }
@@ -124,7 +125,9 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
 }
 
 /// How long a writer waits for another process's transaction. Ours are short; this is for slow disks.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// How often it looks whether that has ended.
+const BUSY_TRY: Duration = Duration::from_millis(2);
 /// Until a file that was busy is opened again: as long as it takes another to make the schema.
 const NEXT_TRY: Duration = Duration::from_millis(20);
 /// Memory for pages, in KiB: enough for the inner pages of an index of ten million paths.
@@ -145,6 +148,15 @@ fn prepare(connection: &Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    Ok(())
+}
+
+/// Has a writer see soon that the lock is free: SQLite itself would look less and less often, and have the next in the queue wait.
+fn look_often(connection: &mut Connection) -> Result<(), Fault> {
+    connection.busy_handler(Some(|tries: i32| {
+        std::thread::sleep(BUSY_TRY);
+        u128::from(tries.unsigned_abs()) < BUSY.as_millis() / BUSY_TRY.as_millis()
+    }))?;
     Ok(())
 }
 
@@ -180,6 +192,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0005-marks.sqlite.sql"),
     include_str!("../schema/0006-abilities.sqlite.sql"),
     include_str!("../schema/0007-listings.sqlite.sql"),
+    include_str!("../schema/0008-once.sqlite.sql"),
 ];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {

@@ -1,0 +1,2 @@
+-- What is known already is left out (empty) of descriptions: the SHA-256, which the file's row has, and digests of pieces where a file
+-- is one piece. Nothing is rewritten; a program that does not know this must not read it.
