@@ -673,7 +673,8 @@ async fn when_more_is_asked_than_can_be_answered_some_are_turned_away_until_it_i
     let slow = Arc::new(Slow { turned_away: AtomicUsize::new(0) });
     let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound");
     let address = socket.local_addr().expect("bound");
-    let server = Server::new(Limits::new(&Settings::default()), Workers::start(1).expect("a thread"));
+    let settings = Settings { max_queue_delay: Span(Duration::from_millis(20)), ..Settings::default() };
+    let server = Server::new(Limits::new(&settings), Workers::start(1).expect("a thread"));
     server.serve(socket, Start::Request, &slow).expect("served");
     let one = async move || {
         let mut stream = TcpStream::connect(address).await.ok()?;

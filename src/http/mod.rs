@@ -126,7 +126,8 @@ impl Default for Settings {
             forwarded_by: ForwardedBy::Auto,
             mirror_pages: true,
             max_connections: 20_000,
-            max_queue_delay: Span(std::time::Duration::from_millis(20)),
+            // To turn clients away costs about as much as to answer them.
+            max_queue_delay: seconds(0),
             header_timeout: seconds(10),
             idle_timeout: seconds(60),
             write_timeout: seconds(60),
