@@ -1,8 +1,11 @@
 //! The load for the last part of `scripts/bench-local`: requests come at a fixed rate, whether or not those before them were answered.
 //!
-//! `bench_overload ADDRESS PATH RATE SECONDS` prints, tab-separated: requests sent, those answered with 200 or 302 and the median, 99th and
-//! 99.9th percentile of their latency in milliseconds, then the same of those that were turned away (503, or closed at once), then
-//! those that came to nothing. Latency counts from when the request was due.
+//! `bench_overload ADDRESS PATH RATE SECONDS [--host HOST] [--head] [--anew] [--from-start]` prints, tab-separated: requests sent, those answered with 200 or 302 and
+//! the median, 99th and 99.9th percentile of their latency in milliseconds, then the same of those that were turned away (503), then those that came to
+//! nothing. Latency counts from when the request was due. The first second, in which the server has to notice, is not counted.
+//!
+//! Requests come by connections that are kept, as proxies have them: by one that has nothing to do, else by a new one. With `--anew` each comes by
+//! one of its own, as most people's do.
 
 #![expect(clippy::print_stdout, reason = "figures for a script")]
 
@@ -23,7 +26,19 @@ struct Args {
     path: String,
     rate: f64,
     seconds: f64,
+    #[arg(long, default_value = "download.example")]
+    host: String,
+    /// HEAD: what an answer takes to make counts, and not its bytes.
+    #[arg(long)]
+    head: bool,
+    #[arg(long)]
+    anew: bool,
+    #[arg(long)]
+    from_start: bool,
 }
+
+/// What is not counted, in seconds.
+const START: f64 = 1.0;
 
 /// How long anybody waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,7 +47,10 @@ const MOST: usize = 20_000;
 
 #[derive(Default)]
 struct Seen {
-    idle: RefCell<Vec<TcpStream>>,
+    anew: bool,
+    head: bool,
+    /// The same for what is counted and what is not.
+    idle: Rc<RefCell<Vec<TcpStream>>>,
     under_way: Cell<usize>,
     accepted: RefCell<Vec<f64>>,
     turned_away: RefCell<Vec<f64>>,
@@ -47,18 +65,23 @@ enum Answer {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let args = Args::parse();
-    let request: Rc<str> = format!("GET {} HTTP/1.1\r\nHost: download.example\r\n\r\n", args.path).into();
-    let seen = Rc::new(Seen::default());
+    let method = if args.head { "HEAD" } else { "GET" };
+    let request: Rc<str> = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n\r\n", args.path, args.host).into();
+    let seen = Rc::new(Seen { anew: args.anew, head: args.head, ..Seen::default() });
+    let unseen = Rc::new(Seen { anew: args.anew, head: args.head, idle: Rc::clone(&seen.idle), ..Seen::default() });
+    let start = if args.from_start { 0.0 } else { START };
     let mut sent = 0_usize;
     LocalSet::new()
         .run_until(async {
             let began = clock::instant();
             let due = |number: usize| began + Duration::from_secs_f64(number as f64 / args.rate);
-            let all = (args.rate * args.seconds) as usize;
+            let not_counted = (args.rate * start) as usize;
+            let all = not_counted + (args.rate * args.seconds) as usize;
             while sent < all {
                 while sent < all && due(sent) <= clock::instant() {
+                    let seen = if sent < not_counted { &unseen } else { &seen };
                     if seen.under_way.get() < MOST {
-                        tokio::task::spawn_local(one(Rc::clone(&seen), Rc::clone(&request), args.address, due(sent)));
+                        tokio::task::spawn_local(one(Rc::clone(seen), Rc::clone(&request), args.address, due(sent)));
                     } else {
                         seen.failed.set(seen.failed.get() + 1);
                     }
@@ -66,9 +89,10 @@ async fn main() {
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            while seen.under_way.get() > 0 {
+            while seen.under_way.get() + unseen.under_way.get() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+            sent -= not_counted;
         })
         .await;
     println!("{sent}\t{}\t{}\t{}", row(&seen.accepted), row(&seen.turned_away), seen.failed.get());
@@ -81,7 +105,6 @@ async fn one(seen: Rc<Seen>, request: Rc<str>, address: SocketAddr, due: Instant
     match answer {
         Ok(Ok(Answer::Accepted)) => seen.accepted.borrow_mut().push(took),
         Ok(Ok(Answer::TurnedAway)) => seen.turned_away.borrow_mut().push(took),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => seen.turned_away.borrow_mut().push(took),
         _ => seen.failed.set(seen.failed.get() + 1),
     }
     seen.under_way.set(seen.under_way.get() - 1);
@@ -89,7 +112,7 @@ async fn one(seen: Rc<Seen>, request: Rc<str>, address: SocketAddr, due: Instant
 
 /// Asks once, by a connection that is idle, else by a new one.
 async fn ask(seen: &Seen, request: &str, address: SocketAddr) -> std::io::Result<Answer> {
-    let idle = seen.idle.borrow_mut().pop();
+    let idle = if seen.anew { None } else { seen.idle.borrow_mut().pop() };
     let mut stream = match idle {
         Some(stream) => stream,
         None => TcpStream::connect(address).await?,
@@ -98,26 +121,33 @@ async fn ask(seen: &Seen, request: &str, address: SocketAddr) -> std::io::Result
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::with_capacity(16 * 1024);
     let whole = loop {
-        if let Some(whole) = length(&answer).filter(|whole| *whole <= answer.len()) {
+        if let Some(whole) = length(&answer, seen.head).filter(|whole| *whole <= answer.len()) {
             break whole;
         }
         if stream.read_buf(&mut answer).await? == 0 {
             return Err(std::io::ErrorKind::ConnectionReset.into());
         }
     };
-    if answer[..whole].starts_with(b"HTTP/1.1 503 ") {
-        return Ok(Answer::TurnedAway);
+    let is_turned_away = answer[..whole].starts_with(b"HTTP/1.1 503 ");
+    if !seen.anew && !contains(&answer[..whole], b"\r\nconnection: close\r\n") {
+        seen.idle.borrow_mut().push(stream);
     }
-    seen.idle.borrow_mut().push(stream);
-    Ok(Answer::Accepted)
+    Ok(if is_turned_away { Answer::TurnedAway } else { Answer::Accepted })
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
 /// How long the answer is of which this is the beginning, once its head is there.
-fn length(answer: &[u8]) -> Option<usize> {
+fn length(answer: &[u8], is_head: bool) -> Option<usize> {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let lines = answer[..head].split(|byte| *byte == b'\n');
     let field = lines
         .filter_map(|line| line.get(..15).filter(|name| name.eq_ignore_ascii_case(b"content-length:")).map(|_| &line[15..]));
+    if is_head {
+        return Some(head);
+    }
     let body = field.filter_map(|value| std::str::from_utf8(value).ok()?.trim().parse::<usize>().ok()).next()?;
     Some(head + body)
 }

@@ -1,7 +1,8 @@
 //! One connection: a socket that gives up on clients that dawdle, and how far its requests are.
 //!
 //! A client may take `header-timeout` for the headers of a request, stay idle for `idle-timeout`, and read nothing of
-//! an answer for `write-timeout`. Timers are set only when the socket has to wait, so a brisk client costs none.
+//! an answer for `write-timeout`. Timers are set only when the socket has to wait, so a brisk client costs none. Where room for
+//! connections gets short, the first two get shorter (`crowd`).
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +15,10 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::bell::Turn;
+use super::crowd::Place;
 use super::promise::{Promises, Wire, stands_in};
+use super::workers::Seat;
 use crate::clock;
 
 /// How long a client may take.
@@ -26,6 +30,17 @@ pub struct Patience {
     pub idle: Duration,
     /// Without taking a byte of an answer.
     pub write: Duration,
+}
+
+/// What of the server a connection has for itself, as long as it lasts.
+#[derive(Debug)]
+pub struct Stay {
+    /// At one of the threads.
+    pub seat: Seat,
+    /// Among those that may be open.
+    pub place: Place,
+    /// How long it waited for the turn that it has now.
+    pub turn: Turn,
 }
 
 /// How far the requests of a connection are; shared by its socket, its service and the bodies of its answers.
@@ -101,6 +116,7 @@ pub struct Socket<S> {
     first: Bytes,
     progress: Arc<Progress>,
     patience: Patience,
+    stay: Arc<Stay>,
     /// The value of `Glance::events` since which the present wait counts.
     events: u64,
     /// When the present wait began; unknown until the socket has to wait, so that a brisk client costs no look at the clock.
@@ -114,12 +130,13 @@ pub struct Socket<S> {
 
 impl<S> Socket<S> {
     /// Wraps a stream, of which `first` was already read.
-    pub fn new(stream: S, first: Bytes, progress: Arc<Progress>, patience: Patience) -> Self {
+    pub fn new(stream: S, first: Bytes, progress: Arc<Progress>, patience: Patience, stay: Arc<Stay>) -> Self {
         Self {
             stream,
             first,
             progress,
             patience,
+            stay,
             events: 0,
             since: Some(clock::instant()),
             begun: true,
@@ -148,8 +165,8 @@ impl<S> Socket<S> {
             (true, false) => return Poll::Pending,
             // Streams may wait for the client's windows while the socket itself could go on.
             (true, true) => self.patience.write,
-            (false, false) if self.begun => self.patience.header,
-            (false, true) | (false, false) => self.patience.idle,
+            (false, false) if self.begun => self.stay.place.shorten(self.patience.header),
+            (false, true) | (false, false) => self.stay.place.shorten(self.patience.idle),
         };
         let deadline = *self.since.get_or_insert(now) + limit;
         if now >= deadline {
@@ -259,16 +276,23 @@ impl<S: Wire> AsyncWrite for Socket<S> {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+    use super::super::crowd::Crowd;
+    use super::super::workers::Workers;
     use super::*;
 
     /// Short, but long enough to be told apart on a busy machine.
     const PATIENCE: Patience =
         Patience { header: Duration::from_millis(60), idle: Duration::from_millis(400), write: Duration::from_millis(60) };
 
-    fn pair() -> (Socket<DuplexStream>, DuplexStream, Arc<Progress>) {
+    async fn stay() -> Arc<Stay> {
+        let seat = Workers::here().seat(Duration::ZERO);
+        Arc::new(Stay { seat, place: Crowd::new(10).enter().await, turn: Turn::default() })
+    }
+
+    async fn pair() -> (Socket<DuplexStream>, DuplexStream, Arc<Progress>) {
         let (ours, theirs) = duplex(64);
         let progress = Arc::new(Progress::default());
-        (Socket::new(ours, Bytes::new(), Arc::clone(&progress), PATIENCE), theirs, progress)
+        (Socket::new(ours, Bytes::new(), Arc::clone(&progress), PATIENCE, stay().await), theirs, progress)
     }
 
     async fn read_some(socket: &mut Socket<DuplexStream>) -> io::Result<usize> {
@@ -277,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_sends_nothing_is_given_up_after_the_header_timeout() {
-        let (mut socket, _theirs, _) = pair();
+        let (mut socket, _theirs, _) = pair().await;
         let began = clock::instant();
         assert_eq!(read_some(&mut socket).await.expect_err("given up").kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() < PATIENCE.idle);
@@ -285,7 +309,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_trickles_headers_is_given_up_as_soon() {
-        let (mut socket, mut theirs, _) = pair();
+        let (mut socket, mut theirs, _) = pair().await;
         let trickle = async {
             while theirs.write_all(b"x").await.is_ok() {
                 tokio::task::yield_now().await;
@@ -305,7 +329,7 @@ mod tests {
 
     #[tokio::test]
     async fn between_requests_a_client_may_idle() {
-        let (mut socket, mut theirs, progress) = pair();
+        let (mut socket, mut theirs, progress) = pair().await;
         theirs.write_all(b"x").await.expect("room");
         assert_eq!(read_some(&mut socket).await.expect("a byte"), 1);
         drop(progress.begin(http::Version::HTTP_11));
@@ -316,7 +340,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_reads_nothing_is_given_up() {
-        let (mut socket, _theirs, progress) = pair();
+        let (mut socket, _theirs, progress) = pair().await;
         let _request = progress.begin(http::Version::HTTP_11);
         assert_eq!(socket.write_all(&[0; 65]).await.expect_err("given up").kind(), io::ErrorKind::TimedOut);
     }
@@ -326,7 +350,7 @@ mod tests {
         let (ours, mut theirs) = duplex(64);
         theirs.write_all(b" world").await.expect("room");
         drop(theirs);
-        let mut socket = Socket::new(ours, Bytes::from_static(b"hello"), Arc::default(), PATIENCE);
+        let mut socket = Socket::new(ours, Bytes::from_static(b"hello"), Arc::default(), PATIENCE, stay().await);
         let mut text = String::new();
         socket.read_to_string(&mut text).await.expect("text");
         assert_eq!(text, "hello world");

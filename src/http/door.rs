@@ -1,35 +1,33 @@
-//! One socket: the accept loop, and each connection from its first byte to the drain at the end.
-//!
-//! The loop survives whatever `accept` reports.
+//! One socket, and each connection that came in by it (`arrivals`) from its first byte to the drain at the end.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::header::{CACHE_CONTROL, CONNECTION, HeaderValue, RETRY_AFTER};
-use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::arrivals::Arrival;
 use super::body::Body;
-use super::connection::{Progress, Socket};
+use super::connection::{Progress, Socket, Stay};
+use super::crowd::Crowd;
 use super::listener::{Handler, Limits, Origin, Start};
 use super::plain::{Conversation, End, Reply};
-use super::workers::{Seat, Workers};
-use super::{plain, proxy, response};
+use super::workers::Workers;
+use super::{overloaded, proxy};
+use crate::clock;
 use crate::model::Scheme;
 
 /// Headers of a request. Browsers send about 20.
@@ -40,8 +38,6 @@ const MAX_STREAMS: u32 = 100;
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 /// What an HTTP/2 stream may hold of an answer, beside the piece that is being read.
 const MAX_SEND_BUFFER: usize = 32 * 1024;
-/// The wait after an error of `accept` that will not go away by itself, such as too many open files.
-const PAUSE: Duration = Duration::from_millis(100);
 /// The body of a request that is read and thrown away, so that its sender gets the answer and not a broken connection.
 const MAX_REQUEST_BODY: usize = 256 * 1024;
 
@@ -51,69 +47,30 @@ pub(super) struct Door<H> {
     pub(super) handler: Arc<H>,
     pub(super) limits: Limits,
     pub(super) workers: Workers,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) crowd: Crowd,
     pub(super) tasks: TaskTracker,
     pub(super) draining: CancellationToken,
     pub(super) cutting: CancellationToken,
 }
 
 impl<H: Handler> Door<H> {
-    pub(super) async fn accept_all(self: Arc<Self>, socket: TcpListener) {
-        let mut failing = false;
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.draining.cancelled() => return,
-                accepted = socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    failing = false;
-                    // While all are taken this one waits, and those behind it in the kernel's queue.
-                    let permit = tokio::select! {
-                        biased;
-                        () = self.draining.cancelled() => return,
-                        permit = Arc::clone(&self.permits).acquire_owned() => permit,
-                    };
-                    // Nobody closes the semaphore.
-                    let Ok(permit) = permit else { return };
-                    let seat = self.workers.seat();
-                    if seat.pressure.is_hopeless(self.limits.max_queue_delay) {
-                        self.handler.turn_away();
-                        refuse(&stream);
-                        continue;
-                    }
-                    // It is watched by the reactor of the thread that has it.
-                    let Ok(stream) = stream.into_std() else { continue };
-                    let runtime = seat.runtime.clone();
-                    self.tasks.spawn_on(Arc::clone(&self).connection(stream, peer, (permit, seat)), &runtime);
-                }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    if !failing {
-                        tracing::error!(%error, "can't accept connections; trying again");
-                    }
-                    failing = true;
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
+    /// One connection, from when it was accepted to its end.
+    pub(super) async fn connection(self: Arc<Self>, arrival: Arrival, stay: Arc<Stay>) {
+        let Arrival { stream, peer, accepted } = arrival;
+        stay.seat.arrive();
+        let client = peer.ip().to_canonical();
+        let ended = if stay.seat.is_limited() {
+            stay.turn.watch(accepted, self.converse(stream, client, Arc::clone(&stay))).await
+        } else {
+            self.converse(stream, client, stay).await
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, %client, "connection ended early");
         }
     }
 
-    async fn connection(
-        self: Arc<Self>,
-        stream: std::net::TcpStream,
-        peer: SocketAddr,
-        (permit, seat): (OwnedSemaphorePermit, Seat),
-    ) {
-        if let Err(error) = self.converse(stream, peer.ip().to_canonical(), seat).await {
-            tracing::debug!(error, client = %peer.ip(), "connection ended early");
-        }
-        drop(permit);
-    }
-
-    async fn converse(self: Arc<Self>, stream: std::net::TcpStream, peer: IpAddr, seat: Seat) -> Result<(), String> {
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    async fn converse(self: Arc<Self>, stream: std::net::TcpStream, peer: IpAddr, stay: Arc<Stay>) -> Result<(), String> {
+        // It is watched by the reactor of the thread that has it.
         let mut stream = TcpStream::from_std(stream).map_err(|error| error.to_string())?;
         let (origin, first) = match self.start {
             Start::Request => (Origin { address: peer, scheme: Scheme::Http }, Bytes::new()),
@@ -124,22 +81,23 @@ impl<H: Handler> Door<H> {
             },
         };
         let progress = Arc::new(Progress::default());
-        let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience);
+        let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience, Arc::clone(&stay));
         // Asked only after it woke this task: asking a token takes two locks that all connections share.
         let mut draining = FuturesUnordered::from_iter([self.draining.cancelled()]);
         let mut plain = Conversation::new(socket);
         let ended = tokio::select! {
             biased;
             ended = plain.serve(&progress, |head, began, out| {
-                seat.pressure.ask();
-                match () {
-                    () if seat.pressure.turns_away(self.limits.max_queue_delay) => {
-                        self.handler.turn_away();
-                        Reply::TurnedAway
-                    }
-                    () if self.handler.answer_at_once(head, origin, began, out) => Reply::Redirected,
-                    () => Reply::Other,
+                if stay.seat.turns_away(began, &stay.turn) {
+                    self.handler.turn_away();
+                    stay.seat.note(began, &stay.turn);
+                    return Reply::TurnedAway;
                 }
+                if self.handler.answer_at_once(head, origin, began, out) {
+                    stay.seat.note(began, &stay.turn);
+                    return Reply::Redirected;
+                }
+                Reply::Other
             }) => Some(ended),
             _ = draining.next() => None,
         };
@@ -156,7 +114,7 @@ impl<H: Handler> Door<H> {
         let (socket, rest) = plain.into_rest();
         let socket = socket.unread(rest);
         // Requests share what is this connection's own: all cores would count clones of the door in one place.
-        let talk = Arc::new(Talk { door: Arc::clone(&self), seat, origin, progress });
+        let talk = Arc::new(Talk { door: Arc::clone(&self), stay, origin, progress });
         let service = hyper::service::service_fn(move |request| Arc::clone(&talk).respond(request));
         let builder = self.builder();
         let connection = builder.serve_connection(TokioIo::new(socket), service);
@@ -223,7 +181,7 @@ impl<H: Handler> Door<H> {
 /// One connection, as its requests see it.
 struct Talk<H> {
     door: Arc<Door<H>>,
-    seat: Seat,
+    stay: Arc<Stay>,
     origin: Origin,
     progress: Arc<Progress>,
 }
@@ -231,46 +189,25 @@ struct Talk<H> {
 impl<H: Handler> Talk<H> {
     async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
         let under_way = self.progress.begin(request.version());
+        let (seat, turn, now) = (&self.stay.seat, &self.stay.turn, clock::instant());
+        let is_late = seat.turns_away(now, turn) || seat.is_line_long(now);
+        let in_line = seat.stand_in_line();
         let (parts, body) = request.into_parts();
         // Who waits for a "100 Continue" has sent nothing yet that would have to be thrown away.
         if !body.is_end_stream() && !parts.headers.contains_key(http::header::EXPECT) {
             discard(body, self.door.limits.patience.header).await;
         }
-        self.seat.pressure.ask();
-        let mut response = if self.seat.pressure.turns_away(self.door.limits.max_queue_delay) {
+        let mut response = if is_late {
             self.door.handler.turn_away();
-            turned_away(&parts)
+            overloaded::response()
         } else {
             self.door.handler.answer(&parts, self.origin).await
         };
+        drop(in_line);
+        seat.note(clock::instant(), turn);
         response.body_mut().accompany(under_way);
         Ok(response)
     }
-}
-
-/// Closes a connection so that its client knows at once, and the kernel has nothing to keep of it.
-fn refuse(stream: &TcpStream) {
-    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).ok();
-}
-
-/// 503 for who comes while too many others wait. Over HTTP/1 the connection ends with it: who comes again stands at the end of the queue.
-fn turned_away(request: &Parts) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(response::X_REDIRECTOR, HeaderValue::from_static(plain::OVERLOADED));
-    if request.version != http::Version::HTTP_2 {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-/// Errors that one client made, and that say nothing about the next.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Reads a request's body and throws it away, within limits: a client that sends more finds the connection closed.

@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use http::Response;
 use http::request::Parts;
 use socket2::{Domain, Protocol, Type};
-use tokio::sync::Semaphore;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Settings;
 use super::body::Body;
 use super::connection::Patience;
+use super::crowd::Crowd;
 use super::door::Door;
 use super::plain::Head;
 use super::workers::Workers;
@@ -83,7 +85,7 @@ impl Limits {
                 idle: settings.idle_timeout.0,
                 write: settings.write_timeout.0,
             },
-            max_connections: settings.max_connections.clamp(1, Semaphore::MAX_PERMITS),
+            max_connections: settings.max_connections,
             max_queue_delay: settings.max_queue_delay.0,
             max_header_bytes: usize::try_from(settings.max_header_size.0).unwrap_or(usize::MAX).clamp(8 * 1024, 1024 * 1024),
             drain: settings.drain_timeout.0,
@@ -116,6 +118,8 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         }
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        // Connections inherit it. An answer is sent in one piece, or in pieces that are not to wait for each other.
+        socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(socket.into())
@@ -128,7 +132,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 pub struct Server {
     limits: Limits,
     workers: Workers,
-    permits: Arc<Semaphore>,
+    crowd: Crowd,
     tasks: TaskTracker,
     /// No new connections and requests.
     draining: CancellationToken,
@@ -143,7 +147,7 @@ impl Server {
         Self {
             limits,
             workers,
-            permits: Arc::new(Semaphore::new(limits.max_connections)),
+            crowd: Crowd::new(limits.max_connections),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             cutting: CancellationToken::new(),
@@ -155,13 +159,14 @@ impl Server {
     /// # Errors
     /// When the kernel can't tell when some come in.
     pub fn serve<H: Handler>(&self, socket: TcpListener, start: Start, handler: &Arc<H>) -> io::Result<()> {
-        let socket = tokio::net::TcpListener::from_std(socket)?;
+        #[expect(deprecated, reason = "unsound only for what changes its descriptor, which a listener of std does not")]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
         let door = Door {
             start,
             handler: Arc::clone(handler),
             limits: self.limits,
             workers: self.workers.clone(),
-            permits: Arc::clone(&self.permits),
+            crowd: self.crowd.clone(),
             tasks: self.tasks.clone(),
             draining: self.draining.clone(),
             cutting: self.cutting.clone(),
@@ -173,7 +178,7 @@ impl Server {
     /// How many connections are open.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.limits.max_connections.saturating_sub(self.permits.available_permits())
+        self.crowd.len()
     }
 
     /// Closes the sockets, lets answers under way end within the drain's time, then cuts what is left.

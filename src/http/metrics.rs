@@ -209,7 +209,7 @@ impl Printer<'_, '_> {
                 print(site.name(), other.as_str(), "", counter)?;
             }
         }
-        for other in [Other::BadRequest, Other::NotFound, Other::NotAllowed] {
+        for other in [Other::BadRequest, Other::NotFound, Other::NotAllowed, Other::Overloaded] {
             print("", other.as_str(), "", &unrouted.others[other as usize])?;
         }
         Ok(())

@@ -12,10 +12,13 @@
 
 pub mod accept;
 pub mod admin;
+mod arrivals;
+mod bell;
 pub mod body;
 pub mod client;
 pub mod conditional;
 pub mod connection;
+pub mod crowd;
 mod deciding;
 pub mod describe;
 mod door;
@@ -30,6 +33,7 @@ pub mod look;
 pub mod metrics;
 pub mod mirrors_page;
 pub mod missing;
+mod overloaded;
 pub mod page;
 pub mod plain;
 pub mod pressure;

@@ -14,6 +14,7 @@ use httparse::Status;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::connection::Progress;
+use super::overloaded;
 
 /// The head of a plain request.
 #[derive(Debug)]
@@ -44,11 +45,6 @@ enum Read<T> {
 const MAX_LINES: usize = 32;
 /// A longer head is hyper's business, with the limits of the configuration.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
-/// The head for who is turned away, up to the reason.
-const TURNED_AWAY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncache-control: no-store\r\ncontent-length: 0\r\n\
-    connection: close\r\nx-redirector: ";
-/// Why.
-pub(super) const OVERLOADED: &str = "none; why=overloaded";
 /// What is read at once: most heads are far smaller.
 const READ_BYTES: usize = 2 * 1024;
 
@@ -134,7 +130,7 @@ const PLAIN: [bool; 256] = {
 pub enum Reply {
     /// A redirect, the lines of which were appended.
     Redirected,
-    /// Too many others wait: it is told to come again, and the connection ends.
+    /// Too many others wait: it is told to come again.
     TurnedAway,
     /// Hyper is to answer.
     Other,
@@ -143,7 +139,7 @@ pub enum Reply {
 /// How a plain conversation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The client has closed the connection, or was turned away.
+    /// The client has closed the connection.
     Closed,
     /// The next request is not plain, or not answered by a redirect.
     Other,
@@ -223,20 +219,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 self.answers.truncate(before);
             }
             match reply {
-                Reply::Redirected => push_date(&mut self.answers, now),
-                Reply::TurnedAway => {
-                    for part in [TURNED_AWAY, OVERLOADED, "\r\n"] {
-                        self.answers.extend_from_slice(part.as_bytes());
-                    }
-                    push_date(&mut self.answers, now);
-                }
+                Reply::Redirected => {}
+                Reply::TurnedAway => overloaded::head_into(&mut self.answers),
                 Reply::Other => return Some(End::Other),
             }
+            push_date(&mut self.answers, now);
             progress.answered();
             self.read.advance(length);
-            if reply == Reply::TurnedAway {
-                return Some(End::Closed);
-            }
         }
         None
     }
@@ -367,16 +356,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_turned_away_is_told_when_to_come_again_and_the_connection_ends() {
+    async fn who_is_turned_away_is_told_when_to_come_again_and_may_go_on() {
         let late = "GET /late HTTP/1.1\r\nHost: a\r\n\r\n";
         let (text, end, _) = end_of(&[REQUEST, late, REQUEST].concat()).await;
-        let (first, second) = text.split_once("HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n").expect("two answers");
-        assert!(first.starts_with("HTTP/1.1 302 Found\r\n") && first.ends_with(" GMT\r\n\r\n"), "{first}");
-        assert!(
-            second.contains("connection: close\r\n") && second.contains("x-redirector: none; why=overloaded\r\n"),
-            "{second}"
-        );
-        assert!(second.ends_with(" GMT\r\n\r\n") && !second.contains("location"), "{second}");
+        let answers: Vec<&str> = text.split_inclusive("\r\n\r\n").collect();
+        assert_eq!(answers.len(), 3, "{text}");
+        assert!([answers[0], answers[2]].iter().all(|answer| answer.starts_with("HTTP/1.1 302 Found\r\n")), "{text}");
+        assert!(answers[1].starts_with("HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n"), "{text}");
+        assert!(!answers[1].contains("location") && answers[1].contains("why=overloaded\r\n"), "{text}");
+        assert!(answers[1].contains("\r\ncontent-length: 0\r\n") && answers[1].ends_with(" GMT\r\n\r\n"), "{text}");
         assert_eq!(end.expect("no error"), End::Closed);
     }
 
