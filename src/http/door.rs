@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::{Request, Response};
+use http::request::Parts;
+use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
@@ -24,7 +26,7 @@ use super::body::Body;
 use super::connection::{Progress, Socket, Stay};
 use super::crowd::Crowd;
 use super::listener::{Handler, Limits, Origin, Start};
-use super::plain::{Conversation, End, Reply};
+use super::plain::{Conversation, End, Head, Reply};
 use super::workers::Workers;
 use super::{overloaded, proxy};
 use crate::clock;
@@ -82,53 +84,15 @@ impl<H: Handler> Door<H> {
         };
         let progress = Arc::new(Progress::default());
         let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience, Arc::clone(&stay));
-        // Asked only after it woke this task: asking a token takes two locks that all connections share.
-        let mut draining = FuturesUnordered::from_iter([self.draining.cancelled()]);
+        // Requests share what is this connection's own: all cores would count clones of the door in one place.
+        let talk = Arc::new(Talk { door: self, stay, origin, progress });
         let mut plain = Conversation::new(socket);
-        let ended = tokio::select! {
-            biased;
-            ended = plain.serve(&progress, |head, began, out| {
-                if stay.seat.turns_away(began, &stay.turn) {
-                    self.handler.turn_away();
-                    stay.seat.note(began, &stay.turn);
-                    return Reply::TurnedAway;
-                }
-                if self.handler.answer_at_once(head, origin, began, out) {
-                    stay.seat.note(began, &stay.turn);
-                    return Reply::Redirected;
-                }
-                Reply::Other
-            }) => Some(ended),
-            _ = draining.next() => None,
-        };
-        match ended {
-            Some(Ok(End::Closed)) => return Ok(()),
-            Some(Ok(End::Other)) => {}
-            Some(Err(error)) => return Err(error.to_string()),
-            None => tokio::select! {
-                biased;
-                flushed = plain.flush() => flushed.map_err(|error| error.to_string())?,
-                () = self.cutting.cancelled() => return Ok(()),
-            },
+        if talk.plainly(&mut plain).await.map_err(|error| error.to_string())? == Next::Closed {
+            return Ok(());
         }
         let (socket, rest) = plain.into_rest();
-        let socket = socket.unread(rest);
-        // Requests share what is this connection's own: all cores would count clones of the door in one place.
-        let talk = Arc::new(Talk { door: Arc::clone(&self), stay, origin, progress });
-        let service = hyper::service::service_fn(move |request| Arc::clone(&talk).respond(request));
-        let builder = self.builder();
-        let connection = builder.serve_connection(TokioIo::new(socket), service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
-            _ = draining.next() => connection.as_mut().graceful_shutdown(),
-        }
-        tokio::select! {
-            biased;
-            ended = connection => ended.map_err(|error| error.to_string()),
-            () = self.cutting.cancelled() => Ok(()),
-        }
+        // Apart, since it takes more than all the rest of a connection.
+        Box::pin(talk.by_hyper(socket.unread(rest))).await
     }
 
     /// Reads the PROXY header: whose connection it is, and what was read beyond it.
@@ -186,12 +150,103 @@ struct Talk<H> {
     progress: Arc<Progress>,
 }
 
+/// What becomes of a connection after its plain part.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Closed,
+    Hyper,
+}
+
 impl<H: Handler> Talk<H> {
+    /// As long as all is plain.
+    async fn plainly(&self, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<Next> {
+        // Asked only after it woke this task: asking a token takes two locks that all connections share.
+        let mut draining = FuturesUnordered::from_iter([self.door.draining.cancelled()]);
+        loop {
+            let came_to = tokio::select! {
+                biased;
+                came_to = plain.serve(&self.progress, |head, began, out| self.at_once(head, began, out)) => came_to?,
+                _ = draining.next() => return self.finish(plain.flush()).await,
+            };
+            let parts = match came_to {
+                End::Closed => return Ok(Next::Closed),
+                End::Other => return Ok(Next::Hyper),
+                End::Asked(parts) => parts,
+            };
+            let mut answered = pin!(self.answer(parts, plain));
+            tokio::select! {
+                biased;
+                answered = answered.as_mut() => answered?,
+                _ = draining.next() => return self.finish(answered).await,
+            }
+        }
+    }
+
+    /// What is done last, unless it takes too long.
+    async fn finish(&self, last: impl Future<Output = io::Result<()>>) -> io::Result<Next> {
+        tokio::select! {
+            biased;
+            done = last => done.map(|()| Next::Closed),
+            () = self.door.cutting.cancelled() => Ok(Next::Closed),
+        }
+    }
+
+    fn at_once(&self, head: &Head<'_>, began: Instant, out: &mut Vec<u8>) -> Reply {
+        let Stay { seat, turn, .. } = &*self.stay;
+        let reply = match () {
+            () if seat.turns_away(began, turn) => Reply::TurnedAway,
+            () if self.door.handler.answer_at_once(head, self.origin, began, out) => Reply::Redirected,
+            () if seat.is_line_long(began) => Reply::TurnedAway,
+            () => return Reply::Later,
+        };
+        if reply == Reply::TurnedAway {
+            self.door.handler.turn_away();
+        }
+        seat.note(began, turn);
+        reply
+    }
+
+    /// Answers a plain request that is not answered at once.
+    async fn answer(&self, parts: Box<Parts>, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<()> {
+        let under_way = self.progress.begin(parts.version);
+        let is_get = parts.method == Method::GET;
+        // Apart, since it takes much, and a body may be sent for long.
+        let mut response = Box::pin(self.in_line(&parts)).await;
+        drop(parts);
+        response.body_mut().accompany(under_way);
+        plain.send(is_get, response).await
+    }
+
+    async fn in_line(&self, parts: &Parts) -> Response<Body> {
+        let in_line = self.stay.seat.stand_in_line();
+        let response = self.door.handler.answer(parts, self.origin).await;
+        drop(in_line);
+        self.stay.seat.note(clock::instant(), &self.stay.turn);
+        response
+    }
+
+    /// From the first request on that is not plain.
+    async fn by_hyper(self: Arc<Self>, socket: Socket<TcpStream>) -> Result<(), String> {
+        let mut draining = FuturesUnordered::from_iter([self.door.draining.cancelled()]);
+        let service = hyper::service::service_fn(|request| Arc::clone(&self).respond(request));
+        let builder = self.door.builder();
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended.map_err(|error| error.to_string()),
+            _ = draining.next() => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            biased;
+            ended = connection => ended.map_err(|error| error.to_string()),
+            () = self.door.cutting.cancelled() => Ok(()),
+        }
+    }
+
     async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, io::Error> {
         let under_way = self.progress.begin(request.version());
-        let (seat, turn, now) = (&self.stay.seat, &self.stay.turn, clock::instant());
+        let (Stay { seat, turn, .. }, now) = (&*self.stay, clock::instant());
         let is_late = seat.turns_away(now, turn) || seat.is_line_long(now);
-        let in_line = seat.stand_in_line();
         let (parts, body) = request.into_parts();
         // Who waits for a "100 Continue" has sent nothing yet that would have to be thrown away.
         if !body.is_end_stream() && !parts.headers.contains_key(http::header::EXPECT) {
@@ -199,12 +254,11 @@ impl<H: Handler> Talk<H> {
         }
         let mut response = if is_late {
             self.door.handler.turn_away();
+            seat.note(now, turn);
             overloaded::response()
         } else {
-            self.door.handler.answer(&parts, self.origin).await
+            self.in_line(&parts).await
         };
-        drop(in_line);
-        seat.note(clock::instant(), turn);
         response.body_mut().accompany(under_way);
         Ok(response)
     }

@@ -12,6 +12,7 @@
 
 pub mod accept;
 pub mod admin;
+mod answering;
 mod arrivals;
 mod bell;
 pub mod body;

@@ -1,20 +1,24 @@
 //! The plainest conversation: requests of HTTP/1.1 for files that a mirror may take, answered without hyper.
 //!
 //! Most of what a redirect costs is hyper's work for requests that could have bodies, trailers, upgrades and more. So a connection
-//! begins here: a request that is read whole, is plain in each respect (`Head::parse` says what that means) and is answered by a redirect at
-//! once, is answered from this one loop. With the first that is not, the connection, and every byte that was not answered, goes to hyper for
-//! good; so there is no answer that both could give differently but a redirect, and of that both write the same lines.
+//! begins here: a request that is read whole and is plain in each respect (`Head::parse` says what that means) is answered from this one loop,
+//! by a redirect at once or with what the others are answered with, too (`answering`). With the first that is not plain, the connection, and
+//! every byte that was not answered, goes to hyper for good.
 
 use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::Response;
+use http::request::Parts;
+use http_body_util::BodyExt;
 use httparse::Status;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::body::Body;
 use super::connection::Progress;
-use super::overloaded;
+use super::{answering, overloaded};
 
 /// The head of a plain request.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ enum Read<T> {
 const MAX_LINES: usize = 32;
 /// A longer head is hyper's business, with the limits of the configuration.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// What a connection keeps of its buffer for answers.
+const MAX_KEPT_BYTES: usize = 8 * 1024;
 /// What is read at once: most heads are far smaller.
 const READ_BYTES: usize = 2 * 1024;
 
@@ -132,16 +138,18 @@ pub enum Reply {
     Redirected,
     /// Too many others wait: it is told to come again.
     TurnedAway,
-    /// Hyper is to answer.
-    Other,
+    /// It is not answered at once.
+    Later,
 }
 
-/// How a plain conversation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a plain conversation came to.
+#[derive(Debug)]
 pub enum End {
     /// The client has closed the connection.
     Closed,
-    /// The next request is not plain, or not answered by a redirect.
+    /// This request is to be answered by [`Conversation::send`]; then it goes on.
+    Asked(Box<Parts>),
+    /// The next request is not plain.
     Other,
 }
 
@@ -196,7 +204,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
         self.answers.clear();
         self.sent = 0;
+        // Many requests at once, as they are rarely sent, leave a large buffer.
+        self.answers.shrink_to(MAX_KEPT_BYTES);
         Ok(())
+    }
+
+    /// Sends the answer to a request that was read.
+    ///
+    /// # Errors
+    /// What the socket says, or whoever reads the body; then the connection can't go on.
+    pub async fn send(&mut self, is_get: bool, response: Response<Body>) -> io::Result<()> {
+        answering::head_into(&response, is_get, &mut self.answers);
+        push_date(&mut self.answers, crate::clock::instant());
+        let may_have_body = is_get && answering::may_have_body(response.status());
+        let mut body = response.into_body();
+        self.flush().await?;
+        if !may_have_body {
+            return Ok(());
+        }
+        self.let_go();
+        while let Some(frame) = body.frame().await {
+            if let Ok(mut bytes) = frame?.into_data() {
+                self.socket.write_all_buf(&mut bytes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees buffers that have nothing in them.
+    fn let_go(&mut self) {
+        if self.read.is_empty() {
+            self.read = BytesMut::new();
+        }
+        if self.answers.is_empty() {
+            self.answers = Vec::new();
+        }
     }
 
     /// Answers the requests that were read, until the conversation ends.
@@ -221,7 +263,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             match reply {
                 Reply::Redirected => {}
                 Reply::TurnedAway => overloaded::head_into(&mut self.answers),
-                Reply::Other => return Some(End::Other),
+                Reply::Later => {
+                    let Some(parts) = answering::parts(&head) else { return Some(End::Other) };
+                    self.read.advance(length);
+                    return Some(End::Asked(Box::new(parts)));
+                }
             }
             push_date(&mut self.answers, now);
             progress.answered();
@@ -326,7 +372,7 @@ mod tests {
         match head.path {
             "/yes" => Reply::Redirected,
             "/late" => Reply::TurnedAway,
-            _ => Reply::Other,
+            _ => Reply::Later,
         }
     }
 
@@ -345,14 +391,15 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_answered_in_turn_and_the_first_other_one_is_left_whole_with_all_behind_it() {
-        let other = "GET /no HTTP/1.1\r\nHost: a\r\n\r\n";
+        let other = "GET /no?x HTTP/1.1\r\nHost: a\r\n\r\n";
         let (text, end, rest) = end_of(&[REQUEST, REQUEST, other, REQUEST].concat()).await;
         assert_eq!(text.matches("HTTP/1.1 302 Found\r\nlocation: http://m/\r\ndate: ").count(), 2, "{text}");
         assert!(
             text.ends_with(" GMT\r\n\r\n") && text.matches("location").count() == 2,
             "nothing of the refused answer: {text}"
         );
-        assert_eq!((end.expect("no error"), rest), (End::Other, [other, REQUEST].concat()));
+        assert!(matches!(end.expect("no error"), End::Other));
+        assert_eq!(rest, [other, REQUEST].concat());
     }
 
     #[tokio::test]
@@ -365,13 +412,38 @@ mod tests {
         assert!(answers[1].starts_with("HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n"), "{text}");
         assert!(!answers[1].contains("location") && answers[1].contains("why=overloaded\r\n"), "{text}");
         assert!(answers[1].contains("\r\ncontent-length: 0\r\n") && answers[1].ends_with(" GMT\r\n\r\n"), "{text}");
-        assert_eq!(end.expect("no error"), End::Closed);
+        assert!(matches!(end.expect("no error"), End::Closed));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_answered_at_once_is_answered_in_its_turn() {
+        let (ours, mut theirs) = duplex(64 * 1024);
+        let head = "HEAD /no HTTP/1.1\r\nHost: a\r\nX: \u{e4}\r\n\r\n";
+        theirs
+            .write_all([REQUEST, "GET /no HTTP/1.1\r\nHost: a\r\n\r\n", head, REQUEST].concat().as_bytes())
+            .await
+            .expect("room");
+        theirs.shutdown().await.expect("open");
+        let mut conversation = Conversation::new(ours);
+        let mut asked = Vec::new();
+        while let End::Asked(parts) = conversation.serve(&Arc::default(), answer).await.expect("no error") {
+            conversation.send(parts.method == http::Method::GET, Response::new(Body::full("body"))).await.expect("sent");
+            asked.push(format!("{} {} {}", parts.method, parts.uri, parts.headers.len()));
+        }
+        drop(conversation);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).await.expect("text");
+        assert_eq!(asked, ["GET /no 1", "HEAD /no 2"]);
+        let answers: Vec<&str> = text.split("HTTP/1.1 ").map(|answer| answer.split("\r\n").next().expect("a line")).collect();
+        assert_eq!(answers, ["", "302 Found", "200 OK", "200 OK", "302 Found"], "{text}");
+        assert_eq!(text.matches(" GMT\r\n\r\nbodyHTTP").count(), 1, "{text}");
+        assert_eq!(text.matches("content-length: 4\r\n").count(), 2, "{text}");
     }
 
     #[tokio::test]
     async fn who_closes_between_requests_is_done_and_who_closes_within_one_is_not() {
         let (text, end, _) = end_of(REQUEST).await;
-        assert_eq!((text.matches("302").count(), end.expect("no error")), (1, End::Closed));
+        assert!(text.matches("302").count() == 1 && matches!(end.expect("no error"), End::Closed));
         let (text, end, _) = end_of(&REQUEST[..10]).await;
         assert_eq!((text.as_str(), end.expect_err("an error").kind()), ("", io::ErrorKind::UnexpectedEof));
     }
