@@ -851,3 +851,87 @@ async fn a_redirect_is_the_same_whichever_way_it_is_answered() {
     }
     assert_eq!(seen.len(), 8, "each file by both schemes: {seen:?}");
 }
+
+/// The head of an answer as `lines` has it, and its body.
+fn taken_apart(answer: &[u8]) -> (Vec<String>, &[u8]) {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+    (lines(&answer[..end]), &answer[end..])
+}
+
+#[tokio::test]
+async fn whatever_is_answered_is_the_same_whichever_way() {
+    let mut world = world(&Settings::default()).await;
+    put_hashed(&mut world, "b.bin", 300_000);
+    put(&mut world, "sub/c d.txt", &Content::Text("c".to_owned()));
+    let mut statuses = std::collections::BTreeSet::new();
+    let paths =
+        ["a.txt", "b.bin", "sub/c%20d.txt", "sub/", "sub", "", "none", "b.bin.meta4", "b.bin.sha256", "..", "%zz", "a.txt/"];
+    for path in paths {
+        for method in ["GET", "HEAD"] {
+            for more in [
+                "Accept: */*",
+                "If-None-Match: *",
+                "If-Modified-Since: Fri, 31 Dec 2100 00:00:00 GMT",
+                "If-Match: \"x\"",
+                "X-Forwarded-Proto: https",
+            ] {
+                let request = |end: &str| {
+                    format!("{method} /activities/{path} HTTP/1.1\r\nHost: a.example\r\n{more}\r\n{end}\r\n").into_bytes()
+                };
+                let (by_hyper, plain) = (request("Connection: close\r\n"), [request("").as_slice(), b"\r\n\x01"].concat());
+                let mut answers = Vec::new();
+                for asked in [by_hyper, plain] {
+                    let mut stream = connect(&world).await;
+                    stream.write_all(&asked).await.expect("sent");
+                    answers.push(rest(&mut stream).await);
+                }
+                // What is no request is told so.
+                let end = answers[1].windows(20).rposition(|window| window == b"HTTP/1.1 400 Bad Req");
+                let plain = &answers[1][..end.filter(|end| *end > 0).unwrap_or(answers[1].len())];
+                let (by_hyper, plain) = (taken_apart(&answers[0]), taken_apart(plain));
+                assert_eq!(by_hyper, plain, "{method} {path} {more}");
+                statuses.insert(by_hyper.0[0].clone());
+            }
+        }
+    }
+    assert!(statuses.len() >= 6, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_of_a_plain_conversation_cuts_no_answer() {
+    let mut world = world(&Settings::default()).await;
+    let keys = std::collections::BTreeMap::new();
+    put_hashed(&mut world, "m.bin", 100_000);
+    world.instance().add_mirror(world::mirror("leiden", "nl", &keys));
+    world.instance().let_hold("leiden", "m.bin");
+    let content = put_hashed(&mut world, "large.bin", 20_000_000);
+    world.publish();
+    let redirect = "GET /activities/m.bin HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    // One between two requests, one within a request, one in the middle of a file.
+    let mut idle = connect(&world).await;
+    idle.write_all(redirect.as_bytes()).await.expect("sent");
+    let mut within = connect(&world).await;
+    within.write_all([redirect, &redirect[..20]].concat().as_bytes()).await.expect("sent");
+    for stream in [&mut idle, &mut within] {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("an answer"));
+        }
+        assert!(head.starts_with(b"HTTP/1.1 302 "));
+    }
+    let mut loading = connect(&world).await;
+    loading
+        .write_all(["GET /activities/large.bin HTTP/1.1\r\nHost: a.example\r\n\r\n", redirect].concat().as_bytes())
+        .await
+        .expect("sent");
+    let mut start = vec![0; 1000];
+    loading.read_exact(&mut start).await.expect("the start");
+    let stop = tokio::spawn(world.stop());
+    assert_eq!(rest(&mut idle).await, b"");
+    assert_eq!(rest(&mut within).await, b"");
+    start.extend(rest(&mut loading).await);
+    let (head, body) = start.split_at(start.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4);
+    assert!(head.starts_with(b"HTTP/1.1 200 "));
+    assert!(body == content, "the whole file, and no answer to what was asked behind it");
+    stop.await.expect("stopped");
+}
