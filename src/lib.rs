@@ -88,8 +88,9 @@
 //! 6. The answer is rendered (a redirect into one buffer, a file from one open handle, by the kernel where the file stands still) and
 //!    counted.
 //!
-//! Most requests are plain and are answered by a redirect: [`http::plain`] reads and answers those itself. With the first request of a
-//! connection that is not, the connection goes to hyper.
+//! Most requests are plain, and most of those are answered by a redirect: [`http::plain`] reads and answers them itself. With the first
+//! request of a connection that is not plain, the connection goes to hyper. When more is asked than can be answered, [`http::pressure`] says
+//! who is told to come again, so that the others wait for no longer than they should.
 //!
 //! # A scan
 //!

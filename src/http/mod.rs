@@ -1,13 +1,14 @@
 //! HTTP: from a socket to an answer, and what is counted on the way.
 //!
-//! `listener` accepts connections, `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
+//! `listener` opens sockets, `arrivals` accepts connections, of which `crowd` knows how many there are, and gives them to the threads of `workers`; `door` has each of
+//! them, `bell` and `pressure` know how long they wait there, and `overloaded` what those are told who would wait too long. `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
 //! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
 //! people and programs read), `describe`, `representation` and `hints` (what describes a file, and links to that), `wishes`
 //! (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides), `explain` (the decision as a story),
 //! `repository` (lists for package managers), `missing` (what nobody has), `doubts` (what requests give away about mirrors),
 //! `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
-//! kind of answer), `redirect` (the most frequent one), `plain` (its way without hyper) and `body`, with the parts that the kernel sends by
+//! kind of answer), `redirect` (the most frequent one), `plain` (requests without hyper, answered by `answering` where it is no redirect) and `body`, with the parts that the kernel sends by
 //! itself (`promise`) from files that are open once (`sending`). `metrics` counts, `admin` tells administrators.
 
 pub mod accept;
@@ -104,7 +105,8 @@ pub struct Settings {
     /// How many connections are served at once at each address; more wait. Instances that share an address share these, and
     /// the limits and timeouts of the first of them count.
     pub max_connections: usize,
-    /// How long requests may wait for their turn, for a while, before some are turned away (503); zero: however long.
+    /// How long requests may wait for their turn when more is asked than can be answered; who would wait longer is turned away
+    /// (503). Zero: however long.
     pub max_queue_delay: Span,
     /// How long a client may take to send the headers of a request.
     pub header_timeout: Span,
@@ -131,8 +133,7 @@ impl Default for Settings {
             forwarded_by: ForwardedBy::Auto,
             mirror_pages: true,
             max_connections: 20_000,
-            // To turn clients away costs about as much as to answer them.
-            max_queue_delay: seconds(0),
+            max_queue_delay: Span(std::time::Duration::from_millis(20)),
             header_timeout: seconds(10),
             idle_timeout: seconds(60),
             write_timeout: seconds(60),

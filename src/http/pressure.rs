@@ -3,7 +3,7 @@
 //! A server that is asked more than it can answer makes everybody wait longer and longer. Each request knows how long it waited from when
 //! the kernel told of it to its turn (`bell`). Once for [`WINDOW`] nobody waited for less than `server.max-queue-delay`, it is
 //! an overload, until nobody had to be turned away for [`CALM`]. Short waits are no overload, however many wait: what counts is the
-//! least wait of some time (Nichols and Jacobson, "Controlling queue delay", 2012). In an overload each is told at its turn to come again that
+//! least wait of some time, and whether waits get shorter by themselves (Nichols and Jacobson, "Controlling queue delay", 2012). In an overload each is told at its turn to come again that
 //! waited for longer, or would wait for longer until it is answered, as the one before did (compare Maurer, "Fail at Scale", 2015). A new connection costs more
 //! than all that, so it is not even taken while those before it wait too long.
 
@@ -23,6 +23,8 @@ pub struct Pressure {
     seen: AtomicU64,
     /// Since when all waited for too long; [`NOT`] when somebody did not.
     late_since: AtomicU64,
+    /// How long the first of those waited.
+    late_from: AtomicU64,
     /// Until when it is an overload.
     overload_until: AtomicU64,
     /// How many waited for too long.
@@ -62,6 +64,7 @@ impl Default for Pressure {
             wait: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             late_since: AtomicU64::new(NOT),
+            late_from: AtomicU64::new(0),
             overload_until: AtomicU64::new(0),
             late: AtomicU64::new(0),
             line: AtomicI64::new(0),
@@ -83,9 +86,11 @@ impl Pressure {
         match () {
             () if waited <= most && since != NOT => self.late_since.store(NOT, Ordering::Relaxed),
             () if waited <= most => {}
-            () if since == NOT => self.late_since.store(at, Ordering::Relaxed),
-            () if at.saturating_sub(since) >= micros(WINDOW) => self.go_on(at),
-            () => {}
+            () if since == NOT => self.be_late(at, waited),
+            () if at.saturating_sub(since) < micros(WINDOW) => {}
+            // What a pause has left is being worked off.
+            () if micros(waited) < self.late_from.load(Ordering::Relaxed) / 16 * 15 => self.be_late(at, waited),
+            () => self.go_on(at),
         }
     }
 
@@ -140,6 +145,11 @@ impl Pressure {
             self.go_on(at);
         }
         is_late
+    }
+
+    fn be_late(&self, at: u64, waited: Duration) {
+        self.late_since.store(at, Ordering::Relaxed);
+        self.late_from.store(micros(waited), Ordering::Relaxed);
     }
 
     fn keep_pace(&self, at: u64) {
@@ -203,11 +213,14 @@ mod tests {
     #[test]
     fn a_pause_of_the_machine_or_a_burst_is_no_overload() {
         let pressure = Pressure::default();
-        // 150 ms of requests that came meanwhile are answered within 90 ms.
-        pass(&pressure, 0..90, |at| 150 - at);
-        pass(&pressure, 90..95, |_| 0);
-        pass(&pressure, 95..190, |_| 150);
-        assert_eq!(turned_away_of_100(&pressure, 190, 150), 0);
+        pass(&pressure, 0..95, |_| 150);
+        pass(&pressure, 95..100, |_| 0);
+        pass(&pressure, 100..195, |_| 150);
+        assert_eq!(turned_away_of_100(&pressure, 195, 150), 0);
+        // What came in 150 ms is answered while more comes: it takes a second.
+        let pressure = Pressure::default();
+        pass(&pressure, 0..1000, |at| 150 - at * 15 / 100);
+        assert_eq!(turned_away_of_100(&pressure, 999, 150), 0);
     }
 
     #[test]
