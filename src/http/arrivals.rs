@@ -85,10 +85,20 @@ fn accept(socket: &TcpListener) -> io::Result<Arrival> {
 /// Says why, and ends the connection. What the client sent is read first: the kernel would cut a connection that is closed before
 /// that, and the answer with it.
 fn turn_away(mut stream: &TcpStream, farewell: &[u8]) {
-    // Whatever fails, the connection ends.
-    stream.read(&mut [0; UNHEARD_BYTES]).ok();
-    stream.write(farewell).ok();
-    stream.shutdown(Shutdown::Write).ok();
+    // Whatever fails, and if it is done in part only: the connection ends.
+    let told = listen_briefly(stream).and_then(|()| stream.write_all(farewell));
+    if let Err(error) = told.and_then(|()| stream.shutdown(Shutdown::Write)) {
+        tracing::debug!(%error, "a connection ended before it was turned away");
+    }
+}
+
+/// Reads what is there of a request.
+fn listen_briefly(mut stream: &TcpStream) -> io::Result<()> {
+    match stream.read(&mut [0; UNHEARD_BYTES]) {
+        // It has not come yet.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        read => read.map(drop),
+    }
 }
 
 /// Errors that one client made, and that say nothing about the next.
