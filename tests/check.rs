@@ -162,6 +162,10 @@ fn what_stands_in_the_way_inside_a_tree_is_counted() {
         "files from the future: 2,",
     ];
     assert_tells(&machine, PUBLIC, 0, &parts);
+    // An application tree that is empty, or a folder for links that is missing, is told as well and not instead.
+    machine.make("empty");
+    let others = format!("{PUBLIC}\napplication = \"empty\"\nlink-roots = [\"nothing\"]");
+    assert_tells(&machine, &others, 0, &[&parts[..], &["empty is empty", "there is no folder"]].concat());
 }
 
 #[test]

@@ -25,6 +25,7 @@ listings over HTTP, or file by file. It may run beside `serve`, which knows the 
   GONE        those of them that it held before and has no more
   MISMATCHED  copies with another size, or older ones
   DOUBTFUL    copies of which nothing can be said
+  BYTES       what the mirror sent to tell this
 
 A scan that fails takes nothing away. Exit status: 0 all were scanned, 1 some mirror was not.
 

@@ -61,8 +61,8 @@ impl Look<'_> {
             Ok(trees) => trees,
             Err(error) => return self.tell(Severity::Error, "tree", error.to_string(), ""),
         };
-        let before = self.findings.len();
-        if self.folder("tree.public", &trees.public) {
+        let is_public_there = self.folder("tree.public", &trees.public);
+        if is_public_there {
             self.application_in_disguise(trees.public.path());
         }
         if let Some(application) = &trees.application
@@ -76,7 +76,7 @@ impl Look<'_> {
                 self.tell(Severity::Warning, "tree.link-roots", text, "links that end in it are answered with 404");
             }
         }
-        if self.findings.len() == before {
+        if is_public_there {
             self.content(&trees.public, &trees.hidden, now);
         }
     }
