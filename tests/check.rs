@@ -52,7 +52,10 @@ impl Machine {
 
 /// Runs `check` on these files.
 fn check(configs: &[&Path], arguments: &[&str]) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_redirector"));
+    run(Command::new(env!("CARGO_BIN_EXE_redirector")), configs, arguments)
+}
+
+fn run(mut command: Command, configs: &[&Path], arguments: &[&str]) -> (i32, String) {
     for path in configs {
         command.arg("-c").arg(path);
     }
@@ -171,12 +174,30 @@ fn what_stands_in_the_way_inside_a_tree_is_counted() {
 #[test]
 fn what_can_not_be_read_is_found() {
     let machine = Machine::new();
-    let closed = machine.make("public/closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("closed");
-    if fs::read_dir(&closed).is_err() {
-        assert_tells(&machine, PUBLIC, 1, &["files or folders that can't be read: 1, the first is closed"]);
-    }
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).expect("opened");
+    let (closed, file) = (machine.make("public/closed"), machine.file("public/private.xo", b"x"));
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    mode(&closed, 0o000);
+    // Root reads whatever it likes, unless that is taken from it.
+    let command = || {
+        let program = env!("CARGO_BIN_EXE_redirector");
+        if fs::read_dir(&closed).is_err() {
+            return Command::new(program);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", program]);
+        command
+    };
+    let config = machine.config("a", PUBLIC);
+    let told = || run(command(), &[&config], &[]);
+    let (status, text) = told();
+    assert!(text.contains("files or folders that can't be read: 1, the first is closed: Permission denied"), "{text}");
+    assert_eq!(status, 1, "{text}");
+    mode(&closed, 0o755);
+    assert_eq!(told().0, 0);
+    mode(&file, 0o000);
+    let (status, text) = told();
+    assert!(text.contains("files or folders that can't be read: 1, the first is private.xo: Permission denied"), "{text}");
+    assert_eq!(status, 1, "{text}");
 }
 
 #[test]
