@@ -47,6 +47,7 @@
 //!    holds now. A replaced file gets a version number that was never used before ([`inventory`]), and every request
 //!    compares the file with what the snapshot says of it ([`http`]). `tests/http/changes.txt`,
 //!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`,
+//!    `a_copy_of_the_content_before_never_passes_for_the_new_one_of_equal_size`,
 //!    `a_url_that_was_never_scanned_is_used_for_nobody`.
 //! 2. *Young and private stay home* ([`decide`]). `tests/http/young.txt`, `tests/http/not_public.txt`.
 //! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]). `tests/http/away.txt`,

@@ -181,6 +181,23 @@ fn files_are_hashed_once_and_shown_with_all_their_digests() {
 }
 
 #[test]
+fn of_a_file_that_looks_like_the_one_before_it_is_said_which_copies_count() {
+    let site = Site::new();
+    site.publish("disk.img", b"the first content");
+    assert_eq!(site.run(&["files", "hash"]).0, 0);
+    let (_, text) = site.run(&["files", "show", "/pub/disk.img"]);
+    assert!(!text.contains("copies count"), "{text}");
+    site.publish("disk.img", b"the other content");
+    let (_, text) = site.run(&["scan"]);
+    assert!(text.contains("m failed"), "only the tree is read: {text}");
+    assert_eq!(site.run(&["files", "hash"]).0, 0);
+    let (_, text) = site.run(&["files", "show", "/pub/disk.img"]);
+    assert!(text.contains("copies count   from "), "{text}");
+    let (_, shown) = site.json(&["files", "show", "/pub/disk.img", "--json"]);
+    assert_eq!(shown["copies_since"], shown["public_since"]);
+}
+
+#[test]
 fn a_file_whose_bytes_changed_unnoticed_is_found_told_and_stays_the_version_that_it_was() {
     let site = Site::new();
     for name in ["good", "bad"] {

@@ -160,6 +160,7 @@ struct Shown {
     state: &'static str,
     size: u64,
     modified: Timestamp,
+    copies_since: Timestamp,
     public_since: Timestamp,
     sha256: Option<Sha256>,
     digests: Option<ShownDigests>,
@@ -231,6 +232,7 @@ fn describe(inventory: &Inventory, record: &FileRecord) -> Shown {
         state: state_word(record.state),
         size: record.fingerprint.size,
         modified: record.fingerprint.mtime(),
+        copies_since: record.version_time(),
         public_since: record.public_since,
         sha256: record.sha256,
         digests: None,
@@ -267,8 +269,12 @@ fn print_shown(shown: &Shown, now: Timestamp) -> anyhow::Result<()> {
         ("size", format!("{} bytes", grouped(shown.size))),
         ("modified", format!("{} ({})", time(shown.modified), ago(shown.modified, now))),
         ("public since", format!("{} ({})", time(shown.public_since), ago(shown.public_since, now))),
-        ("sha256", shown.sha256.map_or_else(|| "not hashed yet".to_owned(), |digest| digest.to_string())),
     ]);
+    if shown.copies_since > shown.modified {
+        let why = "an older one may be of what was here before, by size and time; `touch` the file where mirrors keep times";
+        facts.push(("copies count", format!("from {} on: {why}", time(shown.copies_since))));
+    }
+    facts.extend([("sha256", shown.sha256.map_or_else(|| "not hashed yet".to_owned(), |digest| digest.to_string()))]);
     if let Some(digests) = &shown.digests {
         let zsync = if digests.zsync { ", and zsync's block sums" } else { "" };
         facts.extend([
