@@ -198,6 +198,18 @@ fn of_a_file_that_looks_like_the_one_before_it_is_said_which_copies_count() {
 }
 
 #[test]
+fn a_hold_of_a_path_where_nothing_is_says_so() {
+    let site = Site::new();
+    site.publish("file", b"content");
+    for (path, is_there) in [("/pub/file", true), ("/pub/", true), ("/pub/flie", false), ("/pub/no/such/", false)] {
+        let (status, text) = site.run(&["files", "hold", path, "--because", "a test"]);
+        assert_eq!((status, text.contains("is it spelt right?")), (0, !is_there), "{text}");
+    }
+    let (_, holds) = site.run(&["files", "holds"]);
+    assert!(holds.contains("/pub/flie"), "who says so gets it: {holds}");
+}
+
+#[test]
 fn a_file_whose_bytes_changed_unnoticed_is_found_told_and_stays_the_version_that_it_was() {
     let site = Site::new();
     for name in ["good", "bad"] {

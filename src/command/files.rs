@@ -11,12 +11,13 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Context;
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
-use super::{Context, target};
+use super::target::{self, Target};
 use crate::http::signature::Key;
 use crate::inventory::{Damage, Error, Hold, HoldEvent, Inventory};
 use crate::model::{Digests, FileRecord, FileState, Sha256, Span};
-use crate::tree::ApplicationAccess;
+use crate::tree::{ApplicationAccess, Root, Trees};
 
 /// See and change what is known of files.
 #[derive(Debug, Subcommand)]
@@ -97,6 +98,11 @@ async fn order(context: &Context, command: Command) -> anyhow::Result<()> {
             let inventory = context.open_records(target.config).await?;
             let hold = Hold { path: target.path.clone(), because, at: context.clock.now() };
             insistently(|| inventory.hold(hold.clone())).await.context("the hold could not be written down")?;
+            if !is_known(&inventory, &target).await {
+                eprintln!(
+                    "{path}: nothing is there now, neither a file nor a directory; is it spelt right? It is on hold all the same"
+                );
+            }
             inventory.close().await?;
             print(&format!("on hold: {}{}", target.config.tree.prefix.encoded(), target.path))
         }
@@ -112,6 +118,15 @@ async fn order(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Sign { path, span } => sign(context, &path, span),
         Command::Holds { history, json } => holds(context, history, json).await,
     }
+}
+
+/// Whether there is anything at a path, as far as can be told: a slip of the pen must not look like a hold of a file.
+async fn is_known(inventory: &Inventory, target: &Target<'_>) -> bool {
+    let in_trees = Trees::open(&target.config.tree).is_ok_and(|Trees { public, application, .. }| {
+        let is_away = public.is_away() || application.as_ref().is_some_and(Root::is_away);
+        is_away || public.look(&target.path).is_ok() || application.is_some_and(|root| root.look(&target.path).is_ok())
+    });
+    in_trees || !matches!(inventory.file(target.path.clone()).await, Ok(None))
 }
 
 /// Gives an order, again while other processes keep the database to themselves: a server that writes down much at once on a slow
