@@ -64,6 +64,7 @@ fn first_sight(seen: &Observation, kind: Seen) -> Verdict {
     let public_since = match kind {
         Seen::First => seen.fingerprint.mtime().min(seen.at),
         Seen::Later | Seen::Changing => noticed(&seen.fingerprint, seen.at),
+        Seen::Arrived => seen.at,
     };
     let state = if kind == Seen::Changing { FileState::Changing } else { FileState::Settled };
     Verdict::New { public_since, version_mtime_ns: content_time(&seen.fingerprint, seen.at), state }
@@ -86,7 +87,11 @@ fn other_look(known: &FileRecord, seen: &Observation) -> Verdict {
         return Verdict::Same { fingerprint: *is, state: FileState::Unconfirmed };
     }
     let only_inode_touched = was.size == is.size && was.mtime_ns == is.mtime_ns && was.inode == is.inode;
-    let public_since = if only_inode_touched { known.public_since } else { noticed(is, seen.at) };
+    let public_since = match seen.kind {
+        _ if only_inode_touched => known.public_since,
+        Seen::Arrived => seen.at,
+        Seen::First | Seen::Later | Seen::Changing => noticed(is, seen.at),
+    };
     Verdict::New { public_since, version_mtime_ns: content_time(is, seen.at), state: FileState::Settled }
 }
 
@@ -230,6 +235,16 @@ mod tests {
             assert_eq!(judge(None, &seen(look, Seen::Later)), new(since, mtime, Settled), "{story}");
             assert_eq!(judge(None, &seen(look, Seen::Changing)), new(since, mtime, Changing), "{story}, being written");
         }
+    }
+
+    #[test]
+    fn what_arrives_with_its_folder_is_new_however_old_its_times_are() {
+        let old = look(12, 100, 150, 2);
+        assert_eq!(judge(None, &seen(old, Seen::Arrived)), new(1000, 100, Settled));
+        assert_eq!(judge(Some(&known(Some(DIGEST), Settled)), &seen(old, Seen::Arrived)), new(1000, 100, Settled));
+        let touched = look(10, 100, 900, 1);
+        assert_eq!(judge(Some(&known(None, Settled)), &seen(touched, Seen::Arrived)), new(150, 100, Settled));
+        assert_eq!(judge(Some(&known(Some(DIGEST), Settled)), &seen(LOOK, Seen::Arrived)), Verdict::Unchanged);
     }
 
     #[test]
