@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use roaring::RoaringBitmap;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +16,7 @@ use super::metrics::Metrics;
 use super::target::Cursor;
 use crate::cause::chain;
 use crate::clock::Clock;
-use crate::inventory::{self, Inventory, MirrorState};
+use crate::inventory::{self, Holdings, Inventory, MirrorState};
 use crate::model::{Abilities, Checkup, Mirror, MirrorName, Ranges};
 use crate::scan::schedule::{lot, signed};
 use crate::scan::{Clients, Nudge};
@@ -44,7 +43,7 @@ struct Row {
 /// A mirror that is due, as a probe needs it.
 struct Due {
     mirror: Arc<Mirror>,
-    holdings: Arc<RoaringBitmap>,
+    holdings: Holdings,
     abilities: Abilities,
 }
 
@@ -148,7 +147,7 @@ impl Prober {
             // A clock that was set back puts no probe off.
             row.due = row.due.min(now + signed(self.settings.interval.0.mul_f64(LATEST)));
             if !row.running && row.due <= now {
-                let (mirror, holdings) = (Arc::clone(&state.mirror), Arc::clone(&state.holdings));
+                let (mirror, holdings) = (Arc::clone(&state.mirror), state.holdings.clone());
                 due.push(Due { mirror, holdings, abilities: state.abilities });
             }
         }
