@@ -285,6 +285,33 @@ fn a_killed_run_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_kill_in_the_middle_of_a_batch_leaves_right_digests_or_none() {
+    /// Several batches of what is written down together.
+    const FILES: usize = 3000;
+    let site = Site::new();
+    for number in 0..FILES {
+        let name = format!("{number:04}");
+        let file = File::create(site.path("public").join(&name));
+        file.and_then(|mut file| file.write_all(name.as_bytes())).expect("written");
+    }
+    let (mut done, mut killed) = (0, 0);
+    while done < FILES && killed < 4 {
+        let mut child = site.command(&["files", "hash"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        let before = done;
+        wait_until(&mut child, || hashed(&site) > before);
+        child.kill().ok();
+        child.wait().expect("is waited for");
+        killed += 1;
+        done = hashed(&site);
+        assert!(done > before, "what was written down stays: {done} after {before}");
+    }
+    let (status, rest) = site.json(&["files", "hash", "--json"]);
+    assert_eq!((status, rest["hashed"].as_u64()), (0, Some((FILES - done) as u64)), "{rest}");
+    let (status, text) = site.run(&["files", "hash", "--verify"]);
+    assert!(status == 0 && text.starts_with("3,000 files as they were"), "{text}");
+}
+
+#[test]
 fn a_server_hashes_when_nothing_else_wants_the_processor() {
     let site = Site::new();
     site.publish("file", &noise(300_000, 5));
