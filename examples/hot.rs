@@ -11,7 +11,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use redirector::config::Config;
 use redirector::decide::Rules;
-use redirector::inventory::{MirrorSet, MirrorState, Snapshot};
+use redirector::inventory::{Holdings, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
     Abilities, ByteSize, FileRecord, FileState, Fingerprint, Health, Place, Point, RequestPath, Span, TreePath, VersionNumber,
 };
@@ -129,10 +129,10 @@ fn mirrors() -> anyhow::Result<MirrorSet> {
         );
     }
     let config = Config::parse(Path::new("hot.toml"), text).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    let holdings: Arc<RoaringBitmap> = Arc::new((0..FILES).collect());
+    let holdings = Holdings::from(&(0..FILES).collect::<RoaringBitmap>());
     let members = config.mirrors(&|_| None).into_iter().map(|mirror| MirrorState {
         mirror,
-        holdings: Arc::clone(&holdings),
+        holdings: holdings.clone(),
         unseen: None,
         health: Health::Up,
         abilities: Abilities::default(),

@@ -1037,7 +1037,7 @@ mod misbehaving {
 }
 
 mod deceiving {
-    use super::misbehaving::{FILES, keeps_all, mirror_of, ok, page, turned, wait_for_hang_up};
+    use super::misbehaving::{FILES, keeps_all, mirror_of, ok, page, turned};
     use super::*;
 
     /// A mirror that has the files' exact sizes, and the times at which it got them: its listings leave nothing open.

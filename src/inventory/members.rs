@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::error::Error;
+use super::holdings::Holdings;
 use super::owner::Owner;
 use super::record::{HealthChange, ScanMemory};
 use super::snapshot::{MirrorSet, MirrorState};
@@ -32,7 +33,7 @@ impl MirrorState {
     /// A mirror of which nothing is known.
     #[must_use]
     pub fn unknown(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, holdings: Arc::default(), unseen: None, health: Health::Unknown, abilities: Abilities::default() }
+        Self { mirror, holdings: Holdings::default(), unseen: None, health: Health::Unknown, abilities: Abilities::default() }
     }
 }
 
@@ -45,8 +46,8 @@ pub(super) fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) ->
         let tried = tried.filter(|tried| tried.bases == bases_of(&member.mirror, None));
         member.abilities = tried.map(|tried| tried.abilities).unwrap_or_default();
         (member.holdings, member.unseen) = match seen_at(&member.mirror, &bases) {
-            Some(unseen) => (Arc::new(holdings), unseen),
-            None => (Arc::default(), None),
+            Some(unseen) => (Holdings::from(&holdings), unseen),
+            None => (Holdings::default(), None),
         };
     }
     members

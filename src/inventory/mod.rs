@@ -8,6 +8,7 @@ mod descriptions;
 pub mod error;
 mod filling;
 mod hashes;
+pub mod holdings;
 mod holds;
 mod image;
 mod keeper;
@@ -43,6 +44,7 @@ use owner::{Extent, Owner, Work};
 use store::{MAX_PAGE, Page, Store, Which};
 
 pub use error::Error;
+pub use holdings::Holdings;
 pub use keeper::MIN_FILES as IMAGE_FROM_FILES;
 pub use newcomers::Newcomer;
 pub use outline::Outline;

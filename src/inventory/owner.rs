@@ -16,6 +16,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::condition::Condition;
 use super::descriptions::Desk;
 use super::error::Error;
+use super::holdings::Holdings;
 use super::keeper::Keeper;
 use super::members::{ValidFrom, bases_in, has_same_bases, known};
 use super::newcomers::{Newcomers, Young};
@@ -331,7 +332,7 @@ impl Owner {
     ) -> Result<Option<RoaringBitmap>, Error> {
         self.show(written, |owner, holdings| {
             if let Some(holdings) = holdings {
-                let holdings = Arc::new(holdings.clone());
+                let holdings = Holdings::from(holdings);
                 owner.change_mirror(mirror, |member| {
                     change(member);
                     member.holdings = holdings;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
-use roaring::RoaringBitmap;
 use siphasher::sip::SipHasher13;
 
 use super::filling::Filling;
+use super::holdings::Holdings;
 use super::slot::MAX_SIZE;
 use super::table::Table;
 use super::versioning::nanoseconds;
@@ -121,7 +121,7 @@ pub struct MirrorState {
     /// The mirror.
     pub mirror: Arc<Mirror>,
     /// The numbers of the versions that it holds.
-    pub holdings: Arc<RoaringBitmap>,
+    pub holdings: Holdings,
     /// The one of its two base URLs that was not seen to have them, and which no client is sent to.
     pub unseen: Option<Scheme>,
     /// Whether it works.
@@ -134,7 +134,7 @@ impl MirrorState {
     /// Whether the mirror was seen with a copy of this version.
     #[must_use]
     pub fn holds(&self, version: VersionNumber) -> bool {
-        self.holdings.contains(version.0)
+        self.holdings.contains(version)
     }
 
     /// The base URL for a client, of those that were seen to have what the mirror holds: over TLS only where the request came
@@ -237,7 +237,7 @@ impl Snapshot {
             mirrors: mirrors.members.len() as u64,
             holds: self.holds.load().len() as u64,
             file_bytes: self.files.bytes(),
-            holding_bytes: mirrors.members.iter().map(|member| member.holdings.serialized_size() as u64).sum(),
+            holding_bytes: mirrors.members.iter().map(|member| member.holdings.bytes()).sum(),
             synced_at: Timestamp::from_millisecond(self.synced_at.load(Ordering::Relaxed)).unwrap_or(Timestamp::UNIX_EPOCH),
         }
     }

@@ -31,17 +31,38 @@ const TOO_MANY: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Compared {
     /// What was seen to be wrong.
-    pub(super) wrong: Vec<(TreePath<'static>, VersionNumber)>,
+    wrong: Vec<(TreePath<'static>, VersionNumber)>,
     /// What was seen to be right.
     pub(super) right: Vec<VersionNumber>,
+    /// How many of both were not known to be wrong.
+    drawn: Tally,
+    /// The mirror holds something besides.
+    holds_more: bool,
+}
+
+/// How many were wrong, and how many right.
+#[derive(Debug, Default, Clone, Copy)]
+struct Tally {
+    wrong: usize,
+    right: usize,
+}
+
+impl Tally {
+    const fn is_too_bad(self) -> bool {
+        self.wrong >= TOO_MANY && self.wrong > self.right
+    }
 }
 
 impl Compared {
-    /// Why the mirror does not work, if that is so.
+    /// Why the mirror does not work, if that is so. What was known to be wrong counts only where the mirror holds nothing else: a bad disk
+    /// may have many such files.
     pub(super) fn failure(&self) -> Option<String> {
-        let (wrong, all) = (self.wrong.len(), self.wrong.len() + self.right.len());
-        let (first, _) = self.wrong.first().filter(|_| wrong >= TOO_MANY && wrong * 2 > all)?;
-        Some(format!("of {all} files that were compared, {wrong} have other bytes than they should, like /{first}"))
+        let all = Tally { wrong: self.wrong.len(), right: self.right.len() };
+        let counts = if self.holds_more { self.drawn } else { all };
+        let (first, _) = self.wrong.first().filter(|_| counts.is_too_bad())?;
+        let compared = counts.wrong + counts.right;
+        let wrong = counts.wrong;
+        Some(format!("of {compared} files that were compared, {wrong} have other bytes than they should, like /{first}"))
     }
 
     fn note(&mut self, file: &FileRecord, is_same: Option<bool>) {
@@ -50,6 +71,12 @@ impl Compared {
             Some(false) => self.wrong.push((file.path.clone(), file.version)),
             None => {}
         }
+    }
+
+    fn note_drawn(&mut self, file: &FileRecord, is_same: Option<bool>) {
+        self.drawn.wrong += usize::from(is_same == Some(false));
+        self.drawn.right += usize::from(is_same == Some(true));
+        self.note(file, is_same);
     }
 }
 
@@ -74,7 +101,7 @@ impl<'a> Comparison<'a> {
     pub(super) async fn run(&self, files: &[FileRecord], unseen: Option<Scheme>) -> Result<Compared, inventory::Error> {
         let Patient { inventory, mirror, clock, .. } = self.patient;
         let began = clock.now();
-        let mut compared = Compared::default();
+        let mut compared = Compared { holds_more: !self.patient.holdings.is_empty(), ..Compared::default() };
         let known = inventory.wrong(mirror.name.clone()).await?;
         // Others each time, of many.
         let skipped = began.as_second().unsigned_abs() as usize % known.len().max(1);
@@ -88,10 +115,10 @@ impl<'a> Comparison<'a> {
         let Some(file) = files.iter().find(|file| file.fingerprint.size > 0) else {
             return self.keep(compared, right, began, unseen).await;
         };
-        compared.note(file, self.is_same(file).await);
-        if compared.wrong.iter().any(|(path, _)| *path == file.path) {
+        compared.note_drawn(file, self.is_same(file).await);
+        if compared.drawn.wrong > 0 {
             for other in self.others(file).await? {
-                compared.note(&other, self.is_same(&other).await);
+                compared.note_drawn(&other, self.is_same(&other).await);
             }
         }
         self.keep(compared, right, began, unseen).await
@@ -108,7 +135,7 @@ impl<'a> Comparison<'a> {
         if compared.wrong.is_empty() && right.is_empty() {
             return Ok(compared);
         }
-        let news = compared.wrong.iter().filter(|(_, version)| self.patient.holdings.contains(version.0));
+        let news = compared.wrong.iter().filter(|(_, version)| self.patient.holdings.contains(*version));
         if let Some((path, _)) = news.clone().next() {
             let files = news.count();
             tracing::warn!(%mirror, %path, files, "a mirror has other bytes than the tree; nobody is sent there for these files");
@@ -127,12 +154,14 @@ impl<'a> Comparison<'a> {
             page.extend(inventory.files(TreePath::root(), None, PAGE).await?);
         }
         let is_fit = |other: &FileRecord| {
-            holdings.contains(other.version.0)
+            holdings.contains(other.version)
                 && other.state == FileState::Settled
                 && other.fingerprint.size > 0
                 && other.path != file.path
         };
         page.retain(is_fit);
+        page.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        page.dedup_by(|a, b| a.path == b.path);
         let step = page.len().div_ceil(OTHERS).max(1);
         Ok(page.into_iter().step_by(step).collect())
     }
@@ -185,18 +214,34 @@ fn part_of(file: &FileRecord, salt: i128) -> Part {
 mod tests {
     use super::*;
 
-    fn compared(wrong: usize, right: u32) -> Compared {
+    /// What came of comparing files that were known to be wrong, and others: how many of each are wrong, and right.
+    fn compared((wrong, right): (usize, usize), drawn: (usize, usize), holds_more: bool) -> Compared {
         let path = TreePath::parse(b"a/b.xo".to_vec()).expect("valid");
-        let wrong = vec![(path, VersionNumber(7)); wrong];
-        Compared { wrong, right: (0..right).map(VersionNumber).collect() }
+        Compared {
+            wrong: vec![(path, VersionNumber(7)); wrong + drawn.0],
+            right: vec![VersionNumber(8); right + drawn.1],
+            drawn: Tally { wrong: drawn.0, right: drawn.1 },
+            holds_more,
+        }
     }
 
     #[test]
     fn a_bad_disk_is_no_broken_mirror_and_a_page_for_everything_is() {
-        for (wrong, right, fails) in
-            [(0, 9, false), (1, 0, false), (2, 0, false), (3, 0, true), (3, 3, false), (9, 0, true), (4, 3, true)]
-        {
-            assert_eq!(compared(wrong, right).failure().is_some(), fails, "{wrong} wrong, {right} right");
+        for (known, drawn, holds_more, fails) in [
+            ((0, 0), (0, 9), true, false),
+            ((0, 0), (2, 0), true, false),
+            ((0, 0), (3, 3), true, false),
+            ((0, 0), (4, 3), true, true),
+            ((0, 0), (9, 0), true, true),
+            ((4, 0), (0, 1), true, false),
+            ((4, 0), (1, 8), true, false),
+            ((4, 0), (0, 0), true, false),
+            ((0, 4), (9, 0), true, true),
+            ((4, 0), (0, 0), false, true),
+            ((2, 2), (0, 0), false, false),
+        ] {
+            let failure = compared(known, drawn, holds_more).failure();
+            assert_eq!(failure.is_some(), fails, "known {known:?}, drawn {drawn:?}, {failure:?}");
         }
     }
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use roaring::RoaringBitmap;
 
 use crate::clock::Clock;
-use crate::inventory::{self, Inventory};
+use crate::inventory::{self, Holdings, Inventory};
 use crate::model::{BaseUrl, ByteSize, Checkup, FileRecord, FileState, Mirror, MirrorName, Ranges, Reached, Scheme, Trust};
 use crate::scan::Clients;
 use crate::scan::capacity::Trial;
@@ -24,7 +23,7 @@ pub(super) struct Patient<'a> {
     pub(super) clients: &'a Clients,
     pub(super) inventory: &'a Inventory,
     pub(super) mirror: &'a Arc<Mirror>,
-    pub(super) holdings: &'a RoaringBitmap,
+    pub(super) holdings: &'a Holdings,
     pub(super) timeout: Duration,
     pub(super) clock: &'a Clock,
 }
@@ -110,7 +109,7 @@ impl Patient<'_> {
         let mut largest = None;
         for (step, sizes) in STEPS {
             let files = self.inventory.large_files(sizes, LARGE_FILES).await?;
-            let is_held = |file: &&FileRecord| file.state == FileState::Settled && self.holdings.contains(file.version.0);
+            let is_held = |file: &&FileRecord| file.state == FileState::Settled && self.holdings.contains(file.version);
             let Some(file) = files.iter().find(is_held) else {
                 // A mirror that is no longer known to hold such a file keeps its name for it.
                 largest = largest.or(known.filter(|known| *known == step));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use roaring::RoaringBitmap;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use super::metrics::Metrics;
 use super::target::Cursor;
 use crate::cause::chain;
 use crate::clock::Clock;
-use crate::inventory::{self, Inventory, MirrorState};
+use crate::inventory::{self, Holdings, Inventory, MirrorState};
 use crate::model::{Abilities, Checkup, FileRecord, Mirror, MirrorName, Ranges, Scheme};
 use crate::scan::schedule::{lot, signed};
 use crate::scan::{Clients, Nudge};
@@ -50,7 +49,7 @@ struct Row {
 /// A mirror that is due, as a probe needs it.
 struct Due {
     mirror: Arc<Mirror>,
-    holdings: Arc<RoaringBitmap>,
+    holdings: Holdings,
     abilities: Abilities,
     /// The one of its base URLs that was not seen to have that.
     unseen: Option<Scheme>,
@@ -177,7 +176,7 @@ impl Prober {
             // A clock that was set back puts no probe off.
             row.due = row.due.min(now + signed(self.settings.interval.0.mul_f64(LATEST)));
             if !row.running && row.due <= now {
-                let (mirror, holdings) = (Arc::clone(&state.mirror), Arc::clone(&state.holdings));
+                let (mirror, holdings) = (Arc::clone(&state.mirror), state.holdings.clone());
                 let is_wrong = row.is_wrong;
                 due.push(Due { mirror, holdings, abilities: state.abilities, unseen: state.unseen, is_wrong });
             }
@@ -285,7 +284,7 @@ impl Probe<'_> {
         let compared = Comparison::new(patient, root, bases).run(files, self.due.unseen).await?;
         let failure = compared.failure();
         probed.is_wrong = failure.is_some();
-        probed.is_righted = compared.right.iter().any(|version| !self.due.holdings.contains(version.0));
+        probed.is_righted = compared.right.iter().any(|version| !self.due.holdings.contains(*version));
         if let Some(reason) = failure {
             probed.finding = Some(Finding { certificate: certificate.clone(), ..Finding::failure(reason) });
         }

@@ -2,9 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use roaring::RoaringBitmap;
-
-use crate::inventory::{self, Inventory};
+use crate::inventory::{self, Holdings, Inventory};
 use crate::model::{FileRecord, FileState, TreePath};
 
 /// Files that a probe asks for: the second is asked for when the first one is not there.
@@ -32,7 +30,7 @@ impl Cursor {
     pub(super) async fn choose(
         &mut self,
         inventory: &Inventory,
-        holdings: &RoaringBitmap,
+        holdings: &Holdings,
     ) -> Result<Vec<FileRecord>, inventory::Error> {
         self.round += 1;
         let mut held: Vec<FileRecord> = Vec::new();
@@ -42,7 +40,7 @@ impl Cursor {
             }
             let page = inventory.files(TreePath::root(), self.after.take(), PAGE).await?;
             self.after = page.last().filter(|_| page.len() == PAGE).map(|file| file.path.clone());
-            held.extend(page.into_iter().filter(|file| holdings.contains(file.version.0) && file.state == FileState::Settled));
+            held.extend(page.into_iter().filter(|file| holdings.contains(file.version) && file.state == FileState::Settled));
         }
         held.sort_by_cached_key(|file| (!is_telling(file), self.lot(&file.path)));
         held.dedup_by(|a, b| a.path == b.path);

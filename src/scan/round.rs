@@ -198,7 +198,7 @@ impl Scanner {
     fn holdings(&self, mirror: &MirrorName) -> RoaringBitmap {
         let mirrors = self.inventory.snapshot().mirrors();
         let state = mirrors.members.iter().find(|state| state.mirror.name == *mirror);
-        state.map(|state| (*state.holdings).clone()).unwrap_or_default()
+        state.map(|state| state.holdings.to_bitmap()).unwrap_or_default()
     }
 
     /// Writes down what was found, or in a dry run tells it.

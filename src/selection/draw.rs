@@ -128,26 +128,52 @@ pub(super) fn draw_few(
         }
         return;
     }
-    let mut best = [(0.0, 0); Ranking::INLINE];
-    let mut count = 0;
-    for index in tier {
-        let contender = contenders[usize::from(*index)];
-        let number = contender.number(lot);
-        let slowest = if count == room { best[count - 1].0 } else { f64::INFINITY };
-        // -ln(x) is at least 1 - x: most of a large tier is told to be too slow without a logarithm.
-        if (1.0 - number) * contender.slowness >= slowest {
-            continue;
-        }
-        let time = contender.time(lot);
-        if time >= slowest || !usable(usize::from(*index)) {
-            continue;
-        }
-        let place = best[..count].partition_point(|(other, _)| *other <= time);
-        count = room.min(count + 1);
-        best.copy_within(place..count - 1, place + 1);
-        best[place] = (time, *index);
+    // Whether a mirror is usable is asked of as few as may be: for that, memory is looked at that nothing else looks at.
+    let first = Fastest::of(contenders, tier, lot, Ranking::INLINE, |_| true);
+    let mut found = 0;
+    for index in first.iter().filter(|index| usable(usize::from(*index))).take(room) {
+        push(index);
+        found += 1;
     }
-    best[..count].iter().for_each(|(_, index)| push(*index));
+    if found < room && first.count < tier.len() {
+        let is_other = |index: u16| first.iter().all(|tried| tried != index) && usable(usize::from(index));
+        Fastest::of(contenders, tier, lot, room - found, is_other).iter().for_each(push);
+    }
+}
+
+/// The fastest of a tier.
+struct Fastest {
+    best: [(f64, u16); Ranking::INLINE],
+    count: usize,
+}
+
+impl Fastest {
+    /// The `room` (at most [`Ranking::INLINE`]) fastest that are `wanted`.
+    fn of(contenders: &[Contender], tier: &[u16], lot: Lot, room: usize, mut wanted: impl FnMut(u16) -> bool) -> Self {
+        let (mut best, mut count) = ([(0.0, 0); Ranking::INLINE], 0);
+        for index in tier {
+            let contender = contenders[usize::from(*index)];
+            let number = contender.number(lot);
+            let slowest = if count == room { best[count - 1].0 } else { f64::INFINITY };
+            // -ln(x) is at least 1 - x: most of a large tier is told to be too slow without a logarithm.
+            if (1.0 - number) * contender.slowness >= slowest {
+                continue;
+            }
+            let time = contender.time(lot);
+            if time >= slowest || !wanted(*index) {
+                continue;
+            }
+            let place = best[..count].partition_point(|(other, _)| *other <= time);
+            count = room.min(count + 1);
+            best.copy_within(place..count - 1, place + 1);
+            best[place] = (time, *index);
+        }
+        Self { best, count }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u16> {
+        self.best[..self.count].iter().map(|(_, index)| *index)
+    }
 }
 
 /// The same for any `room`, with an allocation.

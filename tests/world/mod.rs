@@ -381,13 +381,15 @@ impl Instance {
     /// Lets a mirror hold the present versions of the paths; `*` is every indexed file.
     pub fn let_hold(&mut self, mirror: &str, paths: &str) {
         let versions: Vec<u32> = self.versions(paths);
-        Arc::make_mut(&mut self.mirror(mirror).holdings).extend(versions);
+        let holdings = &mut self.mirror(mirror).holdings;
+        *holdings = (&(holdings.to_bitmap() | roaring::RoaringBitmap::from_iter(versions))).into();
     }
 
     /// Takes the present versions of the paths from a mirror.
     pub fn let_lose(&mut self, mirror: &str, paths: &str) {
         let versions = self.versions(paths);
-        *Arc::make_mut(&mut self.mirror(mirror).holdings) -= roaring::RoaringBitmap::from_iter(versions);
+        let holdings = &mut self.mirror(mirror).holdings;
+        *holdings = (&(holdings.to_bitmap() - roaring::RoaringBitmap::from_iter(versions))).into();
     }
 
     fn versions(&self, paths: &str) -> Vec<u32> {

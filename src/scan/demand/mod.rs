@@ -16,6 +16,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::ask::{Asked, Asker, Item};
@@ -111,11 +112,17 @@ impl Demand {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut rounds = JoinSet::new();
         let mut running: HashMap<tokio::task::Id, MirrorName> = HashMap::new();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(TICK) => self.look(),
-                Some(question) = self.questions.recv() => self.take_question(question),
+                _ = ticks.tick() => self.look(),
+                // One that is to be asked is asked with the next tick: to look for who is due looks at every mirror.
+                Some(question) = self.questions.recv() => {
+                    self.take_question(question);
+                    continue;
+                }
                 Some(ended) = rounds.join_next_with_id(), if !rounds.is_empty() => {
                     let (id, asked) = match ended {
                         Ok((id, (_, asked))) => (id, Some(asked)),
@@ -217,7 +224,7 @@ impl Demand {
     /// Puts a version on a mirror's list. Where too many news wait there, it is scanned instead.
     fn put(&mut self, mirror: &MirrorName, item: Item, is_news: bool, now: Timestamp) {
         let row = self.rows.entry(mirror.clone()).or_default();
-        if row.pending.contains(&item) {
+        if row.pending.iter().any(|(_, version)| *version == item.1) {
             return;
         }
         if row.pending.len() < ROUND {
@@ -234,7 +241,10 @@ impl Demand {
     fn start_due(&mut self, rounds: &mut JoinSet<(MirrorName, Asked)>, running: &mut HashMap<tokio::task::Id, MirrorName>) {
         let now = self.asker.clock.now();
         let mirrors = self.asker.inventory.snapshot().mirrors();
-        self.rows.retain(|name, row| row.running || mirrors.members.iter().any(|state| state.mirror.name == *name));
+        // Some of them are of no mirror any more.
+        if self.rows.len() > mirrors.members.len() {
+            self.rows.retain(|name, row| row.running || mirrors.members.iter().any(|state| state.mirror.name == *name));
+        }
         for state in mirrors.members.iter().filter(|state| state.mirror.enabled && state.health.is_usable()) {
             if rounds.len() >= PARALLEL {
                 return;
