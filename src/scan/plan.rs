@@ -73,14 +73,15 @@ impl Plan {
 
     /// Adds files of one directory.
     fn add(&mut self, files: &[(TreePath<'_>, VersionNumber, u64)], unlisted_limit: usize) {
+        let mut directory = files.first().and_then(|(path, ..)| path.parent());
+        let is_below_such = directory.as_ref().is_some_and(|directory| directory.segments().any(is_left_out));
         for (path, version, size) in files {
             self.versions.insert(version.0);
             self.bytes = self.bytes.saturating_add(*size);
-            if self.unlisted.len() < unlisted_limit && path.segments().any(is_left_out) {
+            if (is_below_such || is_left_out(path.name())) && self.unlisted.len() < unlisted_limit {
                 self.unlisted.push(path.clone().into_owned());
             }
         }
-        let mut directory = files.first().and_then(|(path, ..)| path.parent());
         let (mut own, mut below) = (Some(files.iter().map(|(_, version, _)| version.0)), None);
         while let Some(above) = directory {
             let key = self.hasher.hash_one(above.as_bytes());
