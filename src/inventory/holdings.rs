@@ -54,7 +54,7 @@ impl Holdings {
             }
             Form::Runs(count) => {
                 let runs = &bytes.as_chunks::<4>().0[..usize::from(*count)];
-                let after = runs.partition_point(|run| run_of(*run).0 <= low);
+                let after = runs.partition_point(|[a, b, ..]| u16::from_le_bytes([*a, *b]) <= low);
                 runs[..after].last().is_some_and(|run| low - run_of(*run).0 <= run_of(*run).1)
             }
         }

@@ -153,7 +153,7 @@ impl<'a> TreePath<'a> {
     /// which HTML attributes, servlet containers and readers of `Link` headers take for something else.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         // Most paths have nothing to escape.
-        if self.0.iter().all(|&byte| PLAIN[usize::from(byte)]) {
+        if self.0.iter().fold(true, |plain, &byte| plain & PLAIN[usize::from(byte)]) {
             return out.extend_from_slice(&self.0);
         }
         for part in percent_encode(&self.0, ENCODED) {
@@ -226,13 +226,18 @@ fn check(path: &[u8]) -> Result<(), Error> {
     if path.is_empty() {
         return Ok(());
     }
-    let mut start = 0;
-    for at in memchr::memchr_iter(b'/', path) {
-        check_name(&path[start..at])?;
-        start = at + 1;
+    if !has_short_plain_names(path) {
+        path.split(|&byte| byte == b'/').try_for_each(check_name)?;
     }
-    check_name(&path[start..])?;
     check_bytes(path)
+}
+
+/// Whether all is well with the segments of nearly every path: none can be too long, is empty or begins with a dot.
+fn has_short_plain_names(path: &[u8]) -> bool {
+    let is_odd = |byte: u8| (byte == b'/') | (byte == b'.');
+    let (Some(first), Some(last)) = (path.first(), path.last()) else { return false };
+    let begins_odd = path.iter().zip(&path[1..]).fold(false, |found, (byte, next)| found | (*byte == b'/') & is_odd(*next));
+    path.len() <= MAX_SEGMENT_BYTES && !begins_odd && !is_odd(*first) && *last != b'/'
 }
 
 fn check_segment(segment: &[u8]) -> Result<(), Error> {
