@@ -226,10 +226,7 @@ pub(super) fn check(path: &[u8]) -> Result<(), Error> {
     if path.len() > MAX_PATH_BYTES {
         return Err(Error::TooLong);
     }
-    if path.is_empty() {
-        return Ok(());
-    }
-    if !has_short_plain_names(path) {
+    if !path.is_empty() && !has_short_plain_names(path) {
         path.split(|&byte| byte == b'/').try_for_each(check_name)?;
     }
     check_bytes(path)

@@ -9,6 +9,7 @@ use super::changes::Change;
 use super::fault::Fault;
 use super::listed;
 use super::numbers::next_version;
+use super::wrong;
 use crate::inventory::Holdings;
 use crate::inventory::record::{Adjustment, Counts, HealthChange, Protocol, ScanRecord, ScanSummary, carried_over};
 use crate::inventory::share::{Gaps, Share};
@@ -150,7 +151,11 @@ pub(super) fn adjust_holdings(
     bases: &str,
 ) -> Result<(Option<RoaringBitmap>, Option<Change>), Fault> {
     let before = standing(transaction, &adjustment.mirror, bases)?;
-    let after = (&before | &adjustment.gained) - &adjustment.lost;
+    let mut after = (&before | &adjustment.gained) - &adjustment.lost;
+    if !adjustment.wrong.is_empty() || !adjustment.right.is_empty() {
+        wrong::keep(transaction, id(transaction, &adjustment.mirror)?, adjustment)?;
+        after -= adjustment.wrong.iter().map(|(_, version)| version.0).collect::<RoaringBitmap>();
+    }
     if after == before {
         return Ok((None, None));
     }
@@ -176,8 +181,12 @@ fn keep_holdings(
     bases: &str,
 ) -> Result<(Option<RoaringBitmap>, Option<Change>), Fault> {
     given_out_only(&mut holdings, next_version(transaction)?);
-    holdings.optimize();
     let known = one(transaction, name)?;
+    if known.as_ref().is_some_and(|known| !shares_a_base(&known.bases, bases)) {
+        wrong::forget(transaction, id)?;
+    }
+    holdings -= wrong::numbers(transaction, id)?;
+    holdings.optimize();
     if known.is_some_and(|known| known.holdings.to_bitmap() == holdings && known.bases == bases) {
         return Ok((None, None));
     }
