@@ -4,6 +4,7 @@ mod bars;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -25,6 +26,7 @@ listings over HTTP, or file by file. It may run beside `serve`, which knows the 
   GONE        those of them that it held before and has no more
   MISMATCHED  copies with another size, or older ones
   DOUBTFUL    copies of which nothing can be said
+  BYTES       what the mirror sent to tell this
 
 A scan that fails takes nothing away. Exit status: 0 all were scanned, 1 some mirror was not.
 
@@ -68,6 +70,8 @@ pub(crate) struct Instance {
     pub(crate) inventory: Inventory,
     /// How it scans.
     pub(crate) settings: Settings,
+    /// The age at which files leave its tree.
+    pub(crate) min_age: Duration,
     /// Who can be asked what this is, when the settings don't say.
     pub(crate) contact: Option<String>,
     /// The directory that is scanned.
@@ -108,7 +112,8 @@ fn check_names(names: &[String], instances: &[Instance]) -> anyhow::Result<()> {
             const ALIKE: f64 = 0.7;
             let likeness = |other: &&str| strsim::jaro_winkler(name, other);
             let likely = known().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|other| likeness(other) > ALIKE);
-            let hint = likely.map_or_else(String::new, |likely| format!("; did you mean {likely:?}?"));
+            let listed = || "; `redirector mirrors list` names them".to_owned();
+            let hint = likely.map_or_else(listed, |likely| format!("; did you mean {likely:?}?"));
             bail!("there is no mirror {name:?}{hint}");
         }
     }
@@ -135,7 +140,7 @@ async fn scan(
     if args.anew {
         settings.limits.reread = 1;
     }
-    let scanner = Scanner::new(instance.inventory.clone(), settings, clients, clock.clone());
+    let scanner = Scanner::new(instance.inventory.clone(), settings, clients, clock.clone()).of_age(instance.min_age);
     mirrors.iter().filter(|_| args.anew).for_each(|mirror| scanner.distrust(&mirror.name));
     let plan = scanner.plan(instance.directory.clone()).await.context("can't read what there is to find")?;
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Record };

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -47,6 +48,9 @@ enum Read<T> {
 
 /// Lines of a plain request. Browsers send about 20.
 const MAX_LINES: usize = 32;
+/// Room for them.
+type Lines<'a> = [MaybeUninit<httparse::Header<'a>>; MAX_LINES];
+const NO_LINES: Lines<'_> = [MaybeUninit::uninit(); MAX_LINES];
 /// A longer head is hyper's business, with the limits of the configuration.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// What a connection keeps of its buffer for answers.
@@ -57,9 +61,9 @@ const READ_BYTES: usize = 2 * 1024;
 impl<'a> Head<'a> {
     /// Reads a head. Plain is a GET or HEAD of HTTP/1.1 with a path alone as its target, one `Host`, no body, and no line that could ask for something other than the
     /// file or its mirrors: no range, no description instead of the file, no expectation, no word on the connection but that it is kept.
-    fn parse(bytes: &'a [u8], lines: &'a mut [httparse::Header<'a>; MAX_LINES]) -> Read<Self> {
-        let mut request = httparse::Request::new(lines);
-        let length = match request.parse(bytes) {
+    fn parse(bytes: &'a [u8], lines: &'a mut Lines<'a>) -> Read<Self> {
+        let mut request = httparse::Request::new(&mut []);
+        let length = match request.parse_with_uninit_headers(bytes, lines) {
             Ok(Status::Complete(length)) => length,
             Ok(Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Read::Part,
             _ => return Read::Other,
@@ -81,7 +85,9 @@ impl<'a> Head<'a> {
             _ => return None,
         };
         let path = request.path?;
-        let is_plain = request.version == Some(1) && path.starts_with('/') && path.bytes().all(|byte| PLAIN[usize::from(byte)]);
+        let is_plain = request.version == Some(1)
+            && path.starts_with('/')
+            && path.bytes().fold(true, |plain, byte| plain & PLAIN[usize::from(byte)]);
         is_plain.then_some((is_get, path))
     }
 
@@ -248,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         answer: &mut impl FnMut(&Head<'_>, Instant, &mut Vec<u8>) -> Reply,
     ) -> Option<End> {
         while !self.read.is_empty() {
-            let mut lines = [httparse::EMPTY_HEADER; MAX_LINES];
+            let mut lines = NO_LINES;
             let (head, length) = match Head::parse(&self.read, &mut lines) {
                 Read::Plain(head, length) => (head, length),
                 Read::Part => return None,
@@ -315,7 +321,7 @@ mod tests {
 
     /// `plain`, `part` or `other`.
     fn read(text: &str) -> &'static str {
-        match Head::parse(text.as_bytes(), &mut [httparse::EMPTY_HEADER; MAX_LINES]) {
+        match Head::parse(text.as_bytes(), &mut { NO_LINES }) {
             Read::Plain(_, length) if length == text.len() => "plain",
             Read::Plain(..) => "more",
             Read::Part => "part",

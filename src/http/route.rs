@@ -24,7 +24,8 @@ impl Route {
     }
 
     fn answers_to(&self, host: Option<&str>) -> bool {
-        self.hosts.is_empty() || host.is_some_and(|host| self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host)))
+        let is_own = |host: &str| self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        self.hosts.is_empty() || host.is_some_and(|host| is_own(bare_host(host)))
     }
 }
 
@@ -35,7 +36,6 @@ pub fn find<'r, 'p>(
     host: Option<&str>,
     path: &'p RequestPath<'_>,
 ) -> Option<(usize, TreePath<'p>)> {
-    let host = host.map(bare_host);
     routes
         .enumerate()
         .filter(|(_, route)| route.answers_to(host))

@@ -54,7 +54,7 @@ impl Holdings {
             }
             Form::Runs(count) => {
                 let runs = &bytes.as_chunks::<4>().0[..usize::from(*count)];
-                let after = runs.partition_point(|run| run_of(*run).0 <= low);
+                let after = runs.partition_point(|[a, b, ..]| u16::from_le_bytes([*a, *b]) <= low);
                 runs[..after].last().is_some_and(|run| low - run_of(*run).0 <= run_of(*run).1)
             }
         }
@@ -91,6 +91,13 @@ impl From<&RoaringBitmap> for Holdings {
         bitmap.serialize_into(&mut bytes).expect("memory takes all");
         let chunks = chunks(&bytes).expect("the library writes what its format says");
         Self { chunks: chunks.into(), bytes: bytes.into(), count: bitmap.len() }
+    }
+}
+
+/// One set has several serialized forms.
+impl PartialEq for Holdings {
+    fn eq(&self, other: &Self) -> bool {
+        self.count == other.count && (self.bytes == other.bytes || self.to_bitmap() == other.to_bitmap())
     }
 }
 

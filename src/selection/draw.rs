@@ -129,7 +129,7 @@ pub(super) fn draw_few(
         return;
     }
     // Whether a mirror is usable is asked of as few as may be: for that, memory is looked at that nothing else looks at.
-    let first = Fastest::of(contenders, tier, lot, Ranking::INLINE, |_| true);
+    let first = Fastest::of(contenders, tier, lot, Ranking::INLINE.min(room + SPARE), |_| true);
     let mut found = 0;
     for index in first.iter().filter(|index| usable(usize::from(*index))).take(room) {
         push(index);
@@ -140,6 +140,9 @@ pub(super) fn draw_few(
         Fastest::of(contenders, tier, lot, room - found, is_other).iter().for_each(push);
     }
 }
+
+/// How many are drawn besides those that there is room for: some of the first are not usable, but rarely more.
+const SPARE: usize = 2;
 
 /// The fastest of a tier.
 struct Fastest {
