@@ -25,7 +25,7 @@ use redirector::config::Config;
 use redirector::index;
 use redirector::inventory::sqlite::Sqlite;
 use redirector::inventory::store::{MAX_PAGE, Page, PlanId, Store, Which};
-use redirector::inventory::{Counts, Hashed, Inventory, Observation, Protocol, ScanRecord, Seen};
+use redirector::inventory::{Hashed, Inventory, Observation, ScanRecord, Seen};
 use redirector::model::{Digests, FileRecord, Fingerprint, Mirror, Pieces, Sha256, TreePath, VersionNumber};
 use redirector::tree::Trees;
 use roaring::RoaringBitmap;
@@ -262,21 +262,7 @@ fn part(files: u32, turn: u32) -> RoaringBitmap {
 
 fn scanned(mirror: &Mirror, holdings: RoaringBitmap) -> ScanRecord {
     let now = Clock::system().now();
-    ScanRecord {
-        mirror: mirror.name.clone(),
-        began: now,
-        ended: now,
-        protocol: Protocol::Http,
-        outcome: Ok(Counts { found: holdings.len(), ..Counts::default() }),
-        complete: true,
-        notes: String::new(),
-        holdings: Some(holdings),
-        before: None,
-        unseen: None,
-        share: None,
-        gaps: None,
-        listed: None,
-    }
+    ScanRecord::new(mirror.name.clone(), (now, now), holdings)
 }
 
 /// By table: the bytes of all their pages.

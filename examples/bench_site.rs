@@ -20,7 +20,7 @@ use redirector::config::Config;
 use redirector::daemon::instance::Parts;
 use redirector::geo::{self, Locator};
 use redirector::index;
-use redirector::inventory::{Counts, Protocol, ScanRecord};
+use redirector::inventory::ScanRecord;
 use redirector::model::{Digests, Mirror, Pieces, Sha256, TreePath};
 use roaring::RoaringBitmap;
 
@@ -166,22 +166,6 @@ async fn fill(config: &Config, files: u64) -> anyhow::Result<()> {
 }
 
 async fn record(parts: &Parts, mirror: &Mirror, holdings: RoaringBitmap, clock: &Clock) -> anyhow::Result<()> {
-    let counts = Counts { found: holdings.len(), ..Counts::default() };
     let now = clock.now();
-    let record = ScanRecord {
-        mirror: mirror.name.clone(),
-        began: now,
-        ended: now,
-        protocol: Protocol::Http,
-        outcome: Ok(counts),
-        complete: true,
-        notes: String::new(),
-        holdings: Some(holdings),
-        before: None,
-        unseen: None,
-        share: None,
-        gaps: None,
-        listed: None,
-    };
-    Ok(parts.inventory.record_scan(record).await?)
+    Ok(parts.inventory.record_scan(ScanRecord::new(mirror.name.clone(), (now, now), holdings)).await?)
 }

@@ -6,12 +6,14 @@ mod servers;
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redirector::inventory::Inventory;
+use redirector::inventory::{Inventory, Observation, Seen};
 use redirector::model::{Abilities, BaseUrl, Checkup, Health, Mirror, Ranges, Reached, Scheme, Span, TreePath, Trust};
 use redirector::probe::{self, Prober};
-use redirector::scan::{Clients, Mode, Quiet, Settings};
+use redirector::scan::{Clients, Mode, Quiet, Report, Settings};
+use redirector::tree::{self, Root, Trees};
 use scanning::{THEN, World};
 use servers::{Folder, Odd, Request, Server, respond};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,7 @@ async fn probed(world: &World, what: &str, mut is_so: impl FnMut(&Abilities, Hea
         timeout: Span(Duration::from_secs(10)),
         failures: 3,
         successes: 1,
+        ..probe::Settings::default()
     };
     let scan = Settings { allow_private_addresses: true, ..Settings::default() };
     let clients = Clients::new(&scan, None).expect("clients");
@@ -199,6 +202,156 @@ async fn a_name_with_two_kinds_of_addresses_of_which_one_is_dead_is_found_out() 
     let world = scanned(&[("a.xo", 1000, THEN)], |mirror| mirror, &url).await;
     let known = probed(&world, "both are tried", |abilities, _| abilities.ipv4 != Reached::Unknown).await;
     assert_eq!((known.abilities.ipv4, known.abilities.ipv6), (Reached::Yes, Reached::No), "{known:?}");
+}
+
+/// Bytes that differ from file to file, and from place to place.
+fn content(name: &str, length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 + at / 251 + name.len() + usize::from(name.as_bytes()[0])) as u8).collect()
+}
+
+const BYTES: usize = 10_000;
+
+/// A tree of files and a mirror that lists them all; those for which `is_right` does not hold have other bytes there.
+async fn copied(names: &[&str], is_right: impl Fn(&str) -> bool) -> (World, Root, [Folder; 2], Server) {
+    let (tree, mirror) = (Folder::new(), Folder::new());
+    for name in names {
+        tree.write_bytes(name, &content(name, BYTES), THEN);
+        let copy = if is_right(name) { content(name, BYTES) } else { content("!", BYTES) };
+        mirror.write_bytes(name, &copy, THEN);
+    }
+    let server = Server::nginx(mirror.path(), "autoindex on;");
+    let (world, root) = known_tree(&tree, names, &server.url()).await;
+    (world, root, [tree, mirror], server)
+}
+
+/// What an inventory knows of a tree, with a mirror that was scanned.
+async fn known_tree(tree: &Folder, names: &[&str], url: &str) -> (World, Root) {
+    let root = Trees::open(&tree::Settings::of(tree.path())).expect("a tree").public;
+    let world = World::new(&[], url).await;
+    let seen = |name: &&str| {
+        let path = scanning::path(name);
+        let fingerprint = root.look(&path).expect("it is there").fingerprint;
+        Observation { path, fingerprint, at: world.clock.now(), kind: Seen::First }
+    };
+    world.inventory.observe(names.iter().map(seen).collect()).await.expect("written");
+    rescanned(&world).await;
+    (world, root)
+}
+
+async fn rescanned(world: &World) -> Report {
+    world.scan_with(|settings| settings.allow_private_addresses = true).await
+}
+
+/// Probes that compare bytes with a tree.
+fn comparing(world: &World, root: &Root) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    let settings = probe::Settings {
+        interval: Span(Duration::from_millis(10)),
+        timeout: Span(Duration::from_secs(10)),
+        successes: 1,
+        ..probe::Settings::default()
+    };
+    let scan = Settings { allow_private_addresses: true, ..Settings::default() };
+    let clients = Clients::new(&scan, None).expect("clients");
+    let metrics = Arc::new(probe::Metrics::default());
+    let prober = Prober::new(world.inventory.clone(), settings, clients, world.clock.clone(), metrics, None);
+    let stop = CancellationToken::new();
+    (stop.clone(), tokio::spawn(prober.comparing(root.clone()).run(stop)))
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok(), "{what}: not within 60 s");
+}
+
+#[tokio::test]
+async fn a_copy_with_other_bytes_is_left_out_until_it_is_right() {
+    let (world, root, [_tree, mirror], _server) = copied(&["a.xo", "b.xo"], |name| name == "a.xo").await;
+    assert_eq!(world.held().await.len(), 2, "size and time are right");
+    let wrong = async || world.inventory.wrong(world.mirror.name.clone()).await.expect("readable");
+    let (stop, task) = comparing(&world, &root);
+    until("it is found out", async || world.held().await.len() == 1).await;
+    assert_eq!(wrong().await.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>(), ["b.xo"]);
+    // What a scan sees does not make it right.
+    let report = rescanned(&world).await;
+    let counts = report.outcome.clone().expect("it was scanned");
+    assert_eq!((counts.found, counts.mismatched), (1, 1), "{report:?}");
+    assert!(report.notes.iter().any(|note| note.contains("other bytes than they should, like /b.xo")), "{report:?}");
+    assert!(!world.held().await.contains("b.xo"));
+    let gaps = world.inventory.gaps(world.mirror.name.clone()).await.expect("readable").expect("told");
+    assert_eq!((gaps.missing, gaps.stale), (0, 1), "its operator is told");
+    assert!(world.inventory.snapshot().mirrors().members[0].health.is_usable(), "one bad file is no bad mirror");
+    mirror.write_bytes("b.xo", &content("b.xo", BYTES), THEN);
+    until("it is seen to be right", async || wrong().await.is_empty()).await;
+    rescanned(&world).await;
+    assert_eq!(world.held().await.len(), 2);
+    stop.cancel();
+    task.await.expect("it did not die");
+}
+
+#[tokio::test]
+async fn a_mirror_of_which_most_bytes_are_wrong_does_not_work() {
+    let names = ["1.xo", "2.xo", "3.xo", "4.xo", "5.xo", "6.xo"];
+    let (world, root, [_tree, mirror], _server) = copied(&names, |_| false).await;
+    assert_eq!(world.held().await.len(), 6);
+    let health = || world.inventory.snapshot().mirrors().members[0].health;
+    let (stop, task) = comparing(&world, &root);
+    until("it is down", async || health() == Health::Down).await;
+    let history = world.inventory.health_history(world.mirror.name.clone(), 1).await.expect("readable");
+    assert!(
+        history[0].reason.as_ref().is_some_and(|reason| reason.contains("have other bytes than they should")),
+        "{history:?}"
+    );
+    assert!(world.held().await.is_empty(), "each of them was seen to be wrong");
+    names.iter().for_each(|name| mirror.write_bytes(name, &content(name, BYTES), THEN));
+    until("it is up", async || health() == Health::Up).await;
+    stop.cancel();
+    task.await.expect("it did not die");
+}
+
+#[tokio::test]
+async fn one_garbled_answer_disproves_nothing() {
+    const LISTED: [(&str, u64, i64); 1] = [("a.xo", BYTES as u64, THEN)];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = Odd::start(move |request, out| {
+        let own = content("a.xo", BYTES);
+        match (request.path.as_str(), request.header("Range").and_then(|range| range.strip_prefix("bytes="))) {
+            ("/", _) => {
+                let page = servers::listing("/", &LISTED);
+                respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+            }
+            ("/a.xo", None) => respond(request, out, "200 OK", &[], &own),
+            ("/a.xo", Some(range)) => {
+                let ends: Vec<usize> = range.split('-').map(|end| end.parse().expect("a number")).collect();
+                let mut part = own[ends[0]..=ends[1]].to_vec();
+                // Every second time, it is garbled, cut, or of another file.
+                let number = if part.len() > 100 { count.fetch_add(1, Ordering::SeqCst) } else { 1 };
+                let mut told = format!("bytes {range}/{BYTES}");
+                match number % 6 {
+                    0 => part[7] ^= 1,
+                    2 => part.truncate(99),
+                    4 => told = format!("bytes {range}/{}", BYTES + 1),
+                    _ => {}
+                }
+                respond(request, out, "206 Partial Content", &[("Content-Range", &told)], &part)
+            }
+            _ => respond(request, out, "404 Not Found", &[], b""),
+        }
+    });
+    let tree = Folder::new();
+    tree.write_bytes("a.xo", &content("a.xo", BYTES), THEN);
+    let (world, root) = known_tree(&tree, &["a.xo"], &server.url()).await;
+    let (stop, task) = comparing(&world, &root);
+    until("it was compared some times", async || asked.load(Ordering::SeqCst) >= 12).await;
+    stop.cancel();
+    task.await.expect("it did not die");
+    assert_eq!(world.held().await.len(), 1);
+    assert!(world.inventory.wrong(world.mirror.name.clone()).await.expect("readable").is_empty());
+    assert!(world.inventory.snapshot().mirrors().members[0].health.is_usable());
 }
 
 #[tokio::test]

@@ -219,7 +219,8 @@ async fn world_with_history() -> (World, Inventory) {
         let share = Share { files: 1000, held: 990 + hour.unsigned_abs(), bytes: 5 << 20, held_bytes: 4 << 20 };
         let gap =
             Gap { directory: "4078/<x>".into(), whole: true, missing: 5, stale: 1, examples: vec!["4078/<x>/a&b.xo".into()] };
-        let gaps = Gaps { missing: 5, missing_bytes: 1 << 20, stale: 1, directories: vec![gap], more: 3, ..Gaps::default() };
+        let excused = Gaps { young: 2, young_bytes: 1 << 10, beyond: 1, beyond_bytes: 3 << 30, ..Gaps::default() };
+        let gaps = Gaps { missing: 5, missing_bytes: 1 << 20, stale: 1, directories: vec![gap], more: 3, ..excused };
         let outcome = match hour {
             3 => Err("ftp://joe:secret@ftp.example/: <timed out>".to_owned()),
             _ => Ok(redirector::inventory::Counts { found: 990, ..Default::default() }),
@@ -282,6 +283,12 @@ async fn who_runs_a_mirror_can_see_what_the_site_thinks_of_it() {
         &one,
         &["5 files missing (1.0 MiB)", "1 copy is not ours", "/4078/&#60;x&#62;", "all of it", "a&#38;b.xo", "And 3 more"],
     );
+    contains_all(
+        &one,
+        &[
+            "<dt>Need not have</dt><dd>2 files that are too new for any mirror (1.0 KiB), 1 file that is larger than it takes (3.0 GiB)",
+        ],
+    );
     contains_all(&one, &["2026-11-01 03:00", "ftp://ftp.example/: &#60;timed out&#62;", "503 &#60;sorry&#62;", "2.5 s"]);
     assert!(!one.contains("secret") && !one.contains("<sorry>"), "nothing private, nothing unescaped: {one}");
 
@@ -308,6 +315,7 @@ async fn programs_get_the_pages_on_mirrors_as_json() {
         (&"down".into(), &"nl".into(), &serde_json::Value::Null)
     );
     assert_eq!(one["scans"][1]["failure"], "ftp://ftp.example/: <timed out>");
+    assert_eq!((&one["gaps"]["young"], &one["gaps"]["beyond_bytes"]), (&2.into(), &(3_u64 << 30).into()));
     assert_eq!(
         (&one["gaps"]["directories"][0]["missing"], &one["health_changes"][0]["reason"]),
         (&5.into(), &"503 <sorry>".into())

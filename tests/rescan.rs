@@ -188,6 +188,27 @@ async fn started(database: &Path, url: &str) -> World {
     World { inventory, clock, mirror }
 }
 
+/// The same, where nothing was known, with files in the tree.
+async fn begun(database: &Path, url: &str, files: &[(&str, u64, i64)]) -> World {
+    let world = started(database, url).await;
+    world.put(files).await;
+    world.inventory.set_indexed().await.expect("written");
+    world
+}
+
+/// So many directories of long ago with a file each, and the names of the files.
+fn one_file_each(count: usize) -> (Vec<String>, Folder) {
+    let (names, folder): (Vec<String>, _) = ((0..count).map(|number| format!("d{number}/x.xo")).collect(), Folder::new());
+    names.iter().for_each(|name| folder.write(name, 10, THEN));
+    date_all(&folder, &names);
+    (names, folder)
+}
+
+/// Gives the folders of these files a time of long ago.
+fn date_all(folder: &Folder, names: &[String]) {
+    date_folders(folder, &names.iter().map(|name| name.trim_end_matches("/x.xo")).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_directory_that_shows_the_time_that_it_had_is_not_asked_for() {
     let folder = folder();
@@ -221,12 +242,8 @@ async fn a_directory_that_shows_the_time_that_it_had_is_not_asked_for() {
 
 #[tokio::test]
 async fn a_directory_that_changed_and_shows_the_same_time_has_all_of_them_asked_for() {
-    let names: Vec<String> = (0..40).map(|number| format!("d{number}/x.xo")).collect();
+    let (names, folder) = one_file_each(40);
     let files: Vec<(&str, u64, i64)> = names.iter().map(|name| (name.as_str(), 10, THEN)).collect();
-    let folders: Vec<&str> = names.iter().map(|name| name.trim_end_matches("/x.xo")).collect();
-    let folder = Folder::new();
-    names.iter().for_each(|name| folder.write(name, 10, THEN));
-    date_folders(&folder, &folders);
     let server = talkative(&folder);
     let world = World::new(&files, &server.url()).await;
     let scanner = world.scanner(|settings| settings.limits.reread = 4);
@@ -236,7 +253,7 @@ async fn a_directory_that_changed_and_shows_the_same_time_has_all_of_them_asked_
     for name in names.iter().skip(1) {
         folder.remove(name);
     }
-    date_folders(&folder, &folders);
+    date_all(&folder, &names);
     let before = server.asked().len();
     let (report, counts) = scan(&world, &scanner).await;
     assert_eq!((counts.found, counts.gone, counts.entries), (1, 39, 41), "{report:?}");
@@ -255,9 +272,7 @@ async fn what_was_learnt_outlives_a_restart_and_is_of_no_use_elsewhere() {
     let (folder, state) = (folder(), Folder::new());
     date_folders(&folder, &["a/b", "a", "c"]);
     let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
-    let world = started(&database, &server.url()).await;
-    world.put(&FILES).await;
-    world.inventory.set_indexed().await.expect("written");
+    let world = begun(&database, &server.url(), &FILES).await;
     scan(&world, &trusting(&world)).await;
     world.inventory.clone().close().await.expect("closes");
 
@@ -289,16 +304,11 @@ async fn what_was_learnt_outlives_a_restart_and_is_of_no_use_elsewhere() {
 
 #[tokio::test]
 async fn a_rescan_of_an_unchanged_mirror_writes_next_to_nothing_and_changes_nothing_in_memory() {
-    let names: Vec<String> = (0..300).map(|number| format!("d{number}/x.xo")).collect();
+    let (names, folder) = one_file_each(300);
     let files: Vec<(&str, u64, i64)> = names.iter().map(|name| (name.as_str(), 10, THEN)).collect();
-    let folders: Vec<&str> = names.iter().map(|name| name.trim_end_matches("/x.xo")).collect();
-    let (folder, state) = (Folder::new(), Folder::new());
-    names.iter().for_each(|name| folder.write(name, 10, THEN));
-    date_folders(&folder, &folders);
+    let state = Folder::new();
     let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
-    let world = started(&database, &server.url()).await;
-    world.put(&files).await;
-    world.inventory.set_indexed().await.expect("written");
+    let world = begun(&database, &server.url(), &files).await;
     let scanner = world.scanner(|settings| settings.limits.reread = 12);
     let (_, first) = scan(&world, &scanner).await;
     let log = || std::fs::metadata(state.path().join("test.sqlite-wal")).map_or(0, |log| log.len());
@@ -323,9 +333,7 @@ async fn what_was_committed_before_a_kill_is_all_that_a_rescan_goes_by() {
     let (folder, state) = (folder(), Folder::new());
     date_folders(&folder, &["a/b", "a", "c"]);
     let (server, database) = (talkative(&folder), state.path().join("test.sqlite"));
-    let world = started(&database, &server.url()).await;
-    world.put(&FILES).await;
-    world.inventory.set_indexed().await.expect("written");
+    let world = begun(&database, &server.url(), &FILES).await;
     let scanner = trusting(&world);
     scan(&world, &scanner).await;
     // What lies on the disk when the program is killed now, and after one more scan of a mirror that has less.

@@ -68,6 +68,7 @@ suite!(sqlite => [
     what_was_found_during_a_scan_outlives_it,
     single_holdings_come_and_go,
     shares_and_gaps_stay_until_another_scan_tells_of_them,
+    what_has_other_bytes_is_no_holding_until_it_was_seen_to_be_right,
     what_a_scan_leaves_for_the_next_is_kept,
     what_is_remembered_of_listings_is_kept_in_parts,
     what_a_mirror_can_do_is_kept_with_its_urls,
@@ -209,7 +210,7 @@ fn what_was_written_is_there_after_opening_again(kit: &Kit) {
     assert!(store.is_indexed().expect("is read"));
     let mirror = &before.1.mirrors[0];
     assert_eq!((mirror.bases.as_str(), mirror.health), ("http://m/", Health::Down));
-    assert!(mirror.holdings.contains(record.version.0));
+    assert!(mirror.holdings.contains(record.version));
 }
 
 fn a_version_number_is_never_used_again(kit: &Kit) {
@@ -511,10 +512,10 @@ fn holdings_are_replaced_whole_and_never_hold_the_future(kit: &Kit) {
     let written = store.record_scan(&scanned("m", 0, Some(bitmap([a, future, VersionNumber(u32::MAX)]))), "").expect("is kept");
     assert_eq!(written.value, Some(bitmap([a])));
     assert_eq!(observe(&mut *store, "c", look(1, 0), 1).version, future);
-    assert_eq!(store.mirrors(&[name("m"), name("other")]).expect("is read")[0].holdings, bitmap([a]));
+    assert_eq!(store.mirrors(&[name("m"), name("other")]).expect("is read")[0].holdings.to_bitmap(), bitmap([a]));
     store.record_scan(&scanned("m", 10, Some(bitmap([b]))), "").expect("is kept");
     let mirrors = store.mirrors(&[name("m"), name("other")]).expect("is read");
-    assert_eq!((mirrors.len(), &mirrors[0].holdings), (1, &bitmap([b])));
+    assert_eq!((mirrors.len(), mirrors[0].holdings.to_bitmap()), (1, bitmap([b])));
 }
 
 fn a_failed_scan_keeps_the_holdings(kit: &Kit) {
@@ -525,7 +526,7 @@ fn a_failed_scan_keeps_the_holdings(kit: &Kit) {
     let written = store.record_scan(&failed, "y").expect("is kept");
     assert_eq!(written, Written { value: None, sequence: None });
     let mirrors = store.mirrors(&[name("m")]).expect("is read");
-    assert_eq!((&mirrors[0].holdings, mirrors[0].bases.as_str()), (&bitmap([a]), "x"));
+    assert_eq!((mirrors[0].holdings.to_bitmap(), mirrors[0].bases.as_str()), (bitmap([a]), "x"));
     let scans = store.scans(&name("m"), 10).expect("is read");
     let reason = scans[0].outcome.as_ref().expect_err("it failed");
     assert!(reason.len() <= 1000 && reason.starts_with("éé") && !scans[0].complete);
@@ -547,7 +548,7 @@ fn what_was_found_during_a_scan_outlives_it(kit: &Kit) {
 }
 
 fn adjusted<const N: usize, const M: usize>(mirror: &str, gained: [VersionNumber; N], lost: [VersionNumber; M]) -> Adjustment {
-    Adjustment { mirror: name(mirror), began: at(0), gained: bitmap(gained), lost: bitmap(lost), unseen: None }
+    Adjustment { gained: bitmap(gained), lost: bitmap(lost), ..Adjustment::of(name(mirror), at(0)) }
 }
 
 fn single_holdings_come_and_go(kit: &Kit) {
@@ -560,9 +561,38 @@ fn single_holdings_come_and_go(kit: &Kit) {
     assert_eq!((again.value, again.sequence), (None, None), "nothing is new, and nothing is written");
     let written = store.adjust_holdings(&adjusted("m", [c], [a]), "http://m/").expect("is kept");
     assert_eq!(written.value, Some(bitmap([b, c])));
-    assert_eq!(loaded(&mut *(kit.open)()).1.mirrors[0].holdings, bitmap([b, c]));
+    assert_eq!(loaded(&mut *(kit.open)()).1.mirrors[0].holdings.to_bitmap(), bitmap([b, c]));
     let written = store.adjust_holdings(&adjusted("m", [a], []), "http://moved/").expect("is kept");
     assert_eq!(written.value, Some(bitmap([a])), "what was seen at other URLs does not count");
+}
+
+fn what_has_other_bytes_is_no_holding_until_it_was_seen_to_be_right(kit: &Kit) {
+    let mut store = (kit.open)();
+    let [a, b] = ["a", "b"].map(|name| observe(&mut *store, name, look(1, 0), 0).version);
+    store.record_scan(&scanned("m", 0, Some(bitmap([a, b]))), "http://m/").expect("is kept");
+    let wrong = |wrong: &[(&str, VersionNumber)], right: &[VersionNumber]| Adjustment {
+        wrong: wrong.iter().map(|(name, version)| (path(name), *version)).collect(),
+        right: right.iter().map(|version| version.0).collect(),
+        ..Adjustment::of(name("m"), at(0))
+    };
+    let written = store.adjust_holdings(&wrong(&[("b", b)], &[]), "http://m/").expect("is kept");
+    assert_eq!(written.value, Some(bitmap([a])));
+    // Whatever else says that it is there.
+    store.record_scan(&scanned("m", 5, Some(bitmap([a, b]))), "http://m/").expect("is kept");
+    store.adjust_holdings(&adjusted("m", [b], []), "http://m/").expect("is kept");
+    let mut store = (kit.open)();
+    assert_eq!(store.mirrors(&[name("m")]).expect("is read")[0].holdings.to_bitmap(), bitmap([a]));
+    assert_eq!(store.wrong(&name("m")).expect("is read"), [(path("b"), b)]);
+    assert_eq!(store.wrong(&name("other")).expect("is read"), []);
+    store.adjust_holdings(&wrong(&[], &[b]), "http://m/").expect("is kept");
+    assert_eq!(store.wrong(&name("m")).expect("is read"), []);
+    assert_eq!(store.adjust_holdings(&adjusted("m", [b], []), "http://m/").expect("is kept").value, Some(bitmap([a, b])));
+    // A version that is no longer the tree's is of no interest, and a mirror that is somewhere else is another one.
+    store.adjust_holdings(&wrong(&[("a", a), ("b", b)], &[]), "http://m/").expect("is kept");
+    let newer = observe(&mut *store, "a", look(2, 9), 0).version;
+    assert_eq!(store.wrong(&name("m")).expect("is read"), [(path("b"), b)]);
+    let moved = store.record_scan(&scanned("m", 9, Some(bitmap([newer, b]))), "http://elsewhere/").expect("is kept");
+    assert_eq!((moved.value, store.wrong(&name("m")).expect("is read").len()), (Some(bitmap([newer, b])), 0));
 }
 
 fn shares_and_gaps_stay_until_another_scan_tells_of_them(kit: &Kit) {
@@ -570,8 +600,17 @@ fn shares_and_gaps_stay_until_another_scan_tells_of_them(kit: &Kit) {
     assert_eq!(store.gaps(&name("m")).expect("is read"), None);
     let share = Share { files: 3, held: 1, bytes: u64::MAX >> 1, held_bytes: 7 };
     let gap = Gap { directory: "dir/\u{fc}".into(), whole: true, missing: 2, stale: 1, examples: vec!["dir/a\"b".into()] };
-    let gaps =
-        Gaps { mark: u64::MAX, missing: 2, missing_bytes: 1 << 60, stale: 1, stale_bytes: 5, directories: vec![gap], more: 9 };
+    let excused = Gaps { young: 3, young_bytes: 4, young_since: Some(-5), beyond: 6, beyond_bytes: 1 << 61, ..Gaps::default() };
+    let gaps = Gaps {
+        mark: u64::MAX,
+        missing: 2,
+        missing_bytes: 1 << 60,
+        stale: 1,
+        stale_bytes: 5,
+        directories: vec![gap],
+        more: 9,
+        ..excused
+    };
     let told = ScanRecord { share: Some(share), gaps: Some(gaps.clone()), ..scanned("m", 0, None) };
     store.record_scan(&told, "").expect("is kept");
     store.record_scan(&scanned("m", 10, None), "").expect("is kept");
@@ -771,7 +810,7 @@ fn what_one_handle_writes_another_can_follow(kit: &Kit) {
 
     writer.record_scan(&scanned("m", 0, Some(bitmap([b.version]))), "x").expect("is kept");
     let after_scan = changes(&mut *reader, update.sequence);
-    assert_eq!(after_scan.mirrors[0].holdings, bitmap([b.version]));
+    assert_eq!(after_scan.mirrors[0].holdings.to_bitmap(), bitmap([b.version]));
     assert!(after_scan.files.is_empty());
 
     writer.hold(&Hold { path: path("b"), because: "x".into(), at: at(0) }).expect("is kept");
@@ -1384,7 +1423,7 @@ async fn a_database_without_marks_is_brought_up_and_gets_an_image() {
     let file = folder.path().join("test.sqlite");
     filled(&file).await;
     let database = rusqlite::Connection::open(&file).expect("opens");
-    let later = "ALTER TABLE change DROP COLUMN mark; DROP TABLE ability; DROP INDEX file_large; DROP TABLE listed_part; DROP TABLE listed";
+    let later = "ALTER TABLE change DROP COLUMN mark; DROP TABLE ability; DROP INDEX file_large; DROP TABLE listed_part; DROP TABLE listed; DROP TABLE wrong";
     database.execute_batch(&format!("{later}; PRAGMA user_version = 4")).expect("is as it was");
     drop(database);
     let inventory = opened(&file).await;

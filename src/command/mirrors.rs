@@ -254,6 +254,7 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
         ("holds", format!("{} of {} files ({})", grouped(*holds), grouped(*of), share(*holds, *of))),
     ]);
     facts.extend(shown.share.map(|share| ("bytes", bytes_held(&share))));
+    facts.extend(shown.gaps.as_ref().and_then(Gaps::excused).map(|excused| ("need not have", excused)));
     if let Some(checkup) = &shown.checkup {
         facts.extend(can_do(checkup, now).into_iter().map(|(what, how)| (key(what), how)));
         facts.extend(checkup.notes.iter().map(|note| ("wrong", printable(note))));

@@ -214,6 +214,7 @@ async fn scan_now(context: &Context, args: &scan::Args) -> anyhow::Result<ExitCo
             mirrors: config.mirrors(&|_| None),
             inventory,
             settings: config.scan.clone(),
+            min_age: config.tree.min_age.0,
             contact: config.server.public_url.clone(),
             directory: within.as_ref().map_or_else(TreePath::root, |target| target.path.clone()),
         });

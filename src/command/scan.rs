@@ -4,6 +4,7 @@ mod bars;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -69,6 +70,8 @@ pub(crate) struct Instance {
     pub(crate) inventory: Inventory,
     /// How it scans.
     pub(crate) settings: Settings,
+    /// The age at which files leave its tree.
+    pub(crate) min_age: Duration,
     /// Who can be asked what this is, when the settings don't say.
     pub(crate) contact: Option<String>,
     /// The directory that is scanned.
@@ -137,7 +140,7 @@ async fn scan(
     if args.anew {
         settings.limits.reread = 1;
     }
-    let scanner = Scanner::new(instance.inventory.clone(), settings, clients, clock.clone());
+    let scanner = Scanner::new(instance.inventory.clone(), settings, clients, clock.clone()).of_age(instance.min_age);
     mirrors.iter().filter(|_| args.anew).for_each(|mirror| scanner.distrust(&mirror.name));
     let plan = scanner.plan(instance.directory.clone()).await.context("can't read what there is to find")?;
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Record };

@@ -231,17 +231,12 @@ impl Instance {
         let Parts { config, trees, inventory, clock, .. } = &parts;
         let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
+        let scanner = scanner.of_age(config.tree.min_age.0);
         let (scheduler, wishes) = Scheduler::new(scanner, clock.clone(), Arc::clone(&metrics.scan));
         let (demand, doubts) = demand(&parts, clients.clone(), (Arc::clone(&metrics.demand), wishes.clone()));
-        let probing = clients.clone();
-        let prober = Prober::new(
-            inventory.clone(),
-            config.probe.clone(),
-            clients,
-            clock.clone(),
-            Arc::clone(&metrics.probe),
-            Some(wishes),
-        );
+        let (probing, probes) = (clients.clone(), Arc::clone(&metrics.probe));
+        let prober = Prober::new(inventory.clone(), config.probe.clone(), clients, clock.clone(), probes, Some(wishes));
+        let prober = prober.comparing(trees.public.clone());
         let (nudge, nudges) = mpsc::channel(NUDGES);
         let (hasher, orders) = Hasher::new(trees.clone(), inventory.clone(), config.hash.clone(), clock.clone());
         let index = Index::new(trees.clone(), inventory.clone(), &config.tree, clock.clone(), nudges, orders.clone());

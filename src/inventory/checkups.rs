@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 
 use super::{Error, Inventory};
-use crate::model::{Checkup, FileRecord, MirrorName};
+use crate::model::{Checkup, FileRecord, MirrorName, TreePath, VersionNumber};
 
 impl Inventory {
     /// Keeps what came of trying, since `began`, what a mirror can do.
@@ -30,5 +30,13 @@ impl Inventory {
     /// When the store fails.
     pub async fn large_files(&self, sizes: RangeInclusive<u64>, limit: usize) -> Result<Vec<FileRecord>, Error> {
         self.ask(move |owner| owner.store.large_files(&sizes, limit)).await
+    }
+
+    /// Versions of which a mirror was seen to have other bytes, with their paths, as far as the tree still has them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn wrong(&self, mirror: MirrorName) -> Result<Vec<(TreePath<'static>, VersionNumber)>, Error> {
+        self.ask(move |owner| owner.store.wrong(&mirror)).await
     }
 }

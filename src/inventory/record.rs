@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use super::share::{Gaps, Share};
 use super::store::PlanId;
 pub use crate::model::Protocol;
-use crate::model::{Digests, FileRecord, Fingerprint, Health, MirrorName, Scheme, Sha256, TreePath};
+use crate::model::{Digests, FileRecord, Fingerprint, Health, MirrorName, Scheme, Sha256, TreePath, VersionNumber};
 
 /// A file of the public tree, as it was just seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -243,8 +243,44 @@ pub struct Adjustment {
     pub gained: RoaringBitmap,
     /// The numbers of versions that it has no longer.
     pub lost: RoaringBitmap,
+    /// Versions of which it has other bytes behind the right size and time: they are no holdings, whatever else says so, until they
+    /// are seen to be right.
+    pub wrong: Vec<(TreePath<'static>, VersionNumber)>,
+    /// The numbers of such versions that were seen to be right.
+    pub right: RoaringBitmap,
     /// The one of the mirror's two base URLs that was not seen to have anything, where nothing was known of the mirror before.
     pub unseen: Option<Scheme>,
+}
+
+impl Adjustment {
+    /// Nothing was found out of a mirror since then.
+    #[must_use]
+    pub fn of(mirror: MirrorName, began: Timestamp) -> Self {
+        let nothing = RoaringBitmap::new;
+        Self { mirror, began, gained: nothing(), lost: nothing(), wrong: Vec::new(), right: nothing(), unseen: None }
+    }
+}
+
+impl ScanRecord {
+    /// A complete scan over HTTP between these times, after which the mirror holds this and nothing else.
+    #[must_use]
+    pub fn new(mirror: MirrorName, (began, ended): (Timestamp, Timestamp), holdings: RoaringBitmap) -> Self {
+        Self {
+            mirror,
+            began,
+            ended,
+            protocol: Protocol::Http,
+            outcome: Ok(Counts { found: holdings.len(), ..Counts::default() }),
+            complete: true,
+            notes: String::new(),
+            holdings: Some(holdings),
+            before: None,
+            unseen: None,
+            share: None,
+            gaps: None,
+            listed: None,
+        }
+    }
 }
 
 /// What a mirror holds after a scan that found `after` where it began with `before`, when `now` is what is known by then: another

@@ -3,10 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How much of the tree a mirror held at the end of a scan.
+use crate::model::ByteSize;
+use crate::model::people::grouped;
+
+/// How much of the tree a mirror held at the end of a scan. What it lacks and need not have (see [`Gaps`]) is left out of all counts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
 pub struct Share {
-    /// The files that the tree had.
+    /// The files that it should have had.
     pub files: u64,
     /// Those of them that the mirror held.
     pub held: u64,
@@ -50,10 +53,36 @@ pub struct Gaps {
     pub stale: u64,
     /// Their bytes, as they should be.
     pub stale_bytes: u64,
-    /// Where they are: the directories that lack the most, most first.
+    /// Files that it lacks, or has otherwise, and need not have yet: they became public less than `min-age` before.
+    pub young: u64,
+    /// Their bytes.
+    pub young_bytes: u64,
+    /// Since when the first of them is public, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub young_since: Option<i64>,
+    /// Files that it lacks, or has otherwise, and that it is not used for: they are larger than its `max-file-size`.
+    pub beyond: u64,
+    /// Their bytes.
+    pub beyond_bytes: u64,
+    /// Where the missing and stale ones are: the directories that lack the most, most first.
     pub directories: Vec<Gap>,
     /// How many more directories lack something.
     pub more: u64,
+}
+
+impl Gaps {
+    /// What a mirror has not and need not have, for people.
+    #[must_use]
+    pub fn excused(&self) -> Option<String> {
+        let told = |count: u64, bytes: u64, why: &str| {
+            let what = if count == 1 { "file that is" } else { "files that are" };
+            (count > 0).then(|| format!("{} {what} {why} ({})", grouped(count), ByteSize(bytes)))
+        };
+        let young = told(self.young, self.young_bytes, "too new for any mirror");
+        let parts: Vec<String> =
+            [young, told(self.beyond, self.beyond_bytes, "larger than it takes")].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
 }
 
 /// What a mirror lacks in one directory.

@@ -240,6 +240,12 @@ pub trait Store: Send {
     /// When the store fails.
     fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error>;
 
+    /// Versions of which a mirror was seen to have other bytes, with their paths, as far as the tree still has them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn wrong(&mut self, mirror: &MirrorName) -> Result<Vec<(TreePath<'static>, VersionNumber)>, Error>;
+
     /// Keeps a mirror's health, and a line in its history if it changed.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ impl Finding {
         Self { outcome: Outcome::Success, lacks: false, reason: None, certificate: Certificate::NotSeen }
     }
 
-    fn failure(reason: String) -> Self {
+    pub(super) fn failure(reason: String) -> Self {
         Self { outcome: Outcome::Failure, lacks: false, reason: Some(reason), certificate: Certificate::NotSeen }
     }
 

@@ -68,7 +68,7 @@ impl Patient<'_> {
         if let Certificate::Refused(reason) = certificate {
             notes.push(reason.clone());
         }
-        let trial = Trial { clients: self.clients, mirror: self.mirror, timeout: self.timeout, clock: self.clock };
+        let trial = self.trial();
         let bases = self.bases(abilities.certificate);
         if let Some(file) = files.iter().find(|file| file.fingerprint.size > 1) {
             abilities.ranges = or(trial.ranges(&bases, file).await, Ranges::Unknown, known.ranges);
@@ -87,8 +87,13 @@ impl Patient<'_> {
         Ok(Checkup { at, abilities, certificate_until, notes })
     }
 
+    /// How something is tried.
+    pub(super) fn trial(&self) -> Trial<'_> {
+        Trial { clients: self.clients, mirror: self.mirror, timeout: self.timeout, clock: self.clock }
+    }
+
     /// The URLs that clients are sent to.
-    fn bases(&self, certificate: Trust) -> Vec<&BaseUrl> {
+    pub(super) fn bases(&self, certificate: Trust) -> Vec<&BaseUrl> {
         let bases = [&self.mirror.https, &self.mirror.http].into_iter().flatten();
         bases.filter(|base| base.scheme() != Scheme::Https || certificate != Trust::Refused).collect()
     }

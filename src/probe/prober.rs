@@ -10,16 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use super::ask::{Finding, ask_politely};
-use super::checkup::{Patient, tell};
+use super::bytes::Comparison;
+use super::checkup::{Certificate, Patient, tell};
 use super::health::{Tally, Thresholds};
 use super::metrics::Metrics;
 use super::target::Cursor;
 use crate::cause::chain;
 use crate::clock::Clock;
 use crate::inventory::{self, Holdings, Inventory, MirrorState};
-use crate::model::{Abilities, Checkup, Mirror, MirrorName, Ranges};
+use crate::model::{Abilities, Checkup, FileRecord, Mirror, MirrorName, Ranges, Scheme};
 use crate::scan::schedule::{lot, signed};
 use crate::scan::{Clients, Nudge};
+use crate::tree::Root;
 
 /// Keeps the health of all mirrors current.
 pub struct Prober {
@@ -29,6 +31,8 @@ pub struct Prober {
     clock: Clock,
     metrics: Arc<Metrics>,
     nudge: Option<Nudge>,
+    /// The public tree, where bytes are compared with it.
+    root: Option<Root>,
     rows: BTreeMap<MirrorName, Row>,
 }
 
@@ -38,6 +42,8 @@ struct Row {
     cursor: Cursor,
     round: u64,
     running: bool,
+    /// Most of what was compared last was wrong.
+    is_wrong: bool,
 }
 
 /// A mirror that is due, as a probe needs it.
@@ -45,6 +51,10 @@ struct Due {
     mirror: Arc<Mirror>,
     holdings: Holdings,
     abilities: Abilities,
+    /// The one of its base URLs that was not seen to have that.
+    unseen: Option<Scheme>,
+    /// Most of what was compared last was wrong.
+    is_wrong: bool,
 }
 
 /// What a probe brings back.
@@ -53,6 +63,10 @@ struct Probed {
     finding: Option<Finding>,
     /// What it can do, if that was tried: before and now.
     checkup: Option<(Option<Checkup>, Checkup)>,
+    /// Whether most of what was compared was wrong.
+    is_wrong: bool,
+    /// Whether a scan would find more than is known.
+    is_righted: bool,
 }
 
 /// How often it is looked whether a mirror is due.
@@ -78,7 +92,13 @@ impl Prober {
         metrics: Arc<Metrics>,
         nudge: Option<Nudge>,
     ) -> Self {
-        Self { inventory, settings, clients, clock, metrics, nudge, rows: BTreeMap::new() }
+        Self { inventory, settings, clients, clock, metrics, nudge, root: None, rows: BTreeMap::new() }
+    }
+
+    /// Compares some bytes of what mirrors hold with those of the tree as well, unless the settings say otherwise.
+    #[must_use]
+    pub fn comparing(self, root: Root) -> Self {
+        Self { root: self.settings.compare_bytes.then_some(root), ..self }
     }
 
     /// Probes until it is told to stop.
@@ -114,10 +134,18 @@ impl Prober {
             let mut cursor = row.cursor.clone();
             let name = due.mirror.name.clone();
             let (inventory, clients, clock) = (self.inventory.clone(), self.clients.clone(), self.clock.clone());
-            let settings = self.settings.clone();
+            let (settings, root) = (self.settings.clone(), self.root.clone());
             let task = probes.spawn(async move {
-                let mut probed = Probed { cursor: cursor.clone(), finding: None, checkup: None };
-                let probe = Probe { inventory: &inventory, clients: &clients, clock: &clock, settings: &settings, due: &due };
+                let is_wrong = due.is_wrong;
+                let mut probed = Probed { cursor: cursor.clone(), finding: None, checkup: None, is_wrong, is_righted: false };
+                let probe = Probe {
+                    inventory: &inventory,
+                    clients: &clients,
+                    clock: &clock,
+                    settings: &settings,
+                    root: root.as_ref(),
+                    due: &due,
+                };
                 if let Err(error) = probe.run(&mut cursor, &mut probed).await {
                     tracing::warn!(mirror = %due.mirror.name, error = %chain(&error), "can't choose what to ask a mirror for");
                 }
@@ -143,12 +171,14 @@ impl Prober {
                 cursor: Cursor::default(),
                 round: 0,
                 running: false,
+                is_wrong: false,
             });
             // A clock that was set back puts no probe off.
             row.due = row.due.min(now + signed(self.settings.interval.0.mul_f64(LATEST)));
             if !row.running && row.due <= now {
                 let (mirror, holdings) = (Arc::clone(&state.mirror), state.holdings.clone());
-                due.push(Due { mirror, holdings, abilities: state.abilities });
+                let is_wrong = row.is_wrong;
+                due.push(Due { mirror, holdings, abilities: state.abilities, unseen: state.unseen, is_wrong });
             }
         }
         due
@@ -166,6 +196,10 @@ impl Prober {
             return;
         };
         row.cursor = probed.cursor;
+        row.is_wrong = probed.is_wrong;
+        if probed.is_righted {
+            self.nudge.iter().for_each(|nudge| nudge.scan_soon(mirror));
+        }
         self.note_checkup(mirror, probed.checkup).await;
         let Some(row) = self.rows.get_mut(mirror) else { return };
         let Some(finding) = probed.finding else { return };
@@ -198,13 +232,14 @@ struct Probe<'a> {
     clients: &'a Clients,
     clock: &'a Clock,
     settings: &'a Settings,
+    root: Option<&'a Root>,
     due: &'a Due,
 }
 
 impl Probe<'_> {
     /// Asks, and tries what the mirror can do where that is due or news.
     async fn run(&self, cursor: &mut Cursor, probed: &mut Probed) -> Result<(), inventory::Error> {
-        let Due { mirror, holdings, abilities } = self.due;
+        let Due { mirror, holdings, abilities, .. } = self.due;
         let timeout = self.settings.timeout.0;
         let files = cursor.choose(self.inventory, holdings).await?;
         let Some(finding) = ask_politely(self.clients, mirror, &files, timeout, self.clock).await else { return Ok(()) };
@@ -220,13 +255,39 @@ impl Probe<'_> {
         let rest = signed(self.settings.interval.0 * INTERVALS_A_CHECKUP);
         let is_recent = before.as_ref().is_some_and(|before| now.duration_since(before.at).abs() < rest);
         let is_open = abilities.ranges == Ranges::Unknown && files.iter().any(|file| file.fingerprint.size > 1);
-        if is_recent && !is_news && !is_open {
-            return Ok(());
-        }
+        let is_due = !is_recent || is_news || is_open;
         let (clients, inventory, clock) = (self.clients, self.inventory, self.clock);
         let patient = Patient { clients, inventory, mirror, holdings, timeout, clock };
+        if is_good && (!is_recent || self.due.is_wrong) {
+            self.compare(&patient, &files, &certificate, probed).await?;
+        }
+        if !is_due {
+            return Ok(());
+        }
         let after = patient.check_up(&files, &certificate, before.as_ref()).await?;
         probed.checkup = Some((before, after));
+        Ok(())
+    }
+}
+
+impl Probe<'_> {
+    /// Compares some of what the mirror holds with the tree. Where most of it is wrong, the mirror does not work.
+    async fn compare(
+        &self,
+        patient: &Patient<'_>,
+        files: &[FileRecord],
+        certificate: &Certificate,
+        probed: &mut Probed,
+    ) -> Result<(), inventory::Error> {
+        let Some(root) = self.root else { return Ok(()) };
+        let bases = patient.bases(certificate.trust(self.due.abilities.certificate));
+        let compared = Comparison::new(patient, root, bases).run(files, self.due.unseen).await?;
+        let failure = compared.failure();
+        probed.is_wrong = failure.is_some();
+        probed.is_righted = compared.right.iter().any(|version| !self.due.holdings.contains(*version));
+        if let Some(reason) = failure {
+            probed.finding = Some(Finding { certificate: certificate.clone(), ..Finding::failure(reason) });
+        }
         Ok(())
     }
 }

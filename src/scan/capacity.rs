@@ -14,9 +14,10 @@ use super::answer::{Answer, Failure, text};
 use super::client::{Clients, Ip, Lookup};
 use super::limits::Limits;
 use super::matching::{Before, Verdict, Wanted, judge_copy};
+use super::part::Part;
 use super::session::{Session, is_end_of};
 use crate::clock::Clock;
-use crate::model::{BaseUrl, FileRecord, Mirror, Ranges, Reached};
+use crate::model::{BaseUrl, FileRecord, Mirror, Ranges, Reached, TreePath};
 
 /// What it takes to try something.
 #[derive(Clone, Copy)]
@@ -53,6 +54,11 @@ impl<'a> Trial<'a> {
             }
         }
         ranges
+    }
+
+    /// Asks for a part of a file over one of the mirror's URLs. `None`: it did not come.
+    pub async fn part(&self, base: &BaseUrl, path: &TreePath<'_>, part: Part) -> Option<Vec<u8>> {
+        self.in_time(self.session(self.clients, base, 0).part(path, part)).await.flatten()
     }
 
     /// Asks for the last bytes of a large file over each of these URLs.

@@ -5,12 +5,14 @@
 //! is below it.
 
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
 use super::plan::{Pages, Plan};
 use crate::inventory::{self, Gap, Gaps, Inventory, Share};
-use crate::model::{MirrorName, TreePath};
+use crate::model::{Mirror, MirrorName, TreePath, VersionNumber};
 
 /// How many directories are told: as many as one looks through.
 const DIRECTORIES: usize = 50;
@@ -27,6 +29,22 @@ pub(super) struct Survey {
     pub(super) gaps: Option<Gaps>,
 }
 
+/// What a mirror need not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Excuses {
+    /// Files of which became public what is there now after this time, in seconds since 1970: no client is sent to a mirror for them.
+    pub(super) young_after: i64,
+    /// Files larger than this: it is not used for them.
+    pub(super) largest: u64,
+}
+
+impl Excuses {
+    pub(super) fn new(mirror: &Mirror, now: Timestamp, min_age: Duration) -> Self {
+        let min_age = i64::try_from(min_age.as_secs()).unwrap_or(i64::MAX);
+        Self { young_after: now.as_second().saturating_sub(min_age), largest: mirror.max_file_size.unwrap_or(u64::MAX) }
+    }
+}
+
 /// Surveys what a mirror holds of the plan's files; `stale` are those of which it has another copy. `None` when the plan is for a
 /// part of the tree.
 ///
@@ -38,6 +56,7 @@ pub(super) async fn survey(
     mirror: &MirrorName,
     plan: &Plan,
     (held, stale): (&RoaringBitmap, &RoaringBitmap),
+    excuses: Excuses,
     inventory: &Inventory,
 ) -> Result<Option<Survey>, inventory::Error> {
     if !plan.scope().is_root() {
@@ -45,25 +64,29 @@ pub(super) async fn survey(
     }
     let lacking = plan.versions() - held;
     let (missing, stale) = (&lacking - stale, &lacking & stale);
-    let mark = mark(&missing, &stale);
-    let known = inventory.gaps(mirror.clone()).await?.filter(|known| known.mark == mark);
+    let mark = mark(&missing, &stale, excuses.largest);
+    let is_as_it_was = |known: &Gaps| known.mark == mark && known.young_since.is_none_or(|since| excuses.young_after < since);
+    let known = inventory.gaps(mirror.clone()).await?.filter(is_as_it_was);
     let is_known = known.is_some();
     let gaps = match known {
         Some(known) => known,
-        None => Gaps { mark, ..gather(&missing, &stale, inventory).await? },
+        None => Gaps { mark, ..gather(&missing, &stale, excuses, inventory).await? },
     };
+    let excused_bytes = gaps.young_bytes.saturating_add(gaps.beyond_bytes);
+    let lacking_bytes = gaps.missing_bytes.saturating_add(gaps.stale_bytes).saturating_add(excused_bytes);
     let share = Share {
-        files: plan.files(),
+        files: plan.files().saturating_sub(gaps.young + gaps.beyond),
         held: plan.files() - lacking.len(),
-        bytes: plan.bytes(),
-        held_bytes: plan.bytes().saturating_sub(gaps.missing_bytes.saturating_add(gaps.stale_bytes)),
+        bytes: plan.bytes().saturating_sub(excused_bytes),
+        held_bytes: plan.bytes().saturating_sub(lacking_bytes),
     };
     Ok(Some(Survey { share, gaps: (!is_known).then_some(gaps) }))
 }
 
-/// Tells what is lacking from what was lacking at another time.
-fn mark(missing: &RoaringBitmap, stale: &RoaringBitmap) -> u64 {
+/// Tells what is lacking from what was lacking at another time, or under another rule.
+fn mark(missing: &RoaringBitmap, stale: &RoaringBitmap, largest: u64) -> u64 {
     let mut hasher = siphasher::sip::SipHasher13::new();
+    largest.hash(&mut hasher);
     for set in [missing, stale] {
         set.len().hash(&mut hasher);
         set.iter().for_each(|number| number.hash(&mut hasher));
@@ -71,8 +94,18 @@ fn mark(missing: &RoaringBitmap, stale: &RoaringBitmap) -> u64 {
     hasher.finish()
 }
 
-async fn gather(missing: &RoaringBitmap, stale: &RoaringBitmap, inventory: &Inventory) -> Result<Gaps, inventory::Error> {
+async fn gather(
+    missing: &RoaringBitmap,
+    stale: &RoaringBitmap,
+    excuses: Excuses,
+    inventory: &Inventory,
+) -> Result<Gaps, inventory::Error> {
     let mut walk = Walk::default();
+    let snapshot = inventory.snapshot();
+    // A version that was replaced meanwhile is as young as any may be.
+    let since = |path: &TreePath<'_>, version: VersionNumber| {
+        snapshot.file(path).filter(|entry| entry.version == version).map_or(i64::MAX, |entry| entry.public_since)
+    };
     if missing.is_empty() && stale.is_empty() {
         return Ok(walk.finish());
     }
@@ -80,9 +113,13 @@ async fn gather(missing: &RoaringBitmap, stale: &RoaringBitmap, inventory: &Inve
     while let Some(page) = pages.next(inventory).await? {
         for (path, version, size) in page.files() {
             let state = match version.0 {
-                number if missing.contains(number) => State::Missing,
-                number if stale.contains(number) => State::Stale,
-                _ => State::Held,
+                number if !missing.contains(number) && !stale.contains(number) => State::Held,
+                _ if size > excuses.largest => State::Beyond,
+                number => match since(&path, version) {
+                    since if since > excuses.young_after => State::Young(since),
+                    _ if stale.contains(number) => State::Stale,
+                    _ => State::Missing,
+                },
             };
             walk.see(&path, state, size);
         }
@@ -96,6 +133,10 @@ enum State {
     Held,
     Missing,
     Stale,
+    /// It lacks it, and need not have it yet: since when it is public.
+    Young(i64),
+    /// It lacks it, and need not have it.
+    Beyond,
 }
 
 /// A walk through all files, in the order of their paths' bytes.
@@ -150,6 +191,20 @@ impl Top {
 
 impl Walk {
     fn see(&mut self, path: &TreePath<'_>, state: State, size: u64) {
+        match state {
+            State::Young(since) => {
+                self.gaps.young += 1;
+                self.gaps.young_bytes += size;
+                self.gaps.young_since = Some(self.gaps.young_since.map_or(since, |first| first.min(since)));
+                return;
+            }
+            State::Beyond => {
+                self.gaps.beyond += 1;
+                self.gaps.beyond_bytes += size;
+                return;
+            }
+            State::Held | State::Missing | State::Stale => {}
+        }
         let Some(parent) = path.parent() else { return };
         while self.open.last().is_some_and(|open| !is_above(&open.path, path.as_bytes())) {
             self.leave();
@@ -158,7 +213,7 @@ impl Walk {
         let Some(open) = self.open.last_mut() else { return };
         open.below += 1;
         match state {
-            State::Held => return,
+            State::Held | State::Young(_) | State::Beyond => return,
             State::Missing => {
                 open.missing_below += 1;
                 open.own.missing += 1;
@@ -278,6 +333,19 @@ mod tests {
         );
         assert_eq!((gaps.missing, gaps.missing_bytes, gaps.stale, gaps.stale_bytes, gaps.more), (6, 60, 2, 20, 0));
         assert_eq!(gaps.directories[0].examples, ["gone/1", "gone/deep/er/1", "gone/deep/er/2"]);
+    }
+
+    #[test]
+    fn what_it_need_not_have_is_counted_and_not_told_by_directory() {
+        use State::{Beyond, Held, Missing, Young};
+        let gaps = walked([("a/1", Young(9)), ("a/2", Missing), ("a/3", Young(7)), ("b/1", Beyond), ("c", Held)]);
+        assert_eq!(told(&gaps), [("a", true, 1, 0)], "all that it should have of it is missing");
+        assert_eq!((gaps.young, gaps.young_bytes, gaps.young_since, gaps.beyond, gaps.beyond_bytes), (2, 20, Some(7), 1, 10));
+        assert_eq!(
+            gaps.excused().as_deref(),
+            Some("2 files that are too new for any mirror (20 B), 1 file that is larger than it takes (10 B)")
+        );
+        assert_eq!(walked([("a/2", Missing)]).excused(), None);
     }
 
     #[test]

@@ -47,11 +47,17 @@ impl Ground<'_> {
     /// What any word about a path means while the file of ours there is being written: nothing.
     #[must_use]
     pub(super) fn unsettled(&self, path: &TreePath<'_>) -> Option<Finding> {
-        let entry = self.snapshot.file(path).filter(|entry| entry.state == FileState::Changing)?;
-        Some(Finding { version: entry.version, word: Word::Listing(Verdict::Doubtful) })
+        self.snapshot.file(path).as_ref().and_then(Self::unsettled_entry)
     }
 
-    fn sought_entry(&self, entry: &FileEntry) -> Option<Sought> {
+    /// The same of what the tree has there.
+    pub(super) fn unsettled_entry(entry: &FileEntry) -> Option<Finding> {
+        let finding = Finding { version: entry.version, word: Word::Listing(Verdict::Doubtful) };
+        (entry.state == FileState::Changing).then_some(finding)
+    }
+
+    /// What is looked for where the tree has this file, unless it is being written.
+    pub(super) fn sought_entry(&self, entry: &FileEntry) -> Option<Sought> {
         Sought::of(entry, if self.before.contains(entry.version.0) { Before::Confirmed } else { Before::Unknown })
     }
 

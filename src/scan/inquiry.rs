@@ -4,6 +4,7 @@ use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, RANGE};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 
 use super::client::Clients;
+use super::part::Part;
 use super::validators::Validators;
 
 /// A question: method and what is special about it.
@@ -17,6 +18,8 @@ pub(super) enum Question<'a> {
     FirstByte,
     /// GET of the last bytes of a file of this size.
     LastBytes(u64),
+    /// GET of a part of a file.
+    Part(Part),
 }
 
 /// What a listing may come as.
@@ -39,6 +42,10 @@ impl Question<'_> {
                 let range = format!("bytes={}-{}", size.saturating_sub(LAST), size.saturating_sub(1));
                 clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, range)
             }
+            Self::Part(part) => {
+                let range = format!("bytes={}", part.range());
+                clients.files.get(url).header(ACCEPT_ENCODING, AS_IT_IS).header(RANGE, range)
+            }
         }
     }
 
@@ -47,7 +54,7 @@ impl Question<'_> {
         match status {
             StatusCode::OK => true,
             StatusCode::NOT_MODIFIED => matches!(self, Self::Page(known) if !known.is_empty()),
-            StatusCode::PARTIAL_CONTENT => matches!(self, Self::FirstByte | Self::LastBytes(_)),
+            StatusCode::PARTIAL_CONTENT => matches!(self, Self::FirstByte | Self::LastBytes(_) | Self::Part(_)),
             // An empty file has no first byte.
             StatusCode::RANGE_NOT_SATISFIABLE => self == Self::FirstByte,
             _ => false,

@@ -9,6 +9,7 @@ use super::ground::{Ground, Sought};
 use super::judge::{Candidate, Judge, Sample};
 use super::matching::{Listed, Time, Verdict, judge_listed};
 use super::session::Session;
+use crate::inventory::FileEntry;
 use crate::model::TreePath;
 
 /// An entry of a listing.
@@ -58,11 +59,34 @@ impl<'a> Intake<'a> {
         if entry.kind == Kind::Directory && self.ground.plan.has_directory(&entry.path) {
             return Next::Directory(entry.path.into_owned());
         }
-        let Some(sought) = self.ground.sought(&entry.path) else {
+        let ours = self.ground.snapshot.file(&entry.path);
+        self.take_found(entry, ours.as_ref(), findings)
+    }
+
+    /// Takes in entries of a listing that shows what is below its directories as well. What comes back are links that are
+    /// directories in the public tree.
+    pub(super) fn take_all(&mut self, entries: Vec<Entry<'_>>, findings: &mut Findings) -> Vec<TreePath<'static>> {
+        let ours = self.ground.snapshot.files(&entries.iter().map(|entry| entry.path.borrowed()).collect::<Vec<_>>());
+        let mut links = Vec::new();
+        for (entry, ours) in entries.into_iter().zip(ours) {
+            let is_ours = || ours.is_none() || self.ground.plan.has_directory(&entry.path);
+            if entry.kind == Kind::Directory && is_ours() {
+                continue;
+            }
+            if let Next::Link(link) = self.take_found(entry, ours.as_ref(), findings) {
+                links.push(link);
+            }
+        }
+        links
+    }
+
+    /// Takes in one entry, with what the tree has there.
+    fn take_found(&mut self, entry: Entry<'_>, ours: Option<&FileEntry>, findings: &mut Findings) -> Next {
+        let Some(sought) = ours.and_then(|ours| self.ground.sought_entry(ours)) else {
             return match entry.kind {
                 Kind::Link if self.ground.plan.has_directory(&entry.path) => Next::Link(entry.path.into_owned()),
                 _ => {
-                    self.ground.unsettled(&entry.path).iter().for_each(|finding| findings.note(finding));
+                    ours.and_then(Ground::unsettled_entry).iter().for_each(|finding| findings.note(finding));
                     Next::Nothing
                 }
             };

@@ -32,6 +32,7 @@ pub mod matching;
 mod memory;
 pub mod metrics;
 mod opening;
+pub mod part;
 pub mod plan;
 pub mod progress;
 pub mod reach;

@@ -45,10 +45,9 @@ impl Plan {
         let mut plan = Self::empty(scope);
         let mut pages = Pages::new(plan.scope.clone());
         while let Some(page) = pages.next(inventory).await? {
-            for (path, version, size) in page.files() {
-                plan.add(&path, version, unlisted_limit);
-                plan.bytes = plan.bytes.saturating_add(size);
-            }
+            let files: Vec<_> = page.files().collect();
+            // Files of one directory mostly follow each other.
+            files.chunk_by(|a, b| a.0.parent() == b.0.parent()).for_each(|run| plan.add(run, unlisted_limit));
         }
         Ok(plan)
     }
@@ -68,22 +67,27 @@ impl Plan {
     #[cfg(test)]
     pub(super) fn for_test(files: &[TreePath<'static>]) -> Self {
         let mut plan = Self::empty(TreePath::root());
-        (0..).zip(files).for_each(|(number, file)| plan.add(file, VersionNumber(number), 10));
+        (0..).zip(files).for_each(|(number, file)| plan.add(&[(file.clone(), VersionNumber(number), 0)], 10));
         plan
     }
 
-    fn add(&mut self, path: &TreePath<'_>, version: VersionNumber, unlisted_limit: usize) {
-        self.versions.insert(version.0);
-        if path.segments().any(is_left_out) && self.unlisted.len() < unlisted_limit {
-            self.unlisted.push(path.clone().into_owned());
+    /// Adds files of one directory.
+    fn add(&mut self, files: &[(TreePath<'_>, VersionNumber, u64)], unlisted_limit: usize) {
+        let mut directory = files.first().and_then(|(path, ..)| path.parent());
+        let is_below_such = directory.as_ref().is_some_and(|directory| directory.segments().any(is_left_out));
+        for (path, version, size) in files {
+            self.versions.insert(version.0);
+            self.bytes = self.bytes.saturating_add(*size);
+            if (is_below_such || is_left_out(path.name())) && self.unlisted.len() < unlisted_limit {
+                self.unlisted.push(path.clone().into_owned());
+            }
         }
-        let mut directory = path.parent();
-        let (mut file, mut below) = (Some(version.0), None);
+        let (mut own, mut below) = (Some(files.iter().map(|(_, version, _)| version.0)), None);
         while let Some(above) = directory {
             let key = self.hasher.hash_one(above.as_bytes());
             let is_known = self.directories.contains_key(&key);
             let folder = self.directories.entry(key).or_default();
-            folder.versions.extend(file.take());
+            folder.versions.extend(own.take().into_iter().flatten());
             folder.below = folder.below.wrapping_add(below.unwrap_or_default());
             if is_known {
                 break;

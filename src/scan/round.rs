@@ -11,7 +11,7 @@ use super::Settings;
 use super::attempt::{Attempt, Known, Outcome, ways};
 use super::changes::Changes;
 use super::client::Clients;
-use super::gaps::survey;
+use super::gaps::{Excuses, survey};
 use super::ground::Ground;
 use super::head::Turn;
 use super::memory::{Recollection, Times};
@@ -30,6 +30,8 @@ pub struct Scanner {
     pub(super) settings: Settings,
     pub(super) clients: Clients,
     pub(super) clock: Clock,
+    /// No client is sent to a mirror for what became public less than this before.
+    min_age: Duration,
     /// Mirrors whose stamps, and times of directories, are not believed now.
     distrusted: Arc<Mutex<HashSet<MirrorName>>>,
 }
@@ -87,7 +89,13 @@ impl Scanner {
     /// A scanner for an instance's mirrors.
     #[must_use]
     pub fn new(inventory: Inventory, settings: Settings, clients: Clients, clock: Clock) -> Self {
-        Self { inventory, settings, clients, clock, distrusted: Arc::default() }
+        Self { inventory, settings, clients, clock, min_age: Duration::ZERO, distrusted: Arc::default() }
+    }
+
+    /// The same, of a tree whose files leave it at this age at the earliest: what is younger, no mirror is said to lack.
+    #[must_use]
+    pub fn of_age(self, min_age: Duration) -> Self {
+        Self { min_age, ..self }
     }
 
     /// How it scans.
@@ -147,11 +155,44 @@ impl Scanner {
                 report.outcome = Err(reason);
             }
         }
-        if let Err(error) = self.finish(&mut report, mode, round, (found, unseen, listed)).await {
+        if let Some((holdings, stale)) = &mut found {
+            self.leave_out_wrong(&mut report, plan, (holdings, stale)).await;
+        }
+        let excuses = Excuses::new(mirror, began, self.min_age);
+        if let Err(error) = self.finish(&mut report, mode, round, excuses, (found, unseen, listed)).await {
             report.outcome = Err(format!("the inventory refuses: {}", chain(&error)));
         }
         progress.step(&mirror.name, Step::Ended);
         report
+    }
+
+    /// Takes what a scan found and probes have seen to be other bytes for what it is: another copy.
+    async fn leave_out_wrong(
+        &self,
+        report: &mut Report,
+        plan: &Plan,
+        (holdings, stale): (&mut RoaringBitmap, &mut RoaringBitmap),
+    ) {
+        let wrong = match self.inventory.wrong(report.mirror.clone()).await {
+            Ok(wrong) => wrong,
+            // The store leaves them out in any case.
+            Err(error) => {
+                return tracing::warn!(mirror = %report.mirror, error = %chain(&error), "can't read what a mirror has wrong");
+            }
+        };
+        let numbers: RoaringBitmap = wrong.iter().map(|(_, version)| version.0).collect();
+        let found = &numbers & &*holdings & plan.versions();
+        let Some((path, _)) = wrong.iter().find(|(_, version)| found.contains(version.0)) else { return };
+        let count = found.len();
+        report.notes.push(format!(
+            "{count} of the files have the right size and time, and other bytes than they should, like /{path}; they do not count"
+        ));
+        if let Ok(counts) = &mut report.outcome {
+            counts.found = counts.found.saturating_sub(count);
+            counts.mismatched += count;
+        }
+        *holdings -= &found;
+        *stale |= found;
     }
 
     fn holdings(&self, mirror: &MirrorName) -> RoaringBitmap {
@@ -166,6 +207,7 @@ impl Scanner {
         report: &mut Report,
         mode: Mode,
         round: Round<'_>,
+        excuses: Excuses,
         (found, unseen, listed): (Option<(RoaringBitmap, RoaringBitmap)>, Option<Scheme>, Option<Listed>),
     ) -> Result<(), inventory::Error> {
         let Round { plan, before, .. } = round;
@@ -177,7 +219,7 @@ impl Scanner {
             return Ok(());
         }
         let survey = match &found {
-            Some((after, stale)) => survey(&report.mirror, plan, (after, stale), &self.inventory).await?,
+            Some((after, stale)) => survey(&report.mirror, plan, (after, stale), excuses, &self.inventory).await?,
             None => None,
         };
         let (share, gaps) = survey.map_or((None, None), |survey| (Some(survey.share), survey.gaps));

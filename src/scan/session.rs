@@ -27,6 +27,8 @@ use crate::model::{BaseUrl, Mirror, Ranges, TreePath};
 pub struct Session {
     clients: Clients,
     base: BaseUrl,
+    /// The base URL, read once.
+    root: OnceLock<Url>,
     reach: Reach,
     limits: Limits,
     clock: Clock,
@@ -54,6 +56,7 @@ impl Session {
         Self {
             clients: clients.clone(),
             base: base.clone(),
+            root: OnceLock::new(),
             reach: Reach::of(mirror, clients.allow_private_addresses),
             limits: limits.clone(),
             clock: clock.clone(),
@@ -110,11 +113,6 @@ impl Session {
         u128::from(self.skew.load(Ordering::Relaxed).unsigned_abs()) > u128::from(self.limits.clock.as_secs())
     }
 
-    /// The URL of a directory, with its slash.
-    fn directory_url(&self, directory: &TreePath<'_>) -> String {
-        if directory.is_root() { self.base.as_str().to_owned() } else { format!("{}/", self.base.url(directory)) }
-    }
-
     /// Gets the page of a directory. `query` is what the server family needs to show sizes and times, mostly nothing.
     ///
     /// # Errors
@@ -148,7 +146,13 @@ impl Session {
     }
 
     fn page_url(&self, directory: &TreePath<'_>, query: Option<&str>) -> Result<Url, Failure> {
-        let mut url = parse(&self.directory_url(directory))?;
+        let mut url = match self.root.get() {
+            Some(root) => root.clone(),
+            None => parse(self.base.as_str()).map(|root| self.root.get_or_init(|| root).clone())?,
+        };
+        if !directory.is_root() {
+            url.set_path(&format!("{}{}/", url.path(), directory.encoded()));
+        }
         url.set_query(query);
         Ok(url)
     }
@@ -288,7 +292,7 @@ impl Session {
     }
 
     /// Sends one question and follows redirects. What comes back has a status that is an answer.
-    async fn ask(&self, question: Question<'_>, url: Url) -> Result<(Response, Url), Failure> {
+    pub(super) async fn ask(&self, question: Question<'_>, url: Url) -> Result<(Response, Url), Failure> {
         if self.is_given_up() {
             return Err(Failure::GivenUp);
         }
@@ -383,6 +387,7 @@ pub(super) fn is_end_of(response: &Response, size: u64) -> bool {
     range.trim().strip_prefix(&*part).is_some_and(|whole| whole == "*" || whole.parse() == Ok(size))
 }
 
-fn parse(url: &str) -> Result<Url, Failure> {
+/// A URL that was put together here.
+pub(super) fn parse(url: &str) -> Result<Url, Failure> {
     Url::parse(url).map_err(|error| Failure::Broken(format!("{url:?} is no URL: {error}")))
 }

@@ -269,6 +269,11 @@ impl Page {
         }
         Some(if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") })
     }
+
+    /// What it has not and need not have.
+    fn excused(&self) -> Option<String> {
+        self.gaps.as_ref()?.excused()
+    }
 }
 
 /// The share at the end of the last scan that told it.

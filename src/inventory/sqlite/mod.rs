@@ -14,6 +14,7 @@ mod numbers;
 mod open;
 mod pages;
 mod turn;
+mod wrong;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -277,6 +278,10 @@ impl Store for Sqlite {
 
     fn gaps(&mut self, mirror: &MirrorName) -> Result<Option<Gaps>, Error> {
         self.read(|transaction, _| mirrors::gaps(transaction, mirror))
+    }
+
+    fn wrong(&mut self, mirror: &MirrorName) -> Result<Vec<(TreePath<'static>, VersionNumber)>, Error> {
+        self.read(|transaction, _| wrong::all(transaction, mirror))
     }
 
     fn record_health(&mut self, mirror: &MirrorName, change: &HealthChange) -> Result<Written<()>, Error> {

@@ -193,6 +193,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0006-abilities.sqlite.sql"),
     include_str!("../schema/0007-listings.sqlite.sql"),
     include_str!("../schema/0008-once.sqlite.sql"),
+    include_str!("../schema/0009-wrong.sqlite.sql"),
 ];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {

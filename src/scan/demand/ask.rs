@@ -92,7 +92,8 @@ impl Asker {
             return Asked { failure: Some(reason), ..asked };
         }
         (asked.found, asked.gone) = (gained.len(), lost.len());
-        let adjustment = Adjustment { mirror: state.mirror.name.clone(), began, gained, lost, unseen: unseen(state, base) };
+        let unseen = unseen(state, base);
+        let adjustment = Adjustment { gained, lost, unseen, ..Adjustment::of(state.mirror.name.clone(), began) };
         if let Err(error) = self.inventory.adjust_holdings(adjustment).await {
             return Asked { failure: Some(format!("the inventory refuses: {}", chain(&error))), found: 0, gone: 0, ..asked };
         }

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr3, memmem};
+
 /// A piece of a page.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Token<'a> {
@@ -67,7 +69,7 @@ impl<'a> Tokens<'a> {
             b'!' if rest.starts_with(b"<!--") => self.pass(find(rest, 4, b"-->").map(|n| n + 3)),
             b'!' | b'?' => self.pass(find(rest, 2, b">").map(|n| n + 1)),
             b'/' => {
-                let Some(end) = position(rest, 2, |b| b == b'>') else {
+                let Some(end) = position_of(rest, 2, b'>') else {
                     return self.pass(None);
                 };
                 let stop = position(&rest[..end], 2, |b| b.is_ascii_whitespace()).unwrap_or(end);
@@ -103,14 +105,14 @@ impl<'a> Tokens<'a> {
 fn tag_end(rest: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
-        at = position(rest, at, |b| matches!(b, b'>' | b'"' | b'\''))?;
+        at += memchr3(b'>', b'"', b'\'', rest.get(at..)?)?;
         let quote = rest[at];
         if quote == b'>' {
             return Some(at);
         }
         at += 1;
         if rest[..at - 1].trim_ascii_end().ends_with(b"=") {
-            at = position(rest, at, |b| b == quote)? + 1;
+            at = position_of(rest, at, quote)? + 1;
         }
     }
 }
@@ -129,7 +131,7 @@ impl<'a> Iterator for Tokens<'a> {
             let start = self.at;
             let mut end = start + 1;
             loop {
-                end = position(self.page, end, |b| b == b'<').unwrap_or(self.page.len());
+                end = position_of(self.page, end, b'<').unwrap_or(self.page.len());
                 if end >= self.page.len() || self.starts_markup(end) {
                     break;
                 }
@@ -182,7 +184,7 @@ impl<'a> Iterator for Attributes<'a> {
         }
         let start = position(bytes, self.at + 1, |b| !b.is_ascii_whitespace()).unwrap_or(bytes.len());
         let (start, stop) = match bytes.get(start) {
-            Some(&quote @ (b'"' | b'\'')) => (start + 1, position(bytes, start + 1, |b| b == quote)),
+            Some(&quote @ (b'"' | b'\'')) => (start + 1, position_of(bytes, start + 1, quote)),
             _ => (start, position(bytes, start, |b| b.is_ascii_whitespace())),
         };
         let stop = stop.unwrap_or(bytes.len());
@@ -223,7 +225,7 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
 
 /// Replaces character references. Only complete ones (with their `;`) count: no server leaves it out, and some forget to escape `&`.
 pub(super) fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
-    let Some(first) = position(raw, 0, |b| b == b'&') else {
+    let Some(first) = memchr(b'&', raw) else {
         return Cow::Borrowed(raw);
     };
     let mut out = raw[..first].to_vec();
@@ -244,7 +246,7 @@ pub(super) fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
 /// What follows an `&`: the character and how many bytes named it.
 fn reference(tail: &[u8]) -> Option<(char, usize)> {
     const LONGEST: usize = 10;
-    let end = position(&tail[..tail.len().min(LONGEST)], 0, |b| b == b';')?;
+    let end = memchr(b';', &tail[..tail.len().min(LONGEST)])?;
     let name = std::str::from_utf8(&tail[..end]).ok()?;
     let character = match name {
         "amp" | "AMP" => '&',
@@ -289,7 +291,11 @@ fn closing(page: &[u8], from: usize, name: &[u8]) -> usize {
 }
 
 fn find(text: &[u8], from: usize, needle: &[u8]) -> Option<usize> {
-    text.get(from..)?.windows(needle.len()).position(|window| window == needle).map(|n| from + n)
+    memmem::find(text.get(from..)?, needle).map(|n| from + n)
+}
+
+fn position_of(text: &[u8], from: usize, byte: u8) -> Option<usize> {
+    memchr(byte, text.get(from..)?).map(|n| from + n)
 }
 
 fn position(text: &[u8], from: usize, stop: impl Fn(u8) -> bool) -> Option<usize> {

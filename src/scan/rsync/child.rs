@@ -86,11 +86,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// When this much came at once, more waits already: half of the smallest pipe.
 const PLENTY_BYTES: usize = 32 * 1024;
 
-/// Runs it, and gives each line to `take`.
+/// Lines that are given away at once: enough for the waits of some to fall together.
+const LINES: usize = 64;
+
+/// Runs it, and gives its lines to `take`, some at a time.
 ///
 /// # Errors
 /// When it can't be started, or its output can't be read.
-pub(super) async fn run(order: &Order<'_>, take: &mut (dyn FnMut(&[u8]) -> Go + Send)) -> std::io::Result<Ended> {
+pub(super) async fn run(order: &Order<'_>, take: &mut (dyn FnMut(&[&[u8]]) -> Go + Send)) -> std::io::Result<Ended> {
     let mut child = Guard(command(order).spawn()?);
     child.limit_memory();
     let (Some(stdout), Some(stderr)) = (child.0.stdout.take(), child.0.stderr.take()) else {
@@ -172,7 +175,7 @@ impl Drop for Guard {
 struct Lines<'a> {
     bytes: u64,
     most: u64,
-    take: &'a mut (dyn FnMut(&[u8]) -> Go + Send),
+    take: &'a mut (dyn FnMut(&[&[u8]]) -> Go + Send),
 }
 
 impl Lines<'_> {
@@ -211,12 +214,21 @@ impl Lines<'_> {
         if self.bytes > self.most {
             return Some(How::TooMuch);
         }
-        let mut begin = 0;
-        while let Some(length) = memchr(b'\n', &kept[begin..]) {
-            if length <= MAX_LINE_BYTES && (self.take)(&kept[begin..begin + length]) == Go::Enough {
+        let (mut begin, mut lines) = (0, Vec::with_capacity(LINES));
+        loop {
+            let next = memchr(b'\n', &kept[begin..]);
+            if let Some(length) = next {
+                lines.extend((length <= MAX_LINE_BYTES).then(|| &kept[begin..begin + length]));
+                begin += length + 1;
+            }
+            if (next.is_none() || lines.len() == LINES) && (self.take)(&lines) == Go::Enough {
                 return Some(How::Enough);
             }
-            begin += length + 1;
+            match next {
+                None => break,
+                Some(_) if lines.len() == LINES => lines.clear(),
+                Some(_) => {}
+            }
         }
         kept.drain(..begin);
         (kept.len() > MAX_LINE_BYTES).then_some(How::LongLine)
@@ -260,9 +272,9 @@ mod tests {
     /// Cuts a text that comes in pieces of this many bytes.
     fn cut(text: &[u8], piece: usize, most: u64) -> (Option<How>, Vec<String>) {
         let mut lines = Vec::new();
-        let mut take = |line: &[u8]| {
-            lines.push(String::from_utf8_lossy(line).into_owned());
-            if line == b"stop" { Go::Enough } else { Go::On }
+        let mut take = |some: &[&[u8]]| {
+            lines.extend(some.iter().map(|line| String::from_utf8_lossy(line).into_owned()));
+            if some.contains(&b"stop".as_slice()) { Go::Enough } else { Go::On }
         };
         let mut cutter = Lines { bytes: 0, most, take: &mut take };
         let mut kept = Vec::new();
@@ -277,7 +289,10 @@ mod tests {
     fn output_is_cut_into_whole_lines_within_limits() {
         for piece in [1, 2, 3, 1000] {
             assert_eq!(cut(b"a\nb b\n\nrest", piece, 100), (None, vec!["a".into(), "b b".into(), String::new()]), "{piece}");
-            assert_eq!(cut(b"a\nstop\nb\n", piece, 100), (Some(How::Enough), vec!["a".into(), "stop".into()]), "{piece}");
+            let (how, lines) = cut(b"a\nstop\nb\n", piece, 100);
+            assert_eq!((how, &lines[..2]), (Some(How::Enough), &["a".to_owned(), "stop".to_owned()][..]), "{piece}");
+            let many: Vec<String> = (0..3 * LINES + 1).map(|number| number.to_string()).collect();
+            assert_eq!(cut((many.join("\n") + "\n").as_bytes(), piece, 10_000), (None, many), "{piece}");
         }
         assert_eq!(cut(b"a\nb\n", 1000, 3), (Some(How::TooMuch), Vec::new()));
         let long = vec![b'x'; MAX_LINE_BYTES + 1];

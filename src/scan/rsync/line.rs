@@ -55,14 +55,14 @@ pub fn parse(line: &[u8]) -> Option<Line<'_>> {
 
 /// Up to the first blank, and the rest with it.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|&b| b == b' ')?;
+    let end = memchr(b' ', text)?;
     (end > 0).then(|| text.split_at(end))
 }
 
 /// The kind, from `drwxr-xr-x`; something may stand after the ten characters (`+`, `.`, `@`).
 fn kind(permissions: &[u8]) -> Option<Kind> {
     let letters = permissions.get(1..10)?;
-    if permissions.len() > 11 || !letters.iter().all(|b| b"rwxsStT-".contains(b)) {
+    if permissions.len() > 11 || !letters.iter().all(|b| matches!(b, b'r' | b'w' | b'x' | b's' | b'S' | b't' | b'T' | b'-')) {
         return None;
     }
     match permissions[0] {
@@ -106,6 +106,25 @@ fn time_of(date: &[u8], time: &[u8]) -> Option<Option<i64>> {
 }
 
 fn fields(text: &[u8], separator: u8) -> Option<[u32; 3]> {
+    usual_fields(text, separator).or_else(|| any_fields(text, separator))
+}
+
+/// Of two digits each, and four in a year.
+fn usual_fields(text: &[u8], separator: u8) -> Option<[u32; 3]> {
+    let two = |pair: [u8; 2]| {
+        let [tens, ones] = pair.map(|b| u32::from(b.wrapping_sub(b'0')));
+        (tens < 10 && ones < 10).then_some(tens * 10 + ones)
+    };
+    match *text {
+        [a, b, c, d, s, e, f, t, g, h] if s == separator && t == separator => {
+            Some([two([a, b])? * 100 + two([c, d])?, two([e, f])?, two([g, h])?])
+        }
+        [a, b, s, c, d, t, e, f] if s == separator && t == separator => Some([two([a, b])?, two([c, d])?, two([e, f])?]),
+        _ => None,
+    }
+}
+
+fn any_fields(text: &[u8], separator: u8) -> Option<[u32; 3]> {
     let mut fields = [0u32; 3];
     let mut parts = text.split(|&b| b == separator);
     for field in &mut fields {
@@ -168,6 +187,20 @@ mod tests {
             let expected = Line { kind, size, modified, name: name.as_bytes().into() };
             assert_eq!(parse(line.as_bytes()), Some(expected), "{line}");
         }
+    }
+
+    #[test]
+    fn the_usual_form_of_a_time_is_read_as_any_other() {
+        for text in
+            ["2026/11/23", "0000/00/00", "9999/99/99", "26/11/23", "12446/5/10", "2026/1/123", "2o26/11/23", "2026/11:23", ""]
+        {
+            let usual = usual_fields(text.as_bytes(), b'/');
+            assert!(usual.is_none() || usual == any_fields(text.as_bytes(), b'/'), "{text}");
+        }
+        assert_eq!(
+            (usual_fields(b"06:14:38", b':'), usual_fields(b"2026/11/23", b'/')),
+            (Some([6, 14, 38]), Some([2026, 11, 23]))
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod child;
 pub mod line;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -18,7 +19,7 @@ use super::Settings;
 use super::entry::Kind;
 use super::findings::{Extent, Findings};
 use super::ground::{Ground, Sought};
-use super::intake::{Entry, Intake, Next};
+use super::intake::{Entry, Intake};
 use super::limits::Limits;
 use super::listing::Family;
 use super::matching::Time;
@@ -29,6 +30,7 @@ use super::session::Session;
 use crate::clock;
 use crate::model::{Mirror, TreePath};
 use child::{Ended, Go, How, Order};
+use line::Line;
 
 /// The port that goes without saying.
 const PORT: u16 = 873;
@@ -164,7 +166,7 @@ impl Lister<'_> {
             };
             let before = findings.entries;
             let mut reader = Reader { directory, limits: self.limits, links: &mut self.links, intake, ground, findings };
-            let ended = match child::run(&order, &mut |line| reader.take(line)).await {
+            let ended = match child::run(&order, &mut |lines| reader.take(lines)).await {
                 Ok(ended) => ended,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Listed::Not(format!("there is no program {}: install rsync", self.source.program.display()));
@@ -223,37 +225,38 @@ struct Reader<'a, 'b> {
 }
 
 impl Reader<'_, '_> {
-    fn take(&mut self, line: &[u8]) -> Go {
+    fn take(&mut self, lines: &[&[u8]]) -> Go {
+        let (mut entries, mut go) = (Vec::with_capacity(lines.len()), Go::On);
         // A banner stands before the entries.
-        let Some(line) = line::parse(line) else { return Go::On };
-        if *line.name == *b"." {
-            return Go::On;
+        for line in lines.iter().filter_map(|line| line::parse(line)).filter(|line| *line.name != *b".") {
+            self.findings.entries += 1;
+            if self.findings.entries > self.limits.entries {
+                go = Go::Enough;
+                break;
+            }
+            if self.findings.entries.is_multiple_of(STEP) {
+                self.ground.step(Step::Files(STEP));
+            }
+            if line.kind == Kind::Directory {
+                self.ground.step(Step::Directory);
+            }
+            entries.extend(self.entry(line));
         }
-        self.findings.entries += 1;
-        if self.findings.entries > self.limits.entries {
-            return Go::Enough;
-        }
-        if self.findings.entries.is_multiple_of(STEP) {
-            self.ground.step(Step::Files(STEP));
-        }
-        if line.kind == Kind::Directory {
-            self.ground.step(Step::Directory);
-        }
-        let whole = path_below(self.directory, &line.name);
-        let path = match line.without_target() {
+        let links = self.intake.take_all(entries, self.findings);
+        self.links.extend(links.into_iter().filter(|link| link.segments().count() <= self.limits.depth));
+        go
+    }
+
+    fn entry<'l>(&self, line: Line<'l>) -> Option<Entry<'l>> {
+        let short = line.without_target().map(|name| Cow::Owned(name.to_vec()));
+        let whole = path_below(self.directory, line.name);
+        let path = match short {
             // The whole name of a link first, if it is one of ours.
             Some(short) => whole.filter(|path| self.is_ours(path)).or_else(|| path_below(self.directory, short)),
             None => whole,
-        };
-        let Some(path) = path else { return Go::On };
+        }?;
         let time = line.modified.map(|seconds| Time { seconds, precision: 1, offset: Some(0), doubt: 0 });
-        let entry = Entry { path, kind: line.kind, size: Some(line.size), time };
-        if let Next::Link(link) = self.intake.take(entry, self.findings)
-            && link.segments().count() <= self.limits.depth
-        {
-            self.links.push_back(link);
-        }
-        Go::On
+        Some(Entry { path, kind: line.kind, size: Some(line.size), time })
     }
 
     fn is_ours(&self, path: &TreePath<'_>) -> bool {
@@ -262,11 +265,11 @@ impl Reader<'_, '_> {
 }
 
 /// The path of an entry of a directory. A name that is none leads nowhere.
-fn path_below<'n>(directory: &TreePath<'_>, name: &'n [u8]) -> Option<TreePath<'n>> {
+fn path_below<'n>(directory: &TreePath<'_>, name: Cow<'n, [u8]>) -> Option<TreePath<'n>> {
     if directory.is_root() {
         return TreePath::parse(name).ok();
     }
-    TreePath::parse([directory.as_bytes(), b"/", name].concat()).ok()
+    TreePath::parse([directory.as_bytes(), b"/", &name].concat()).ok()
 }
 
 #[cfg(test)]
