@@ -47,8 +47,10 @@
 //!    holds now. A replaced file gets a version number that was never used before ([`inventory`]), and every request
 //!    compares the file with what the snapshot says of it ([`http`]). `tests/http/changes.txt`,
 //!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`,
+//!    `a_copy_of_the_content_before_never_passes_for_the_new_one_of_equal_size`,
 //!    `a_url_that_was_never_scanned_is_used_for_nobody`.
-//! 2. *Young and private stay home* ([`decide`]). `tests/http/young.txt`, `tests/http/not_public.txt`.
+//! 2. *Young and private stay home* ([`decide`]). `tests/http/young.txt`, `tests/http/not_public.txt`,
+//!    `a_folder_that_is_moved_into_the_tree_is_young_however_old_its_files_are`.
 //! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]). `tests/http/away.txt`,
 //!    `a_locked_database_delays_nobody_but_the_writer`, `a_mirror_that_hangs_holds_nobody_up`.
 //! 4. *A scan can't hurt.* What one did not disprove stays ([`scan`]). `everything_is_a_login_page`,

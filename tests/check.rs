@@ -52,7 +52,21 @@ impl Machine {
 
 /// Runs `check` on these files.
 fn check(configs: &[&Path], arguments: &[&str]) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_redirector"));
+    run(Command::new(env!("CARGO_BIN_EXE_redirector")), configs, arguments)
+}
+
+/// The program as somebody whom nothing is allowed in particular, also where root runs the tests.
+fn without_privileges() -> Command {
+    let program = env!("CARGO_BIN_EXE_redirector");
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps=-all", "--bounding-set=-all", program]);
+    command
+}
+
+fn run(mut command: Command, configs: &[&Path], arguments: &[&str]) -> (i32, String) {
     for path in configs {
         command.arg("-c").arg(path);
     }
@@ -162,17 +176,29 @@ fn what_stands_in_the_way_inside_a_tree_is_counted() {
         "files from the future: 2,",
     ];
     assert_tells(&machine, PUBLIC, 0, &parts);
+    // An application tree that is empty, or a folder for links that is missing, is told as well and not instead.
+    machine.make("empty");
+    let others = format!("{PUBLIC}\napplication = \"empty\"\nlink-roots = [\"nothing\"]");
+    assert_tells(&machine, &others, 0, &[&parts[..], &["empty is empty", "there is no folder"]].concat());
 }
 
 #[test]
 fn what_can_not_be_read_is_found() {
     let machine = Machine::new();
-    let closed = machine.make("public/closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("closed");
-    if fs::read_dir(&closed).is_err() {
-        assert_tells(&machine, PUBLIC, 1, &["files or folders that can't be read: 1, the first is closed"]);
-    }
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).expect("opened");
+    let (closed, file) = (machine.make("public/closed"), machine.file("public/private.xo", b"x"));
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    mode(&closed, 0o000);
+    let config = machine.config("a", PUBLIC);
+    let told = || run(without_privileges(), &[&config], &[]);
+    let (status, text) = told();
+    assert!(text.contains("files or folders that can't be read: 1, the first is closed: Permission denied"), "{text}");
+    assert_eq!(status, 1, "{text}");
+    mode(&closed, 0o755);
+    assert_eq!(told().0, 0);
+    mode(&file, 0o000);
+    let (status, text) = told();
+    assert!(text.contains("files or folders that can't be read: 1, the first is private.xo: Permission denied"), "{text}");
+    assert_eq!(status, 1, "{text}");
 }
 
 #[test]
@@ -201,6 +227,23 @@ fn an_address_of_another_machine_is_found() {
     let foreign = text.replace("[server]", "[server]\nlisten = [\"192.0.2.1:8080\"]");
     let (code, told) = check(&[&machine.file("a.toml", foreign.as_bytes())], &[]);
     assert!(code == 1 && told.contains("192.0.2.1 can't be listened to"), "{told}");
+}
+
+#[test]
+fn a_port_that_this_user_may_not_have_is_found() {
+    let machine = Machine::new();
+    let text = fs::read_to_string(machine.config("a", PUBLIC)).expect("read");
+    let low = machine.file("a.toml", text.replace("[server]", "[server]\nlisten = [\"127.0.0.1:1\"]").as_bytes());
+    let may = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").is_ok_and(|first| first.trim() != "1024");
+    let (code, told) = run(without_privileges(), &[&low], &[]);
+    assert_eq!(
+        (code, told.contains("this user may not listen at 127.0.0.1:1: Permission denied")),
+        (i32::from(!may), !may),
+        "{told}"
+    );
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(check(&[&low], &[]).0, 0);
+    }
 }
 
 #[test]

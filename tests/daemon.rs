@@ -403,6 +403,26 @@ fn after_a_restart_the_first_answer_is_the_last_one_of_before() {
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
+#[test]
+fn a_restart_hashes_nothing_again() {
+    let site = Site::with_a_file("site");
+    for number in 0..300 {
+        site.folder.write(&format!("tree/{}/{number}", number % 10), 10, OLD);
+    }
+    site.configure("", "", "");
+    let series = |name: &str| series(&site.metrics(), &format!("redirector_{name}{{instance=\"site\"}}"));
+    let mut running = Running::start(&[&site]);
+    until("all is hashed", || series("hashed_files_total") >= 301.0);
+    running.signal(Signal::TERM);
+    assert!(running.end().success());
+
+    let running = Running::start(&[&site]);
+    running.wait_for_log("the public tree was walked");
+    site.folder.write("tree/new", 10, OLD);
+    until("what is new is hashed", || series("hashed_files_total") >= 1.0);
+    assert!(series("hashed_files_total") < 2.0, "what was hashed before was hashed again");
+}
+
 // GeoIP.
 
 fn database(kind: &str, country: &str) -> Vec<u8> {

@@ -181,6 +181,35 @@ fn files_are_hashed_once_and_shown_with_all_their_digests() {
 }
 
 #[test]
+fn of_a_file_that_looks_like_the_one_before_it_is_said_which_copies_count() {
+    let site = Site::new();
+    site.publish("disk.img", b"the first content");
+    assert_eq!(site.run(&["files", "hash"]).0, 0);
+    let (_, text) = site.run(&["files", "show", "/pub/disk.img"]);
+    assert!(!text.contains("copies count"), "{text}");
+    site.publish("disk.img", b"the other content");
+    let (_, text) = site.run(&["scan"]);
+    assert!(text.contains("m failed"), "only the tree is read: {text}");
+    assert_eq!(site.run(&["files", "hash"]).0, 0);
+    let (_, text) = site.run(&["files", "show", "/pub/disk.img"]);
+    assert!(text.contains("copies count   from "), "{text}");
+    let (_, shown) = site.json(&["files", "show", "/pub/disk.img", "--json"]);
+    assert_eq!(shown["copies_since"], shown["public_since"]);
+}
+
+#[test]
+fn a_hold_of_a_path_where_nothing_is_says_so() {
+    let site = Site::new();
+    site.publish("file", b"content");
+    for (path, is_there) in [("/pub/file", true), ("/pub/", true), ("/pub/flie", false), ("/pub/no/such/", false)] {
+        let (status, text) = site.run(&["files", "hold", path, "--because", "a test"]);
+        assert_eq!((status, text.contains("is it spelt right?")), (0, !is_there), "{text}");
+    }
+    let (_, holds) = site.run(&["files", "holds"]);
+    assert!(holds.contains("/pub/flie"), "who says so gets it: {holds}");
+}
+
+#[test]
 fn a_file_whose_bytes_changed_unnoticed_is_found_told_and_stays_the_version_that_it_was() {
     let site = Site::new();
     for name in ["good", "bad"] {
@@ -253,6 +282,33 @@ fn a_killed_run_goes_on_where_it_was() {
     let (status, rest) = site.json(&["files", "hash", "--json"]);
     assert_eq!((status, rest["hashed"].as_u64()), (0, Some((sizes - done) as u64)), "nothing is hashed twice: {rest}");
     assert_eq!(hashed(&site), sizes);
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_batch_leaves_right_digests_or_none() {
+    /// Several batches of what is written down together.
+    const FILES: usize = 3000;
+    let site = Site::new();
+    for number in 0..FILES {
+        let name = format!("{number:04}");
+        let file = File::create(site.path("public").join(&name));
+        file.and_then(|mut file| file.write_all(name.as_bytes())).expect("written");
+    }
+    let (mut done, mut killed) = (0, 0);
+    while done < FILES && killed < 4 {
+        let mut child = site.command(&["files", "hash"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        let before = done;
+        wait_until(&mut child, || hashed(&site) > before);
+        child.kill().ok();
+        child.wait().expect("is waited for");
+        killed += 1;
+        done = hashed(&site);
+        assert!(done > before, "what was written down stays: {done} after {before}");
+    }
+    let (status, rest) = site.json(&["files", "hash", "--json"]);
+    assert_eq!((status, rest["hashed"].as_u64()), (0, Some((FILES - done) as u64)), "{rest}");
+    let (status, text) = site.run(&["files", "hash", "--verify"]);
+    assert!(status == 0 && text.starts_with("3,000 files as they were"), "{text}");
 }
 
 #[test]

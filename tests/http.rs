@@ -90,7 +90,7 @@ fn put(world: &mut World, path: &str, content: &Content) {
 }
 
 /// What describes a file, by suffix or query, and whether it tells of mirrors (and so is this client's alone).
-const DESCRIPTIONS: [(&str, bool); 21] = [
+const DESCRIPTIONS: [(&str, bool); 23] = [
     (".meta4", true),
     ("?meta4", true),
     (".metalink", true),
@@ -99,6 +99,8 @@ const DESCRIPTIONS: [(&str, bool); 21] = [
     ("?mirrorlist", true),
     ("?mirrorlist&format=json", true),
     ("?mirrorlist&format=text", true),
+    (".zsync", true),
+    ("?zsync", true),
     (".torrent", true),
     ("?torrent", true),
     (".magnet", true),
@@ -131,6 +133,7 @@ async fn exchange(world: &World, method: &str, target: &str, header: &str) -> (S
 async fn whatever_describes_a_file_knows_head_and_conditions_and_says_who_may_keep_it() {
     let mut world = world(&Settings::default()).await;
     world.instance().hash("a.txt");
+    world.instance().sum_blocks("a.txt");
     world.instance().add_mirror(world::mirror("berlin", "de", &std::collections::BTreeMap::new()));
     world.instance().let_hold("berlin", "a.txt");
     world.publish();

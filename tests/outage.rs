@@ -538,6 +538,37 @@ fn a_folder_that_may_not_be_written_stops_no_download() {
     outage.until_well();
 }
 
+/// Serves as somebody who may not read everything, also where root does it.
+fn without_privileges(sites: &[&Site]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps=-all", "--bounding-set=-all"]).arg(running::PROGRAM).arg("-c").arg(sites[0].path()).arg("serve");
+    command
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_unavailable_and_the_log_says_why() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let is_root = rustix::process::geteuid().is_root();
+    let outage = Outage::served_by(if is_root { without_privileges } else { serve });
+    let mode = |path: &str, mode| {
+        let path = outage.site.tree().join(path);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    outage.site.folder.write("tree/closed/file.xo", 10, OLD);
+    mode("home.xo", 0o000);
+    mode("closed", 0o000);
+    for path in ["/home.xo", "/closed/file.xo", "/closed/"] {
+        let since = outage.running.log().len();
+        until("it is unavailable", || outage.site.get(path).status == 503);
+        outage.running.wait_for_more_log(since, "a file was asked for that can't be read");
+    }
+    let log = outage.running.log();
+    assert!(log.contains("path=\"home.xo\" error=Permission denied"), "{log}");
+    mode("home.xo", 0o644);
+    mode("closed", 0o755);
+    outage.assert_goes_on();
+}
+
 /// Serves with the state on a small file system of its own.
 fn on_a_small_disk(sites: &[&Site]) -> Command {
     let state = sites[0].folder.path().join("state");

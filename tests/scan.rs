@@ -95,6 +95,19 @@ mod real {
     }
 
     #[tokio::test]
+    async fn a_scan_goes_as_deep_as_the_tree_is_indexed() {
+        // A folder at depth 127 is the deepest whose files are indexed.
+        let name = format!("{}x.xo", "d/".repeat(redirector::tree::MAX_DEPTH - 1));
+        let files = [(name.as_str(), 5, THEN)];
+        let folder = Folder::new();
+        folder.write(&name, 5, THEN);
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        let world = World::new(&files, &server.url()).await;
+        let report = world.scan().await;
+        assert_eq!(world.held().await, names(&files), "{report:?}");
+    }
+
+    #[tokio::test]
     async fn nginx_with_rounded_sizes_and_local_time() {
         finds_what_is_there_and_nothing_else(|root| {
             Server::nginx(root, "autoindex on; autoindex_exact_size off; autoindex_localtime on;")

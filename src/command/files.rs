@@ -11,12 +11,13 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Context;
 use super::output::{ago, grouped, print, print_facts, print_json, print_table, table, time};
-use super::{Context, target};
+use super::target::{self, Target};
 use crate::http::signature::Key;
 use crate::inventory::{Damage, Error, Hold, HoldEvent, Inventory};
 use crate::model::{Digests, FileRecord, FileState, Sha256, Span};
-use crate::tree::ApplicationAccess;
+use crate::tree::{ApplicationAccess, Root, Trees};
 
 /// See and change what is known of files.
 #[derive(Debug, Subcommand)]
@@ -97,6 +98,11 @@ async fn order(context: &Context, command: Command) -> anyhow::Result<()> {
             let inventory = context.open_records(target.config).await?;
             let hold = Hold { path: target.path.clone(), because, at: context.clock.now() };
             insistently(|| inventory.hold(hold.clone())).await.context("the hold could not be written down")?;
+            if !is_known(&inventory, &target).await {
+                eprintln!(
+                    "{path}: nothing is there now, neither a file nor a directory; is it spelt right? It is on hold all the same"
+                );
+            }
             inventory.close().await?;
             print(&format!("on hold: {}{}", target.config.tree.prefix.encoded(), target.path))
         }
@@ -112,6 +118,15 @@ async fn order(context: &Context, command: Command) -> anyhow::Result<()> {
         Command::Sign { path, span } => sign(context, &path, span),
         Command::Holds { history, json } => holds(context, history, json).await,
     }
+}
+
+/// Whether there is anything at a path, as far as can be told: a slip of the pen must not look like a hold of a file.
+async fn is_known(inventory: &Inventory, target: &Target<'_>) -> bool {
+    let in_trees = Trees::open(&target.config.tree).is_ok_and(|Trees { public, application, .. }| {
+        let is_away = public.is_away() || application.as_ref().is_some_and(Root::is_away);
+        is_away || public.look(&target.path).is_ok() || application.is_some_and(|root| root.look(&target.path).is_ok())
+    });
+    in_trees || !matches!(inventory.file(target.path.clone()).await, Ok(None))
 }
 
 /// Gives an order, again while other processes keep the database to themselves: a server that writes down much at once on a slow
@@ -160,6 +175,7 @@ struct Shown {
     state: &'static str,
     size: u64,
     modified: Timestamp,
+    copies_since: Timestamp,
     public_since: Timestamp,
     sha256: Option<Sha256>,
     digests: Option<ShownDigests>,
@@ -231,6 +247,7 @@ fn describe(inventory: &Inventory, record: &FileRecord) -> Shown {
         state: state_word(record.state),
         size: record.fingerprint.size,
         modified: record.fingerprint.mtime(),
+        copies_since: record.version_time(),
         public_since: record.public_since,
         sha256: record.sha256,
         digests: None,
@@ -267,8 +284,12 @@ fn print_shown(shown: &Shown, now: Timestamp) -> anyhow::Result<()> {
         ("size", format!("{} bytes", grouped(shown.size))),
         ("modified", format!("{} ({})", time(shown.modified), ago(shown.modified, now))),
         ("public since", format!("{} ({})", time(shown.public_since), ago(shown.public_since, now))),
-        ("sha256", shown.sha256.map_or_else(|| "not hashed yet".to_owned(), |digest| digest.to_string())),
     ]);
+    if shown.copies_since > shown.modified {
+        let why = "an older one may be of what was here before, by size and time; `touch` the file where mirrors keep times";
+        facts.push(("copies count", format!("from {} on: {why}", time(shown.copies_since))));
+    }
+    facts.extend([("sha256", shown.sha256.map_or_else(|| "not hashed yet".to_owned(), |digest| digest.to_string()))]);
     if let Some(digests) = &shown.digests {
         let zsync = if digests.zsync { ", and zsync's block sums" } else { "" };
         facts.extend([

@@ -26,6 +26,7 @@ listings over HTTP, or file by file. It may run beside `serve`, which knows the 
   GONE        those of them that it held before and has no more
   MISMATCHED  copies with another size, or older ones
   DOUBTFUL    copies of which nothing can be said
+  BYTES       what the mirror sent to tell this
 
 A scan that fails takes nothing away. Exit status: 0 all were scanned, 1 some mirror was not.
 
@@ -111,7 +112,8 @@ fn check_names(names: &[String], instances: &[Instance]) -> anyhow::Result<()> {
             const ALIKE: f64 = 0.7;
             let likeness = |other: &&str| strsim::jaro_winkler(name, other);
             let likely = known().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|other| likeness(other) > ALIKE);
-            let hint = likely.map_or_else(String::new, |likely| format!("; did you mean {likely:?}?"));
+            let listed = || "; `redirector mirrors list` names them".to_owned();
+            let hint = likely.map_or_else(listed, |likely| format!("; did you mean {likely:?}?"));
             bail!("there is no mirror {name:?}{hint}");
         }
     }

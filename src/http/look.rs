@@ -14,24 +14,25 @@ pub enum Seen {
     NotPublic,
     /// Nothing that clients see.
     Nothing,
-    /// A tree is not there, so that nothing can be said.
-    Away,
 }
 
 /// Looks at a path, in the public tree first. A request with a slash at its end means a directory, and no file.
-#[must_use]
-pub fn see(public: &Root, application: Option<&Root>, path: &TreePath<'_>, is_directory: bool) -> Seen {
+///
+/// # Errors
+///
+/// [`LookError::Away`] and [`LookError::Other`]: nothing can be said.
+pub fn see(public: &Root, application: Option<&Root>, path: &TreePath<'_>, is_directory: bool) -> Result<Seen, LookError> {
     match (public.look(path), is_directory) {
-        (Ok(look), false) if look.kind == Kind::File => return Seen::Public(look.fingerprint),
-        (Ok(look), _) if look.kind == Kind::Directory => return Seen::Directory,
+        (Ok(look), false) if look.kind == Kind::File => return Ok(Seen::Public(look.fingerprint)),
+        (Ok(look), _) if look.kind == Kind::Directory => return Ok(Seen::Directory),
         // A file that is asked for with a slash at the end.
-        (Ok(_), _) | (Err(LookError::Forbidden), _) => return Seen::Nothing,
-        (Err(LookError::Away | LookError::Other(_)), _) => return Seen::Away,
+        (Ok(_), _) | (Err(LookError::Forbidden), _) => return Ok(Seen::Nothing),
+        (Err(error @ (LookError::Away | LookError::Other(_))), _) => return Err(error),
         (Err(LookError::Absent), _) => {}
     }
     match application.map(|root| root.look(path)) {
-        Some(Ok(look)) if look.kind == Kind::File && !is_directory => Seen::NotPublic,
-        Some(Err(LookError::Away | LookError::Other(_))) => Seen::Away,
-        _ => Seen::Nothing,
+        Some(Ok(look)) if look.kind == Kind::File && !is_directory => Ok(Seen::NotPublic),
+        Some(Err(error @ (LookError::Away | LookError::Other(_)))) => Err(error),
+        _ => Ok(Seen::Nothing),
     }
 }

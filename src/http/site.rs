@@ -296,7 +296,10 @@ impl Site {
                 local::answer(opened, asked.path, (why, digest), head, (counts, &self.threads, &self.sending), now)
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
-            Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),
+            Err(error @ (LookError::Away | LookError::Other(_))) => {
+                self.tell_unreadable(asked.path, &error);
+                self.unavailable(asked)
+            }
         }
     }
 
@@ -337,7 +340,10 @@ impl Site {
                 response
             }
             Err(LookError::Absent | LookError::Forbidden) => self.not_found(asked),
-            Err(LookError::Away | LookError::Other(_)) => self.unavailable(asked),
+            Err(error @ (LookError::Away | LookError::Other(_))) => {
+                self.tell_unreadable(asked.path, &error);
+                self.unavailable(asked)
+            }
         }
     }
 
@@ -356,6 +362,11 @@ impl Site {
                 "The history of the mirrors can't be read right now. Please try again in a moment.",
             ),
         }
+    }
+
+    /// Says in the log why a client does not get what is there.
+    pub(super) fn tell_unreadable(&self, path: &TreePath<'_>, error: &LookError) {
+        self.missing.tell_unreadable(&self.makings.name, path, error, self.now());
     }
 
     pub(super) fn gone(&self, asked: Asked<'_>) -> Response<Body> {

@@ -7,7 +7,7 @@ use super::site::{Asked, Makings, Site};
 use crate::decide::Standing;
 use crate::format::Kind;
 use crate::model::TreePath;
-use crate::tree::Glance;
+use crate::tree::{Glance, LookError};
 
 impl Site {
     /// How the path stands: by its name, the snapshot and the trees.
@@ -70,7 +70,13 @@ impl Site {
         let application = trees.application.clone().filter(|_| !matches!(application_access, Access::Deny));
         let (public, path, is_directory) = (trees.public.clone(), asked.path.clone().into_owned(), asked.is_directory);
         let look = move || see(&public, application.as_ref(), &path, is_directory);
-        let seen = self.threads.run_in_time(look).await.unwrap_or(Seen::Away);
+        let seen = match self.threads.run_in_time(look).await.unwrap_or(Err(LookError::Away)) {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.tell_unreadable(asked.path, &error);
+                return Standing::Away;
+            }
+        };
         let entry = if asked.is_directory { None } else { snapshot.file(asked.path) };
         let standing = match (seen, entry) {
             (Seen::Public(seen), Some(entry)) => Standing::Public { entry, as_recorded: entry.matches(&seen) },
@@ -80,11 +86,9 @@ impl Site {
             (Seen::Directory, _) => Standing::Directory,
             (Seen::NotPublic, _) => Standing::NotPublic,
             (Seen::Nothing, _) => Standing::Absent,
-            (Seen::Away, _) => Standing::Away,
         };
         let is_as_known = match standing {
             Standing::Public { as_recorded, .. } => as_recorded,
-            Standing::Away => true,
             Standing::NotIndexed { .. } => false,
             _ => entry.is_none(),
         };

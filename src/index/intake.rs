@@ -23,6 +23,8 @@ pub(super) struct Intake {
     pub(super) patience: Patience,
     /// On what occasion new files are seen: the first walk of a tree, or later.
     pub(super) occasion: Seen,
+    /// Whether this process has walked through all of it.
+    pub(super) is_walked: bool,
     /// Where is said what to hash.
     pub(super) orders: Orders,
     pub(super) counts: Counts,
@@ -72,6 +74,7 @@ impl Intake {
             clock,
             patience,
             occasion: Seen::Later,
+            is_walked: false,
             orders,
             counts: Counts::default(),
             moving: HashMap::new(),
@@ -96,6 +99,7 @@ impl Intake {
 
     /// From now on, what is new has just been put there.
     pub(super) async fn first_walk_is_done(&mut self) -> Result<(), inventory::Error> {
+        self.is_walked = true;
         if self.occasion == Seen::First {
             self.inventory.set_indexed().await?;
             self.occasion = Seen::Later;
@@ -124,7 +128,12 @@ impl Intake {
             }
         }
         // What is told by an event has just been put there; all else may have been there before us.
-        let occasion = if why == Why::Event { Seen::Later } else { self.occasion };
+        let occasion = match (self.occasion, why) {
+            (_, Why::Event) => Seen::Later,
+            // A folder may have been moved or mounted there, with files that are old. They were not there at the walk before.
+            (Seen::Later, Why::Walk | Why::Request) if self.is_walked => Seen::Arrived,
+            (occasion, _) => occasion,
+        };
         self.take(files, occasion).await?;
         walks.extend(self.forget(gone, why).await?);
         Ok(walks)

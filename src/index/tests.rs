@@ -250,6 +250,32 @@ async fn a_file_that_is_being_written_is_changing_until_it_stands_still() {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_moved_into_the_tree_is_young_however_old_its_files_are() {
+    let mut world = World::new().await;
+    world.write_old("here", "text");
+    world.start_and_walk().await;
+    world.write_old("../staged/deep/file", "text");
+    // Two hours later it is published, which nothing shows at the file itself.
+    world.pass(7200);
+    let before = world.clock.now();
+    fs::rename(world.path("../staged"), world.path("release")).expect("moved");
+    let record = world.wait_for("release/deep/file", |_| true).await;
+    assert!(record.public_since >= before, "{record:?}");
+    assert_eq!(seconds(record.version_time()), OLD.cast_signed());
+
+    // Another tree takes the place of the whole one.
+    world.write_old("../next/other", "text");
+    world.pass(7200);
+    let before = world.clock.now();
+    let at = |name| world.folder.path().join(name);
+    fs::rename(at("tree"), at("last")).expect("moved");
+    fs::rename(at("next"), at("tree")).expect("moved");
+    let record = world.wait_for("other", |_| true).await;
+    assert!(record.public_since >= before, "{record:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_tree_that_is_rewritten_with_the_same_bytes_keeps_its_versions() {
     // publish_files: every file anew, in place, with new times.
     let mut world = World::new().await;
@@ -287,6 +313,7 @@ async fn a_file_that_is_replaced_by_one_of_equal_size_and_time_is_another_versio
     let new = world.wait_for("4078/labyrinth-7.xo", |record| record.version != old.version).await;
     assert_eq!(new.fingerprint.size, old.fingerprint.size);
     assert_eq!(new.fingerprint.mtime_ns, old.fingerprint.mtime_ns);
+    assert_eq!(new.version_time(), new.public_since, "copies that are as old as both may be of the other one");
     assert_ne!(world.hashed("4078/labyrinth-7.xo").await.sha256, old.sha256);
     world.stop().await;
 }

@@ -1,8 +1,8 @@
 //! What goes into a store's verbs and comes out of them: places in the order of commits, pages, and all that it has.
 
-use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
+use super::holdings::Holdings;
 use super::record::Hold;
 use crate::model::{Abilities, FileRecord, Health, MirrorName, TreePath};
 
@@ -109,7 +109,7 @@ pub struct StoredMirror {
     /// Its name.
     pub name: MirrorName,
     /// The numbers of the versions that it holds.
-    pub holdings: RoaringBitmap,
+    pub holdings: Holdings,
     /// The URLs at which it was seen to hold them, as `record_scan` was told.
     pub bases: String,
     /// Whether it works.

@@ -94,6 +94,13 @@ impl From<&RoaringBitmap> for Holdings {
     }
 }
 
+/// One set has several serialized forms.
+impl PartialEq for Holdings {
+    fn eq(&self, other: &Self) -> bool {
+        self.count == other.count && (self.bytes == other.bytes || self.to_bitmap() == other.to_bitmap())
+    }
+}
+
 impl Default for Holdings {
     fn default() -> Self {
         Self::from(&RoaringBitmap::new())

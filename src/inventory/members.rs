@@ -46,7 +46,7 @@ pub(super) fn known(mut members: Vec<MirrorState>, stored: Vec<StoredMirror>) ->
         let tried = tried.filter(|tried| tried.bases == bases_of(&member.mirror, None));
         member.abilities = tried.map(|tried| tried.abilities).unwrap_or_default();
         (member.holdings, member.unseen) = match seen_at(&member.mirror, &bases) {
-            Some(unseen) => (Holdings::from(&holdings), unseen),
+            Some(unseen) => (holdings, unseen),
             None => (Holdings::default(), None),
         };
     }

@@ -32,6 +32,9 @@ pub enum Seen {
     First,
     /// Later: what is new has just been put there.
     Later,
+    /// Where it was not before, as in a folder that was moved or mounted there: what is new has become public right now, however old all
+    /// its times are.
+    Arrived,
     /// While it is being written.
     Changing,
 }

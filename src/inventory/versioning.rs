@@ -64,6 +64,7 @@ fn first_sight(seen: &Observation, kind: Seen) -> Verdict {
     let public_since = match kind {
         Seen::First => seen.fingerprint.mtime().min(seen.at),
         Seen::Later | Seen::Changing => noticed(&seen.fingerprint, seen.at),
+        Seen::Arrived => seen.at,
     };
     let state = if kind == Seen::Changing { FileState::Changing } else { FileState::Settled };
     Verdict::New { public_since, version_mtime_ns: content_time(&seen.fingerprint, seen.at), state }
@@ -86,11 +87,21 @@ fn other_look(known: &FileRecord, seen: &Observation) -> Verdict {
         return Verdict::Same { fingerprint: *is, state: FileState::Unconfirmed };
     }
     let only_inode_touched = was.size == is.size && was.mtime_ns == is.mtime_ns && was.inode == is.inode;
-    let public_since = if only_inode_touched { known.public_since } else { noticed(is, seen.at) };
+    let public_since = match seen.kind {
+        _ if only_inode_touched => known.public_since,
+        Seen::Arrived => seen.at,
+        Seen::First | Seen::Later | Seen::Changing => noticed(is, seen.at),
+    };
     Verdict::New { public_since, version_mtime_ns: content_time(is, seen.at), state: FileState::Settled }
 }
 
+/// Times of copies are judged with a tolerance of two seconds, and shown in whole ones.
+const INDISTINCT_NS: i64 = 3_000_000_000;
+
 /// Judges a digest that was made while the file looked like `fingerprint`.
+///
+/// A new content that has the size of the one before and is not younger by its mtime (`cp -p`, a step back to an older one) looks
+/// on a mirror as the old content does. So only copies count that were made after it was put there.
 #[must_use]
 pub fn judge_digest(known: &FileRecord, fingerprint: &Fingerprint, digest: &Sha256, now: Timestamp) -> DigestVerdict {
     if known.fingerprint != *fingerprint || known.state == FileState::Changing {
@@ -101,7 +112,15 @@ pub fn judge_digest(known: &FileRecord, fingerprint: &Fingerprint, digest: &Sha2
         (FileState::Settled, None) => DigestVerdict::Confirmed,
         (FileState::Settled, Some(_)) => DigestVerdict::Damaged,
         (_, Some(sha256)) if sha256 == digest => DigestVerdict::Confirmed,
-        _ => DigestVerdict::New { public_since: noticed(fingerprint, now), version_mtime_ns: content_time(fingerprint, now) },
+        (_, known_digest) => {
+            let public_since = noticed(fingerprint, now);
+            let time = content_time(fingerprint, now);
+            // Copies of another content of this size may be as old as that one.
+            let too_old = known_digest.map(|_| known.version_mtime_ns.saturating_add(INDISTINCT_NS));
+            let is_told_apart = too_old.is_none_or(|too_old| time > too_old);
+            let noticed = nanoseconds(public_since).max(too_old.unwrap_or(time));
+            DigestVerdict::New { public_since, version_mtime_ns: if is_told_apart { time } else { noticed } }
+        }
     }
 }
 
@@ -219,6 +238,16 @@ mod tests {
     }
 
     #[test]
+    fn what_arrives_with_its_folder_is_new_however_old_its_times_are() {
+        let old = look(12, 100, 150, 2);
+        assert_eq!(judge(None, &seen(old, Seen::Arrived)), new(1000, 100, Settled));
+        assert_eq!(judge(Some(&known(Some(DIGEST), Settled)), &seen(old, Seen::Arrived)), new(1000, 100, Settled));
+        let touched = look(10, 100, 900, 1);
+        assert_eq!(judge(Some(&known(None, Settled)), &seen(touched, Seen::Arrived)), new(150, 100, Settled));
+        assert_eq!(judge(Some(&known(Some(DIGEST), Settled)), &seen(LOOK, Seen::Arrived)), Verdict::Unchanged);
+    }
+
+    #[test]
     fn a_known_file_is_judged_by_what_moved() {
         let unconfirmed = |fingerprint| Verdict::Same { fingerprint, state: Unconfirmed };
         let cases = [
@@ -277,7 +306,7 @@ mod tests {
             ("the first digest", None, Settled, DigestVerdict::Confirmed),
             ("the same again", Some(DIGEST), Settled, DigestVerdict::Unchanged),
             ("rewritten with the same bytes", Some(DIGEST), Unconfirmed, DigestVerdict::Confirmed),
-            ("rewritten with other bytes", Some(OTHER), Unconfirmed, new(150, 100)),
+            ("rewritten with other bytes in the same second", Some(OTHER), Unconfirmed, new(150, 150)),
             ("other bytes under the same look", Some(OTHER), Settled, DigestVerdict::Damaged),
             ("nothing to compare with", None, Unconfirmed, new(150, 100)),
             ("being written", Some(DIGEST), Changing, DigestVerdict::Outdated),
@@ -287,7 +316,26 @@ mod tests {
         let moved_on = look(10, 100, 150, 2);
         assert_eq!(judge_digest(&known(None, Settled), &moved_on, &DIGEST, at(1000)), DigestVerdict::Outdated);
         let before = judge_digest(&known(Some(OTHER), Unconfirmed), &LOOK, &DIGEST, at(120));
-        assert_eq!(before, new(120, 100), "no later than now");
+        assert_eq!(before, new(120, 120), "no later than now");
+    }
+
+    #[test]
+    fn a_copy_of_the_content_before_never_passes_for_the_new_one_of_equal_size() {
+        for (story, mtime, ctime, copies_from) in [
+            ("written just now", 900, 900, 900),
+            ("made some time ago, but after the one before", 110, 900, 110),
+            ("of the same time", 100, 900, 900),
+            ("hardly later, as copies tell it", 102, 900, 900),
+            ("a step back to an older content", 50, 900, 900),
+            ("the clock was wrong when it was put there", 50, 60, 103),
+        ] {
+            let fingerprint = look(10, mtime, ctime, 2);
+            let record = FileRecord { fingerprint, ..known(Some(OTHER), Unconfirmed) };
+            let DigestVerdict::New { version_mtime_ns, .. } = judge_digest(&record, &fingerprint, &DIGEST, at(1000)) else {
+                panic!("{story}");
+            };
+            assert_eq!(version_mtime_ns, ns(copies_from), "{story}");
+        }
     }
 
     #[test]

@@ -52,12 +52,21 @@ pub struct FileRecord {
     pub fingerprint: Fingerprint,
     /// The digest of the version, once it is known.
     pub sha256: Option<Sha256>,
-    /// The mtime of the version's first fingerprint: a mirror's copy may not be older.
+    /// The time of the version, which a mirror's copy may not be older than: the mtime of its first fingerprint, or when it was put
+    /// there, where that mtime does not tell it from the version before.
     pub version_mtime_ns: i64,
     /// When this version became public.
     pub public_since: Timestamp,
     /// Whether the record can be relied on.
     pub state: FileState,
+}
+
+impl FileRecord {
+    /// The time of the version: no mirror's copy may be older.
+    #[must_use]
+    pub fn version_time(&self) -> Timestamp {
+        timestamp(self.version_mtime_ns)
+    }
 }
 
 /// Whether what is known about a file still holds.

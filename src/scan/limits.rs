@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tree::MAX_DEPTH;
+
 /// Limits on one scan of one mirror. Not in the configuration: nobody should have to know them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -9,7 +11,7 @@ pub struct Limits {
     pub page_bytes: usize,
     /// Bytes of all pages, unpacked: a tree of 20 million files.
     pub total_bytes: u64,
-    /// Directories below one another: deeper than any tree that people keep, and a loop ends there.
+    /// Directories below one another: as deep as the public tree is indexed, so that no file of it is passed over.
     pub depth: usize,
     /// Entries in all, ours and others': three times the largest tree that this program is made for.
     pub entries: u64,
@@ -54,7 +56,7 @@ impl Default for Limits {
         Self {
             page_bytes: 32 << 20,
             total_bytes: 4 << 30,
-            depth: 64,
+            depth: MAX_DEPTH,
             entries: 30_000_000,
             duration: Duration::from_secs(4 * 3600),
             redirects: 5,

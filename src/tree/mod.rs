@@ -21,6 +21,7 @@ use crate::model::{ByteSize, Prefix, Span};
 
 pub use anchor::Absence;
 pub use hidden::{Error as PatternError, Hidden};
+pub use resolve::MAX_DEPTH;
 pub use root::{Glance, Item, Kind, Look, LookError, OpenFile, Root, Visit};
 pub use walk::{Directory, Found, Outcome, Trouble, Visitor, walk};
 pub use watch::{Event, Watch, WatchError};

@@ -91,7 +91,7 @@ const MAX_TRIES: usize = 8;
 /// As many links as Linux follows for one path (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 /// Directories within each other on one path; each costs a handle while the path is walked.
-pub(super) const MAX_DEPTH: usize = 128;
+pub const MAX_DEPTH: usize = 128;
 
 fn open_by_walk(start: BorrowedFd<'_>, path: &TreePath<'_>, bounds: &Bounds, purpose: For) -> Result<OwnedFd, LookError> {
     let mut walk = Walk { bounds, stack: Vec::new(), ahead: Vec::new(), links: 0 };

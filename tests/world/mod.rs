@@ -25,7 +25,7 @@ use redirector::http::{self, Counts, Fallbacks, Makings, Packages, Route, Router
 use redirector::inventory::{Inventory, MirrorSet, MirrorState, Snapshot};
 use redirector::model::{
     BaseUrl, ByteSize, Digests, FileRecord, FileState, Health, Mirror, MirrorName, Pieces, Question, Scheme, Sha256, TreePath,
-    VersionNumber,
+    VersionNumber, Zsync,
 };
 use redirector::repository::{self, Ledger, Repositories};
 use redirector::selection::Fallback;
@@ -346,6 +346,15 @@ impl Instance {
         let digests = digests(&content);
         record.sha256 = Some(digests.sha256);
         self.records.known.lock().expect("no test panics with it").insert(record.version, Arc::new(digests));
+    }
+
+    /// Has block sums for zsync of a file that is hashed.
+    pub fn sum_blocks(&mut self, path: &str) {
+        let version = self.files.get(&tree_path(path)).expect("an indexed file").version;
+        let mut known = self.records.known.lock().expect("no test panics with it");
+        let digests = known.get_mut(&version).expect("a hashed file");
+        let zsync = Zsync { block_size: 2048, sequence_matches: 1, rsum_bytes: 2, checksum_bytes: 3, sums: vec![7; 5].into() };
+        *digests = Arc::new(Digests { zsync: Some(zsync), ..(**digests).clone() });
     }
 
     /// Lets the records of digests fall silent, as a database that can't be read.

@@ -1,6 +1,6 @@
 //! What only a look at this machine tells: folders, databases, addresses, limits, the clock.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -61,8 +61,8 @@ impl Look<'_> {
             Ok(trees) => trees,
             Err(error) => return self.tell(Severity::Error, "tree", error.to_string(), ""),
         };
-        let before = self.findings.len();
-        if self.folder("tree.public", &trees.public) {
+        let is_public_there = self.folder("tree.public", &trees.public);
+        if is_public_there {
             self.application_in_disguise(trees.public.path());
         }
         if let Some(application) = &trees.application
@@ -76,7 +76,7 @@ impl Look<'_> {
                 self.tell(Severity::Warning, "tree.link-roots", text, "links that end in it are answered with 404");
             }
         }
-        if self.findings.len() == before {
+        if is_public_there {
             self.content(&trees.public, &trees.hidden, now);
         }
     }
@@ -256,22 +256,24 @@ impl Look<'_> {
         }
     }
 
-    /// Whether the addresses are this machine's. The ports may be taken: by the server that runs already.
+    /// Whether the addresses are this machine's, and its ports open to this user. They may be taken: by the server that runs already.
     fn sockets(&mut self) {
         let server = &self.config.server;
-        let of =
-            |key: &'static str, addresses: &[std::net::SocketAddr]| addresses.iter().map(|a| (key, a.ip())).collect::<Vec<_>>();
+        let of = |key: &'static str, addresses: &[SocketAddr]| addresses.iter().map(|a| (key, *a)).collect::<Vec<_>>();
         let mut all = of("server.listen", &server.listen);
         all.extend(of("server.listen-proxy-protocol", &server.listen_proxy_protocol));
         all.extend(of("server.admin-listen", server.admin_listen.as_slice()));
-        for (key, ip) in all {
+        for (key, address) in all {
+            let ip = address.ip();
             if let Err(error) = TcpListener::bind((ip, 0)) {
-                self.tell(
-                    Severity::Error,
-                    key,
-                    format!("{ip} can't be listened to: {error}"),
-                    "is it an address of this machine?",
-                );
+                let text = format!("{ip} can't be listened to: {error}");
+                self.tell(Severity::Error, key, text, "is it an address of this machine?");
+            } else if address.port() < FIRST_FREE_PORT
+                && let Err(error) = TcpListener::bind(address)
+                && error.kind() == std::io::ErrorKind::PermissionDenied
+            {
+                let text = format!("this user may not listen at {address}: {error}");
+                self.tell(Severity::Error, key, text, PORTS);
             }
         }
     }
@@ -330,6 +332,9 @@ impl Look<'_> {
     }
 }
 
+/// From here on, ports are everybody's.
+const FIRST_FREE_PORT: u16 = 1024;
+const PORTS: &str = "run `check` as the user that the server runs as; for ports below 1024 it needs CAP_NET_BIND_SERVICE, as the systemd unit says";
 const ACCESS: &str = "run `check` as the user that the server runs as; that user needs to get at it";
 const LEAK: &str = "files that are not public would be handed out and sent to mirrors; name the folder that mirrors copy";
 

@@ -1,9 +1,11 @@
 //! A short walk through a tree, to see what would stand in the way of serving it.
 
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustix::fs::{Access, AtFlags, accessat};
 
 use crate::clock;
 use crate::model::TreePath;
@@ -46,7 +48,7 @@ impl Seen {
 /// Looks through a tree.
 pub(super) fn of(root: &Root, hidden: &Hidden, now: Timestamp) -> Result<Survey, LookError> {
     let tomorrow = now.as_second().saturating_add(24 * 3600);
-    let mut watcher = Watcher { survey: Survey::default(), until: clock::instant() + TIME, tomorrow };
+    let mut watcher = Watcher { survey: Survey::default(), until: clock::instant() + TIME, tomorrow, directory: None };
     let outcome = walk(root, &TreePath::root(), hidden, &mut watcher)?;
     let mut survey = watcher.survey;
     survey.is_whole = outcome == crate::tree::Outcome::Whole;
@@ -58,6 +60,8 @@ struct Watcher {
     until: Instant,
     /// Seconds since 1970.
     tomorrow: i64,
+    /// The one whose files are told.
+    directory: Option<OwnedFd>,
 }
 
 impl Watcher {
@@ -70,14 +74,29 @@ impl Watcher {
     }
 }
 
+impl Watcher {
+    /// Why this user may not read a file of the directory.
+    fn objection(&self, name: &[u8]) -> Option<std::io::Error> {
+        let directory = self.directory.as_ref()?;
+        match accessat(directory, name, Access::READ_OK, AtFlags::EACCESS) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => None,
+            Err(errno) => Some(errno.into()),
+        }
+    }
+}
+
 impl Visitor for Watcher {
-    fn enter(&mut self, _: &Directory<'_>) -> ControlFlow<()> {
+    fn enter(&mut self, directory: &Directory<'_>) -> ControlFlow<()> {
         self.survey.directories += 1;
+        self.directory = directory.handle.try_clone_to_owned().ok();
         self.go_on()
     }
 
     fn file(&mut self, found: &Found<'_>) -> ControlFlow<()> {
         self.survey.files += 1;
+        if let Some(error) = self.objection(found.path.name()) {
+            self.survey.unreadable.note(|| format!("{}: {error}", found.path));
+        }
         if found.fingerprint.mtime().as_second() > self.tomorrow {
             self.survey.future.note(|| found.path.to_string());
         }

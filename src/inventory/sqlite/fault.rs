@@ -51,6 +51,8 @@ impl Fault {
                 Some(ErrorCode::DatabaseCorrupt) => Error::Damaged { path, what: error.to_string() },
                 Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
                 Some(ErrorCode::DiskFull) => Error::Full { path },
+                // The index of its log, which lies beside it, can't be made larger.
+                _ if extended_code(&error) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Error::Full { path },
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
                     Error::Busy { path }
                 }
@@ -59,5 +61,24 @@ impl Fault {
                 _ => Error::Database { path, source: error },
             },
         }
+    }
+}
+
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    match error {
+        rusqlite::Error::SqliteFailure(code, _) => Some(code.extended_code),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_for_the_logs_index_is_told_as_a_full_disk() {
+        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE), None);
+        let told = Fault::from(error).at(Path::new("db.sqlite")).to_string();
+        assert_eq!(told, "no space left for the database db.sqlite");
     }
 }

@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::listed;
 use super::numbers::next_version;
 use super::wrong;
+use crate::inventory::Holdings;
 use crate::inventory::record::{Adjustment, Counts, HealthChange, Protocol, ScanRecord, ScanSummary, carried_over};
 use crate::inventory::share::{Gaps, Share};
 use crate::inventory::store::{MAX_HEALTH_CHANGES, MAX_REASON_BYTES, MAX_SCANS, StoredMirror, Tried, shares_a_base};
@@ -43,7 +44,10 @@ fn stored(row: &Row<'_>, next: i64) -> Result<StoredMirror, Fault> {
     let name: String = row.get(0)?;
     let bytes = row.get_ref(1)?.as_blob().map_err(|_| Fault::Damaged(format!("holdings of {name:?} that are no blob")))?;
     Ok(StoredMirror {
-        holdings: holdings(bytes, next).map_err(|error| Fault::Damaged(format!("holdings of {name:?}: {error}")))?,
+        holdings: holdings(bytes, next)
+            .as_ref()
+            .map(Holdings::from)
+            .map_err(|error| Fault::Damaged(format!("holdings of {name:?}: {error}")))?,
         name: MirrorName::parse(&name).map_err(|error| Fault::Damaged(error.to_string()))?,
         bases: row.get(2)?,
         health: health(row.get_ref(3)?.as_str().unwrap_or_default())?,
@@ -165,7 +169,7 @@ pub(super) fn adjust_holdings(
 /// What a mirror is known to hold, as far as it was seen at one of these URLs.
 fn standing(transaction: &Transaction<'_>, name: &MirrorName, bases: &str) -> Result<RoaringBitmap, Fault> {
     let known = one(transaction, name)?.filter(|known| shares_a_base(&known.bases, bases));
-    Ok(known.map(|known| known.holdings).unwrap_or_default())
+    Ok(known.map(|known| known.holdings.to_bitmap()).unwrap_or_default())
 }
 
 /// Writes holdings if they, or the URLs where they were seen, are not those that stand there.
@@ -183,7 +187,7 @@ fn keep_holdings(
     }
     holdings -= wrong::numbers(transaction, id)?;
     holdings.optimize();
-    if known.is_some_and(|known| known.holdings == holdings && known.bases == bases) {
+    if known.is_some_and(|known| known.holdings.to_bitmap() == holdings && known.bases == bases) {
         return Ok((None, None));
     }
     let mut bytes = Vec::with_capacity(holdings.serialized_size());
