@@ -11,7 +11,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the database says.
-        source: rusqlite::Error,
+        source: Said,
     },
     /// The file is no database at all.
     #[error("{} is not an SQLite database; name another file in inventory.database, or move this one away", path.display())]
@@ -91,7 +91,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What it says.
-        source: rusqlite::Error,
+        source: Said,
     },
     /// All numbers of versions were given out.
     #[error("all 4294967295 version numbers are used up; move the database {} away to begin a new one", path.display())]
@@ -114,6 +114,20 @@ pub enum Error {
     /// The owner thread could not be started.
     #[error("can't start the inventory's thread")]
     Thread(#[source] std::io::Error),
+}
+
+/// What SQLite says, once; its own errors say the same a second time as their cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(String);
+
+impl From<rusqlite::Error> for Said {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(code, Some(text)) => Self(format!("{text} (code {})", code.extended_code)),
+            other => Self(other.to_string()),
+        }
+    }
 }
 
 impl Error {

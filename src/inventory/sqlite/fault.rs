@@ -57,8 +57,8 @@ impl Fault {
                     Error::Busy { path }
                 }
                 Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::ReadOnly { path },
-                Some(ErrorCode::CannotOpen) => Error::Open { path, source: error },
-                _ => Error::Database { path, source: error },
+                Some(ErrorCode::CannotOpen) => Error::Open { path, source: error.into() },
+                _ => Error::Database { path, source: error.into() },
             },
         }
     }
@@ -80,5 +80,15 @@ mod tests {
         let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE), None);
         let told = Fault::from(error).at(Path::new("db.sqlite")).to_string();
         assert_eq!(told, "no space left for the database db.sqlite");
+    }
+
+    #[test]
+    fn what_the_database_says_is_told_once() {
+        for (text, told) in [(Some("disk I/O error"), "disk I/O error (code 266)"), (None, "Error code 266: disk I/O error")] {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_READ);
+            let error = rusqlite::Error::SqliteFailure(code, text.map(str::to_owned));
+            let all = crate::cause::chain(&Fault::from(error).at(Path::new("db.sqlite")));
+            assert_eq!(all, format!("the database db.sqlite failed: {told}"));
+        }
     }
 }
