@@ -70,7 +70,7 @@
 //!    `a_higher_score_never_loses_a_client`, and
 //!    `scripts/simulate` for a whole world of clients.
 //! 10. *Instances share nothing:* each has its own trees, database, mirrors and counters; prefixes match at segment
-//!     boundaries ([`model::path::Prefix`]). `tests/http/instances.txt`, `the_longest_prefix_wins_at_a_segment_boundary`.
+//!     boundaries ([`model::request_path::Prefix`]). `tests/http/instances.txt`, `the_longest_prefix_wins_at_a_segment_boundary`.
 //! 11. *Everything outside is hostile:* every input has a limit, and what happens at the limit is tested.
 //!     `headers_that_are_too_large_or_too_many_are_refused`, `a_small_page_unpacks_to_a_huge_one`, `tests/listings_hostile.rs`,
 //!     `scripts/fuzz`.

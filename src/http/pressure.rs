@@ -1,8 +1,8 @@
 //! How long requests wait for their turn at one of the threads that answer, and which are turned away when that gets too long.
 //!
 //! A server that is asked more than it can answer makes everybody wait longer and longer. Each request knows how long it waited from when
-//! the kernel told of it to its turn (`bell`). Once for [`WINDOW`] nobody waited for less than `server.max-queue-delay`, it is
-//! an overload, until nobody had to be turned away for [`CALM`]. Short waits are no overload, however many wait: what counts is the
+//! the kernel told of it to its turn (`bell`). Once for a quarter of a second nobody waited for less than `server.max-queue-delay`, it is
+//! an overload, until nobody had to be turned away for a second. Short waits are no overload, however many wait: what counts is the
 //! least wait of some time, and whether waits get shorter by themselves (Nichols and Jacobson, "Controlling queue delay", 2012). In an overload each is told at its turn to come again that
 //! waited for longer, or would wait for longer until it is answered, as the one before did (compare Maurer, "Fail at Scale", 2015). A new connection costs more
 //! than all that, so it is not even taken while those before it wait too long.
