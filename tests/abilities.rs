@@ -18,6 +18,13 @@ use scanning::{THEN, World};
 use servers::{Folder, Odd, Request, Server, respond};
 use tokio_util::sync::CancellationToken;
 
+fn prober(world: &World, settings: probe::Settings) -> Prober {
+    let scan = Settings { allow_private_addresses: true, ..Settings::default() };
+    let clients = Clients::new(&scan, None).expect("clients");
+    let metrics = Arc::new(probe::Metrics::default());
+    Prober::new(world.inventory.clone(), settings, clients, world.clock.clone(), metrics, None)
+}
+
 /// Probes a mirror that was scanned, until something is so of what is known of it.
 async fn probed(world: &World, what: &str, mut is_so: impl FnMut(&Abilities, Health) -> bool) -> Checkup {
     let settings = probe::Settings {
@@ -27,12 +34,8 @@ async fn probed(world: &World, what: &str, mut is_so: impl FnMut(&Abilities, Hea
         successes: 1,
         ..probe::Settings::default()
     };
-    let scan = Settings { allow_private_addresses: true, ..Settings::default() };
-    let clients = Clients::new(&scan, None).expect("clients");
-    let metrics = Arc::new(probe::Metrics::default());
-    let prober = Prober::new(world.inventory.clone(), settings, clients, world.clock.clone(), metrics, None);
     let stop = CancellationToken::new();
-    let task = tokio::spawn(prober.run(stop.clone()));
+    let task = tokio::spawn(prober(world, settings).run(stop.clone()));
     let wait = async {
         loop {
             let state = world.inventory.snapshot().mirrors().members[0].clone();
@@ -250,12 +253,8 @@ fn comparing(world: &World, root: &Root) -> (CancellationToken, tokio::task::Joi
         successes: 1,
         ..probe::Settings::default()
     };
-    let scan = Settings { allow_private_addresses: true, ..Settings::default() };
-    let clients = Clients::new(&scan, None).expect("clients");
-    let metrics = Arc::new(probe::Metrics::default());
-    let prober = Prober::new(world.inventory.clone(), settings, clients, world.clock.clone(), metrics, None);
     let stop = CancellationToken::new();
-    (stop.clone(), tokio::spawn(prober.comparing(root.clone()).run(stop)))
+    (stop.clone(), tokio::spawn(prober(world, settings).comparing(root.clone()).run(stop)))
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {

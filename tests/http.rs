@@ -841,32 +841,35 @@ async fn a_redirect_is_the_same_whichever_way_it_is_answered() {
                 "User-Agent: curl/8",
                 "If-None-Match: *",
             ] {
-                let request = |end: &str| {
-                    format!("{method} /activities/{path} HTTP/1.1\r\nHost: a.example\r\n{more}\r\n{end}\r\n").into_bytes()
-                };
-                // `Connection: close` is nothing for the plain conversation. The other one ends with what is no request.
-                let (by_hyper, plain) = (request("Connection: close\r\n"), [request("").as_slice(), b"\r\n\x01"].concat());
-                let mut answers = Vec::new();
-                for asked in [by_hyper, plain] {
-                    let mut stream = connect(&world).await;
-                    stream.write_all(&asked).await.expect("sent");
-                    let answer = rest(&mut stream).await;
-                    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
-                    answers.push(lines(&answer[..end]));
-                }
-                assert_eq!(answers[0][0], "http/1.1 302 found", "{path} {more}");
-                assert_eq!(answers[0], answers[1], "{method} {path} {more}");
-                seen.insert(answers[0][1].clone());
+                let [(by_hyper, _), (plain, _)] = both_ways(&world, method, path, more).await;
+                assert_eq!(by_hyper[0], "http/1.1 302 found", "{path} {more}");
+                assert_eq!(by_hyper, plain, "{method} {path} {more}");
+                seen.insert(by_hyper[1].clone());
             }
         }
     }
     assert_eq!(seen.len(), 8, "each file by both schemes: {seen:?}");
 }
 
-/// The head of an answer as `lines` has it, and its body.
-fn taken_apart(answer: &[u8]) -> (Vec<String>, &[u8]) {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
-    (lines(&answer[..end]), &answer[end..])
+/// The answer to a request of more than the usual lines, by hyper and without it: the head as `lines` has it, and the body.
+async fn both_ways(world: &World, method: &str, path: &str, more: &str) -> [(Vec<String>, Vec<u8>); 2] {
+    let request =
+        |end: &str| format!("{method} /activities/{path} HTTP/1.1\r\nHost: a.example\r\n{more}\r\n{end}\r\n").into_bytes();
+    // `Connection: close` is nothing for the plain conversation. The other one ends with what is no request, which is told so.
+    let (by_hyper, plain) = (request("Connection: close\r\n"), [request("").as_slice(), b"\r\n\x01"].concat());
+    let mut answers = Vec::new();
+    for asked in [by_hyper, plain] {
+        let mut stream = connect(world).await;
+        stream.write_all(&asked).await.expect("sent");
+        answers.push(rest(&mut stream).await);
+    }
+    let told = answers[1].windows(20).rposition(|window| window == b"HTTP/1.1 400 Bad Req");
+    answers[1].truncate(told.filter(|at| *at > 0).unwrap_or(usize::MAX));
+    let taken_apart = answers.iter().map(|answer| {
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+        (lines(&answer[..end]), answer[end..].to_vec())
+    });
+    taken_apart.collect::<Vec<_>>().try_into().expect("two answers")
 }
 
 #[tokio::test]
@@ -886,20 +889,7 @@ async fn whatever_is_answered_is_the_same_whichever_way() {
                 "If-Match: \"x\"",
                 "X-Forwarded-Proto: https",
             ] {
-                let request = |end: &str| {
-                    format!("{method} /activities/{path} HTTP/1.1\r\nHost: a.example\r\n{more}\r\n{end}\r\n").into_bytes()
-                };
-                let (by_hyper, plain) = (request("Connection: close\r\n"), [request("").as_slice(), b"\r\n\x01"].concat());
-                let mut answers = Vec::new();
-                for asked in [by_hyper, plain] {
-                    let mut stream = connect(&world).await;
-                    stream.write_all(&asked).await.expect("sent");
-                    answers.push(rest(&mut stream).await);
-                }
-                // What is no request is told so.
-                let end = answers[1].windows(20).rposition(|window| window == b"HTTP/1.1 400 Bad Req");
-                let plain = &answers[1][..end.filter(|end| *end > 0).unwrap_or(answers[1].len())];
-                let (by_hyper, plain) = (taken_apart(&answers[0]), taken_apart(plain));
+                let [by_hyper, plain] = both_ways(&world, method, path, more).await;
                 assert_eq!(by_hyper, plain, "{method} {path} {more}");
                 statuses.insert(by_hyper.0[0].clone());
             }
