@@ -36,16 +36,11 @@ async fn probed(world: &World, what: &str, mut is_so: impl FnMut(&Abilities, Hea
     };
     let stop = CancellationToken::new();
     let task = tokio::spawn(prober(world, settings).run(stop.clone()));
-    let wait = async {
-        loop {
-            let state = world.inventory.snapshot().mirrors().members[0].clone();
-            if is_so(&state.abilities, state.health) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let came = tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok();
+    let came = comes(async || {
+        let state = world.inventory.snapshot().mirrors().members[0].clone();
+        is_so(&state.abilities, state.health)
+    })
+    .await;
     let known = world.inventory.checkup(world.mirror.name.clone()).await.expect("it is read");
     assert!(came, "{what}: not within 60 s, but {known:?}");
     stop.cancel();
@@ -257,13 +252,18 @@ fn comparing(world: &World, root: &Root) -> (CancellationToken, tokio::task::Joi
     (stop.clone(), tokio::spawn(prober(world, settings).comparing(root.clone()).run(stop)))
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+async fn until(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    assert!(comes(is_so).await, "{what}: not within 60 s");
+}
+
+/// Whether something is so within a minute.
+async fn comes(mut is_so: impl AsyncFnMut() -> bool) -> bool {
     let wait = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok(), "{what}: not within 60 s");
+    tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok()
 }
 
 #[tokio::test]
