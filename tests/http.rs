@@ -1,5 +1,7 @@
 //! HTTP behaviour: the scripts of `tests/http`, and what no script can show: connections, time limits, HTTP/2, the drain.
 
+#[path = "http/framing.rs"]
+mod framing;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
@@ -120,7 +121,9 @@ impl<H: Handler> Door<H> {
         Ok((origin, rest))
     }
 
-    fn builder(&self) -> auto::Builder<Tracked> {
+    /// A connection that began in HTTP/1 stays there: who reads a change of protocol in the middle where another server reads a request
+    /// takes requests of others for a part of it.
+    fn builder(&self, has_begun: bool) -> auto::Builder<Tracked> {
         let mut builder = auto::Builder::new(Tracked(self.tasks.clone()));
         let header_bytes = self.limits.max_header_bytes;
         builder
@@ -129,6 +132,8 @@ impl<H: Handler> Door<H> {
             // `Socket` keeps time, and tells headers from idling.
             .header_read_timeout(None)
             .max_headers(MAX_HEADERS)
+            // Who has said all may close that side and wait for the answer.
+            .half_close(true)
             // Both what a request's headers and what is buffered of an answer may take.
             .max_buf_size(header_bytes)
             .http2()
@@ -138,7 +143,7 @@ impl<H: Handler> Door<H> {
             .max_send_buf_size(MAX_SEND_BUFFER)
             .keep_alive_interval(PING.0)
             .keep_alive_timeout(PING.1);
-        builder
+        if has_begun { builder.http1_only() } else { builder }
     }
 }
 
@@ -229,7 +234,7 @@ impl<H: Handler> Talk<H> {
     async fn by_hyper(self: Arc<Self>, socket: Socket<TcpStream>) -> Result<(), String> {
         let mut draining = FuturesUnordered::from_iter([self.door.draining.cancelled()]);
         let service = hyper::service::service_fn(|request| Arc::clone(&self).respond(request));
-        let builder = self.door.builder();
+        let builder = self.door.builder(self.progress.has_begun());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
         tokio::select! {
             biased;
@@ -248,8 +253,9 @@ impl<H: Handler> Talk<H> {
         let (Stay { seat, turn, .. }, now) = (&*self.stay, clock::instant());
         let is_late = seat.turns_away(now, turn) || seat.is_line_long(now);
         let (parts, body) = request.into_parts();
-        // Who waits for a "100 Continue" has sent nothing yet that would have to be thrown away.
-        if !body.is_end_stream() && !parts.headers.contains_key(http::header::EXPECT) {
+        // Who waits for a "100 Continue" has sent nothing yet that would have to be thrown away. Whether it still does is its choice.
+        let is_body_in_doubt = !body.is_end_stream() && parts.headers.contains_key(EXPECT);
+        if !body.is_end_stream() && !is_body_in_doubt {
             discard(body, self.door.limits.patience.header).await;
         }
         let mut response = if is_late {
@@ -259,6 +265,9 @@ impl<H: Handler> Talk<H> {
         } else {
             self.in_line(&parts).await
         };
+        if is_body_in_doubt && parts.version != Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response.body_mut().accompany(under_way);
         Ok(response)
     }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::HOST;
 use http::request::Parts;
 
+use super::host::is_host;
 use crate::format::Kind;
 use crate::model::{Scheme, Sha256, TreePath};
 
@@ -29,12 +30,11 @@ impl<'a> Own<'a> {
             return Some(Self { scheme: "", authority: url.trim_end_matches('/'), prefix });
         }
         let authority = authority?;
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
         let scheme = match scheme {
             Scheme::Http => "http://",
             Scheme::Https => "https://",
         };
-        (!authority.is_empty() && authority.bytes().all(good)).then_some(Self { scheme, authority, prefix })
+        is_host(authority).then_some(Self { scheme, authority, prefix })
     }
 
     /// The base URL, with its slash.

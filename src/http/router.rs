@@ -7,10 +7,12 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::header::HOST;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use super::body::Body;
 use super::deciding::Errand;
+use super::host::is_host;
 use super::listener::{Handler, Origin};
 use super::metrics::{Counts, Other};
 use super::plain::Head;
@@ -137,12 +139,19 @@ impl Handler for Router {
 fn host(request: &Parts) -> Result<Option<&str>, &'static str> {
     let mut lines = request.headers.get_all(HOST).iter();
     let line = match (lines.next(), lines.next()) {
-        (Some(line), None) => Some(line.to_str().map_err(|_| "The Host header can't be read.")?),
+        (Some(line), None) => Some(line.to_str().ok().filter(|line| is_host(line)).ok_or("The Host header names no host.")?),
         (None, _) => None,
         (Some(_), Some(_)) => return Err("There is more than one Host header."),
     };
-    match request.uri.authority() {
-        Some(authority) => Ok(Some(authority.as_str())),
+    match request.uri.authority().map(Authority::as_str) {
+        Some(authority) if !is_host(authority) => Err("The target names no host."),
+        // RFC 9113 section 8.3.1; in HTTP/1.1 the line means nothing beside a whole URL.
+        Some(authority)
+            if request.version == Version::HTTP_2 && line.is_some_and(|line| !line.eq_ignore_ascii_case(authority)) =>
+        {
+            Err("The Host header and :authority differ.")
+        }
+        Some(authority) => Ok(Some(authority)),
         None if line.is_none() && request.version == Version::HTTP_11 => Err("The Host header is missing."),
         None => Ok(line),
     }
