@@ -174,6 +174,7 @@ async fn dispatch(cli: Cli) -> ExitCode {
     let needs_none = matches!(cli.command, Command::Demo(_) | Command::Geoip(_));
     let given = |paths: &[PathBuf]| config::find(paths);
     let paths = match given(&cli.config) {
+        _ if matches!(cli.command, Command::Demo(_)) => Vec::new(),
         Ok(paths) => paths,
         Err(_) if needs_none => Vec::new(),
         Err(problems) => return misconfigured(&problems),

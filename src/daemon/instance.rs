@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
 use crate::http::signature::{self, Access, Key};
-use crate::http::{Counts, Problem, Site};
+use crate::http::{Counts, Problem, Site, Stamp};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::Mirror;
@@ -271,6 +271,13 @@ impl Instance {
     /// The instance as requests see it.
     pub(super) const fn site(&self) -> &Arc<Site> {
         &self.site
+    }
+
+    /// Whether the files with its keys have others by now, or none. Their names in the configuration are the same then.
+    pub(super) fn has_other_keys(&self) -> bool {
+        let Parts { config, access: known, ways, .. } = &self.parts;
+        let is_known = access(config).is_ok_and(|access| access == *known);
+        !is_known || Stamp::of(&config.answers).ok().as_ref() != Some(&ways.stamp)
     }
 
     /// Looks at once whether GeoIP files were replaced.
