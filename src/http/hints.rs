@@ -7,9 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::HOST;
 use http::request::Parts;
 
-use super::host::is_host;
 use crate::format::Kind;
-use crate::model::{Scheme, Sha256, TreePath};
+use crate::model::{Scheme, Sha256, TreePath, is_host};
 
 /// Where this site's tree is, as clients see it. Three parts that stand one behind the other.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 //!
 //! `listener` opens sockets, `arrivals` accepts connections, of which `crowd` knows how many there are, and gives them to the threads of `workers`; `door` has each of
 //! them, `bell` and `pressure` know how long they wait there, and `overloaded` what those are told who would wait too long. `connection` keeps time for them, `proxy` reads who they are for; `router` and `route`
-//! find the instance, by `host` and path, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
+//! find the instance, `client` the client; `site` answers one request end to end, with its parts `standing` and `deciding`, and the help of `look` (what the
 //! trees have), `ranker` (which mirrors), `local` (files of ours, by `conditional` and `range`), `page` and `accept` (what
 //! people and programs read), `describe`, `representation` and `hints` (what describes a file, and links to that), `wishes`
 //! (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides), `explain` (the decision as a story),
@@ -28,7 +28,6 @@ pub mod doubts;
 pub mod explain;
 pub mod fallback;
 pub mod hints;
-mod host;
 pub mod listener;
 mod lister;
 pub mod local;

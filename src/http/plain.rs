@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::body::Body;
 use super::connection::Progress;
-use super::host::is_host;
 use super::{answering, overloaded};
+use crate::model::is_host;
 
 /// The head of a plain request.
 #[derive(Debug)]

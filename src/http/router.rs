@@ -12,7 +12,6 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use super::body::Body;
 use super::deciding::Errand;
-use super::host::is_host;
 use super::listener::{Handler, Origin};
 use super::metrics::{Counts, Other};
 use super::plain::Head;
@@ -20,7 +19,7 @@ use super::site::{Asked, Site};
 use super::wishes::Wishes;
 use super::{response, route};
 use crate::clock;
-use crate::model::RequestPath;
+use crate::model::{RequestPath, is_host};
 
 /// The sites that answer, to be replaced as a whole.
 #[derive(Debug, Default)]

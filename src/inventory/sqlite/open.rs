@@ -53,6 +53,7 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
     if missing == Missing::Refuse && Identity::of(path).is_none() {
         return Err(gone());
     }
+    refuse_what_is_no_file(path)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     if missing == Missing::Create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
@@ -78,6 +79,13 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
     look_often(&mut connection).map_err(|fault| fault.at(path))?;
     let identity = Identity::of(path).ok_or_else(gone)?;
     Ok((connection, identity))
+}
+
+fn refuse_what_is_no_file(path: &Path) -> Result<(), Error> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(Error::NoFile { path: path.to_owned() }),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a database of ours for reading only.
@@ -109,6 +117,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
     if !path.exists() {
         return Ok(Inspection::Absent);
     }
+    refuse_what_is_no_file(path)?;
     let look = || -> Result<(Ownership, i64), Fault> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         prepare(&connection)?;

@@ -1,12 +1,12 @@
-//! The host that a request names (RFC 9110 section 7.2), where it is one: it chooses the instance and stands in links to ourselves, so what
-//! could end a link, or be read as another host by somebody else, is none.
+//! What is a host: in URLs that a configuration has, and in requests (RFC 9110 section 7.2), where it chooses the instance and stands in links to
+//! ourselves. What could end a link, or be read as another host by somebody else, is none.
 
 use std::net::Ipv6Addr;
 
 /// Whether this is a host name or an address, an IPv6 one in brackets, with or without a port. Names are of letters, digits, `-`, `.` and
 /// `_`: what else RFC 3986 would allow is in no name that resolves.
 #[must_use]
-pub(super) fn is_host(text: &str) -> bool {
+pub fn is_host(text: &str) -> bool {
     let end = text.bytes().position(|byte| !IN_NAMES[usize::from(byte)]).unwrap_or(text.len());
     match text.split_at(end) {
         ("", address) => address
