@@ -6,6 +6,7 @@ mod descriptions;
 mod fault;
 mod files;
 mod holds;
+mod left;
 mod listed;
 mod load;
 mod memory;
@@ -26,6 +27,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use self::changes::{Change, Touched};
 use self::descriptions::Beside;
 use self::fault::Fault;
+use self::left::Log;
 use self::open::Identity;
 use self::turn::Turn;
 use super::error::Error;
@@ -53,7 +55,7 @@ pub struct Sqlite {
 
 #[derive(Clone, Debug)]
 enum Place {
-    File { path: PathBuf, identity: Identity },
+    File { path: PathBuf, identity: Identity, log: Option<Log> },
     Memory,
 }
 
@@ -64,7 +66,8 @@ impl Sqlite {
     /// When it can't be opened, is none of ours, is damaged, or was written by a newer redirector.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let (connection, identity) = open::file(path, open::Missing::Create)?;
-        Ok(Self { place: Place::File { path: path.to_owned(), identity }, connection, turn: Turn::of(path), opened: 1 })
+        let place = Place::File { path: path.to_owned(), identity, log: Log::of(path) };
+        Ok(Self { place, connection, turn: Turn::of(path), opened: 1 })
     }
 
     /// A database in memory, which ends with the value.
@@ -98,14 +101,25 @@ impl Sqlite {
 
     /// Opens the file again if it was replaced: what is written to a deleted file is lost.
     fn stay_with_the_file(&mut self) -> Result<(), Error> {
-        let Place::File { path, identity } = &mut self.place else { return Ok(()) };
+        let Place::File { path, identity, log } = &mut self.place else { return Ok(()) };
         if Identity::of(path).is_some_and(|now| now == *identity) {
             return Ok(());
         }
+        // Others that have the same open find out as well.
+        let turn = self.turn.take();
+        if let Some(left) = log.as_ref().filter(|log| log.is_left()) {
+            drop(std::mem::replace(&mut self.connection, open::memory()?));
+            *identity = Identity::NONE;
+            if let Err(error) = left.put_aside() {
+                tracing::warn!(%error, "the log of the database that was replaced stays beside the new one");
+            }
+        }
+        drop(turn);
         let (connection, now) = open::file(path, open::Missing::Refuse)?;
         tracing::warn!(path = %path.display(), "the database was replaced by another file, which is used from now on");
         self.connection = connection;
         *identity = now;
+        *log = Log::of(path);
         self.opened += 1;
         Ok(())
     }
@@ -148,7 +162,7 @@ impl Store for Sqlite {
         let place = self.place.clone();
         self.read(|transaction, opened| {
             let twin = match &place {
-                Place::File { path, identity } => Some(load::Twin { path, identity: *identity }),
+                Place::File { path, identity, .. } => Some(load::Twin { path, identity: *identity }),
                 Place::Memory => None,
             };
             if let [front, back @ ..] = sinks {
@@ -191,7 +205,7 @@ impl Store for Sqlite {
     }
 
     fn beside(&self) -> Option<Box<OpenBeside>> {
-        let Place::File { path, identity } = self.place.clone() else { return None };
+        let Place::File { path, identity, .. } = self.place.clone() else { return None };
         let open = move || Ok(Box::new(Beside::open(path.clone(), identity)?) as Box<dyn Descriptions>);
         Some(Box::new(open))
     }

@@ -20,6 +20,9 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// That of no file.
+    pub(super) const NONE: Self = Self { device: u64::MAX, inode: u64::MAX };
+
     /// The file that the path names now, if there is one.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
@@ -170,7 +173,7 @@ fn look_often(connection: &mut Connection) -> Result<(), Fault> {
 }
 
 /// "rdir", in the header of every database of ours.
-const APPLICATION_ID: i64 = 0x7264_6972;
+pub(super) const APPLICATION_ID: i64 = 0x7264_6972;
 
 enum Ownership {
     Ours,
