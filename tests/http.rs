@@ -755,6 +755,8 @@ async fn administrators_see_what_is_counted_and_what_is_wrong() {
     ask(&mut stream, GET, 1).await;
     ask(&mut stream, &(GET.replace("a.txt", "mirrored.bin") + &GET.replace("a.txt", "nothing") + GET), 1).await;
 
+    // As a connection does for which there is no time.
+    world.router.turn_away();
     let geoip = Problem { instance: None, what: "geoip", detail: "the file is broken".to_owned() };
     let admin = Arc::new(Admin::new(Arc::clone(&world.router), Vec::new(), Box::new(move || vec![geoip.clone()])));
     let server = Server::new(Limits::new(&Settings::default()), Workers::here());
@@ -778,6 +780,7 @@ async fn administrators_see_what_is_counted_and_what_is_wrong() {
         r#"redirector_requests_total{instance="activities",answer="local",why="no-mirror"} 2"#,
         r#"redirector_requests_total{instance="activities",answer="redirect",why="world"} 1"#,
         r#"redirector_requests_total{instance="activities",answer="not-found",why=""} 1"#,
+        r#"redirector_requests_total{instance="",answer="overloaded",why=""} 1"#,
         r#"redirector_redirected_bytes_total{instance="activities"} 1000"#,
         r#"redirector_served_bytes_total{instance="activities"} 20"#,
         r#"redirector_mirror_redirects_total{instance="activities",mirror="leiden"} 1"#,
