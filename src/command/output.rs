@@ -16,7 +16,9 @@ pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     for column in table.column_iter_mut().take(N.saturating_sub(1)) {
         column.set_padding((0, GAP));
     }
-    table.column_iter_mut().skip(N.saturating_sub(1)).for_each(|column| drop(column.set_padding((0, 0))));
+    if let Some(last) = table.column_iter_mut().last() {
+        last.set_padding((0, 0));
+    }
     table
 }
 

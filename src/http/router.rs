@@ -165,3 +165,35 @@ fn refuse(counts: &Counts, other: Other, detail: &str, headers: &HeaderMap) -> R
     };
     response::error(status, detail, headers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_one_host() {
+        let named = |version, uri: &str, lines: &[&str]| {
+            let mut request = http::Request::builder().version(version).uri(uri);
+            for line in lines {
+                request = request.header(HOST, *line);
+            }
+            let request = request.body(()).expect("a request").into_parts().0;
+            host(&request)
+                .map(|host| host.map(str::to_owned))
+                .map_err(|detail| detail.split(' ').take(3).collect::<Vec<_>>().join(" "))
+        };
+        let good = |host: &str| Ok(Some(host.to_owned()));
+        let bad = |words: &str| Err(words.to_owned());
+        assert_eq!(named(Version::HTTP_11, "/a", &["a.example"]), good("a.example"));
+        assert_eq!(named(Version::HTTP_11, "/a", &["a.example", "a.example"]), bad("There is more"));
+        assert_eq!(named(Version::HTTP_11, "/a", &[]), bad("The Host header"));
+        assert_eq!(named(Version::HTTP_10, "/a", &[]), Ok(None));
+        assert_eq!(named(Version::HTTP_10, "/a", &["a/b"]), bad("The Host header"));
+        // In HTTP/1.1, what the target says counts; in HTTP/2, both have to say the same.
+        assert_eq!(named(Version::HTTP_11, "http://b.example/a", &["a.example"]), good("b.example"));
+        assert_eq!(named(Version::HTTP_2, "http://b.example/a", &["a.example"]), bad("The Host header"));
+        assert_eq!(named(Version::HTTP_2, "http://b.example/a", &["B.example"]), good("b.example"));
+        assert_eq!(named(Version::HTTP_2, "http://b.example/a", &[]), good("b.example"));
+        assert_eq!(named(Version::HTTP_2, "http://user@b.example/a", &[]), bad("The target names"));
+    }
+}
