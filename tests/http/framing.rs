@@ -93,7 +93,7 @@ fn request(method: &str, lines: &str, body: &str) -> String {
 async fn the_length_of_a_body_has_one_reading_or_the_connection_ends() {
     let length = HIDDEN.len();
     let chunk = format!("{length:x}\r\n{HIDDEN}\r\n0\r\n\r\n");
-    let trailer = format!("0\r\nX: y\r\n\r\n");
+    let trailer = "0\r\nX: y\r\n\r\n";
     let mut cases = Vec::new();
     for (method, status) in [("GET", "302"), ("POST", "405"), ("PUT", "405"), ("OPTIONS", "405"), ("BREW", "405")] {
         let goes_on = if status == "302" { "302 end" } else { "405 end" };
@@ -103,7 +103,7 @@ async fn the_length_of_a_body_has_one_reading_or_the_connection_ends() {
         add(&format!("Content-Length: {length}\r\nContent-Length: {length}\r\n"), HIDDEN, goes_on);
         add(&format!("Content-Length: {length}\r\nContent-Length: 0\r\n"), HIDDEN, "400");
         add("Transfer-Encoding: chunked\r\n", &chunk, goes_on);
-        add("Transfer-Encoding: chunked\r\n", &trailer, goes_on);
+        add("Transfer-Encoding: chunked\r\n", trailer, goes_on);
         add("transfer-encoding: \tCHUNKED \r\n", &chunk, goes_on);
         add("Transfer-Encoding: chunked\r\n", "1;x=y\r\nZ\r\n0\r\n\r\n", goes_on);
         // Both: read as chunked, and the last of its connection (RFC 9112 section 6.1).
