@@ -122,6 +122,18 @@ fn a_configuration_that_can_not_be_read_ends_with_78_and_hides_no_other() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_is_as_good_as_none() {
+    let machine = Machine::new();
+    let config = machine.config("mirrors", PUBLIC);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redirector"));
+    let folder = config.parent().expect("a folder");
+    let output = command.current_dir(folder).env("REDIRECTOR_CONFIG", "").env("RUST_LOG", "").arg("check").output();
+    let output = output.expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.starts_with("mirrors.toml: /mirrors/"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn trees_are_looked_at() {
     let machine = Machine::new();
     machine.make("empty");
