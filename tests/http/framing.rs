@@ -325,3 +325,89 @@ async fn a_connection_begins_with_http_2_or_never_speaks_it() {
         assert!(found == "302" || found == "302 400", "{way:?}: {found}");
     }
 }
+
+/// What requests of the next test are put together from.
+const METHODS: [&str; 6] = ["GET", "GET", "HEAD", "POST", "OPTIONS", "get"];
+const TARGETS: [&str; 14] = [
+    "/activities/a.xo",
+    "/activities/a.xo",
+    "/activities/%61.xo",
+    "//activities//a.xo",
+    "/activities/a.xo.sha256",
+    "/activities/a.xo.meta4",
+    "/activities/a.xo\"",
+    "/activities/a.xo#x",
+    "/activities/\u{fc}",
+    "/activities/",
+    "/activities",
+    "/activities/..",
+    "/%zz",
+    "http://b.example/activities/a.xo",
+];
+const VERSIONS: [&str; 5] = ["1.1", "1.1", "1.1", "1.0", "1.2"];
+const LINES: [&str; 30] = [
+    "Host: a.example",
+    "Host: a.example",
+    "host:\ta.example:1 ",
+    "Host: a b",
+    "Host: [::1",
+    "Accept: */*",
+    "Accept: application/metalink4+xml",
+    "If-None-Match: *",
+    "If-Match: \"x\"",
+    "If-Modified-Since: Fri, 31 Dec 2100 00:00:00 GMT",
+    "Range: bytes=0-3",
+    "Range: x",
+    "Connection: keep-alive",
+    "Connection: close",
+    "Connection: Keep-Alive, x",
+    "Content-Length: 0",
+    "Content-Length: 3",
+    "Transfer-Encoding: chunked",
+    "Expect: 100-continue",
+    "Upgrade: h2c",
+    "X-Forwarded-For: 192.0.2.1",
+    "X-Forwarded-Proto: https",
+    "Forwarded: for=192.0.2.1;proto=https",
+    "User-Agent: \u{fc}",
+    "X:",
+    "X y: z",
+    " folded",
+    "X: a\0b",
+    "Cookie: sssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss",
+    "Trailer: x",
+];
+const BODIES: [&str; 5] = ["", "", "abc", "0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n"];
+
+/// The heads of all answers on one connection, without what tells of the connection and the moment.
+async fn heads(world: &World, before: &str, request: &str) -> Vec<String> {
+    let mut stream = connect(world).await;
+    stream.write_all([before, request, END].concat().as_bytes()).await.expect("sent");
+    let answers = String::from_utf8_lossy(&rest(&mut stream).await).to_lowercase();
+    let skipped = usize::from(!before.is_empty());
+    let of_one = |answer: &str| {
+        let head = answer.split("\r\n\r\n").next().unwrap_or("");
+        let mut lines: Vec<&str> =
+            head.split("\r\n").filter(|line| !line.starts_with("date:") && !line.starts_with("connection:")).collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
+    answers.split("http/1.").skip(1 + skipped).map(of_one).collect()
+}
+
+#[tokio::test]
+async fn whatever_is_asked_both_who_answer_say_the_same() {
+    let world = site().await;
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).expect("31 bits") % below
+    };
+    for _ in 0..1000 {
+        let (method, target, version) = (METHODS[next(6)], TARGETS[next(14)], VERSIONS[next(5)]);
+        // Mostly with a host, and with few other lines, so that not all is wrong.
+        let lines: String = (0..1 + next(4)).map(|at| LINES[next(if at == 0 { 5 } else { 30 })].to_owned() + "\r\n").collect();
+        let request = format!("{method} {target} HTTP/{version}\r\n{lines}\r\n{}", BODIES[next(5)]);
+        assert_eq!(heads(&world, "", &request).await, heads(&world, NOT_PLAIN, &request).await, "{request:?}");
+    }
+}
