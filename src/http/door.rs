@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -44,6 +45,9 @@ const MAX_SEND_BUFFER: usize = 32 * 1024;
 /// The body of a request that is read and thrown away, so that its sender gets the answer and not a broken connection.
 const MAX_REQUEST_BODY: usize = 256 * 1024;
 
+/// How long a connection that has just come may take for its first request where no others are to follow.
+pub(super) const NEWCOMER: Duration = Duration::from_secs(2);
+
 /// One socket and what its connections need.
 pub(super) struct Door<H> {
     pub(super) start: Start,
@@ -77,11 +81,17 @@ impl<H: Handler> Door<H> {
         let mut stream = TcpStream::from_std(stream).map_err(|error| error.to_string())?;
         let (origin, first) = match self.start {
             Start::Request => (Origin { address: peer, scheme: Scheme::Http }, Bytes::new()),
-            Start::ProxyHeader => tokio::select! {
-                biased;
-                () = self.draining.cancelled() => return Ok(()),
-                introduced = self.introduce(&mut stream, peer) => introduced?,
-            },
+            Start::ProxyHeader => {
+                let mut introduced = pin!(self.introduce(&mut stream, peer));
+                tokio::select! {
+                    biased;
+                    introduced = introduced.as_mut() => introduced?,
+                    () = self.draining.cancelled() => match tokio::time::timeout(NEWCOMER, introduced).await {
+                        Ok(introduced) => introduced?,
+                        Err(_) => return Ok(()),
+                    },
+                }
+            }
         };
         let progress = Arc::new(Progress::default());
         let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience, Arc::clone(&stay));
@@ -171,7 +181,8 @@ impl<H: Handler> Talk<H> {
             let came_to = tokio::select! {
                 biased;
                 came_to = plain.serve(&self.progress, |head, began, out| self.at_once(head, began, out)) => came_to?,
-                _ = draining.next() => return self.finish(plain.flush()).await,
+                // Apart, as it comes once and would take room all the time.
+                _ = draining.next() => return self.finish(Box::pin(self.last(plain))).await,
             };
             let parts = match came_to {
                 End::Closed => return Ok(Next::Closed),
@@ -182,18 +193,40 @@ impl<H: Handler> Talk<H> {
             tokio::select! {
                 biased;
                 answered = answered.as_mut() => answered?,
-                _ = draining.next() => return self.finish(answered).await,
+                _ = draining.next() => return self.finish(async { answered.await.map(|()| Next::Closed) }).await,
             }
         }
     }
 
     /// What is done last, unless it takes too long.
-    async fn finish(&self, last: impl Future<Output = io::Result<()>>) -> io::Result<Next> {
+    async fn finish(&self, last: impl Future<Output = io::Result<Next>>) -> io::Result<Next> {
         tokio::select! {
             biased;
-            done = last => done.map(|()| Next::Closed),
+            done = last => done,
             () = self.door.cutting.cancelled() => Ok(Next::Closed),
         }
+    }
+
+    /// The end of a plain conversation. Who has just come has not asked yet, and would take the end of the connection for an answer.
+    async fn last(&self, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<Next> {
+        if !self.progress.has_begun() {
+            match self.first(plain).await? {
+                Some(End::Asked(parts)) => return self.answer(parts, plain).await.map(|()| Next::Closed),
+                Some(End::Other) => return Ok(Next::Hyper),
+                Some(End::Closed) | None => {}
+            }
+        }
+        plain.flush().await.map(|()| Next::Closed)
+    }
+
+    /// What the first requests come to, if they come in time; `None` where they are answered, or did not come.
+    async fn first(&self, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<Option<End>> {
+        let mut served = pin!(plain.serve(&self.progress, |head, began, out| self.at_once(head, began, out)));
+        let first = std::future::poll_fn(|cx| match served.as_mut().poll(cx) {
+            Poll::Pending if self.progress.has_begun() => Poll::Ready(None),
+            polled => polled.map(Some),
+        });
+        tokio::time::timeout(NEWCOMER, first).await.ok().flatten().transpose()
     }
 
     fn at_once(&self, head: &Head<'_>, began: Instant, out: &mut Vec<u8>) -> Reply {
