@@ -319,6 +319,55 @@ async fn a_file_that_is_replaced_by_one_of_equal_size_and_time_is_another_versio
 }
 
 #[tokio::test]
+async fn a_file_that_is_replaced_before_it_was_read_starts_from_nothing() {
+    let world = World::new().await;
+    let replace = |name: &str, text: &str, mtime| {
+        world.write("../next", text);
+        world.set_mtime("../next", mtime);
+        fs::rename(world.path("../next"), world.path(name)).expect("replaced");
+    };
+    for name in ["time", "older", "chmod", "a", "b"] {
+        replace(name, name, OLD);
+    }
+    replace("b", "c", OLD + 7000);
+    world.walk_once().await;
+    let mut before = Vec::new();
+    for name in ["time", "older", "chmod"] {
+        before.push(world.file(name).await.expect("it is known"));
+    }
+    let noticed = world.clock.now();
+
+    replace("time", "same", OLD);
+    replace("older", "oldie", OLD - 5000);
+    fs::set_permissions(world.path("chmod"), fs::Permissions::from_mode(0o600)).expect("changed");
+    world.pass(3);
+    world.walk_once().await;
+    for (name, before) in ["time", "older", "chmod"].into_iter().zip(before) {
+        let now = world.file(name).await.expect("it is known");
+        assert_ne!(now.version, before.version, "{name}: nobody knows that it has the same bytes");
+        assert_eq!(now.public_since == before.public_since, name == "chmod", "{name}");
+        let time = now.copies().time_ns / 1_000_000_000;
+        match name {
+            "time" => assert!(time >= noticed.as_second() - 1 && !now.exact_time, "copies of both look alike: {now:?}"),
+            "older" => assert_eq!((time, now.exact_time), (OLD.cast_signed() - 5000, true)),
+            _ => assert_eq!((time, now.exact_time), (OLD.cast_signed(), false), "as nobody writes and sets back the time"),
+        }
+    }
+
+    // Two files of equal size change places, with a walk in between.
+    fs::rename(world.path("a"), world.path("../next")).expect("moved");
+    world.pass(3);
+    world.walk_once().await;
+    fs::rename(world.path("b"), world.path("a")).expect("moved");
+    fs::rename(world.path("../next"), world.path("b")).expect("moved");
+    world.pass(6);
+    world.walk_once().await;
+    let (a, b) = (world.file("a").await.expect("it is known"), world.file("b").await.expect("it is known"));
+    assert_eq!((seconds(a.version_time()), a.exact_time), (OLD.cast_signed() + 7000, false));
+    assert_eq!((seconds(b.version_time()), b.exact_time), (OLD.cast_signed(), true));
+}
+
+#[tokio::test]
 async fn chmod_and_new_links_do_not_make_a_file_young() {
     let mut world = World::new().await;
     world.write_old("file", "content");

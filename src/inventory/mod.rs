@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod sqlite;
 pub mod store;
 mod table;
+pub mod trail;
 pub mod versioning;
 
 use std::path::PathBuf;

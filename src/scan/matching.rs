@@ -2,9 +2,12 @@
 //!
 //! A size must match: exactly where the mirror says it exactly, else within its rounding. A time must not be older than the
 //! version's, beyond the precision and the time zone that the mirror leaves open. Equal size and a newer time is a match:
-//! many mirrors don't keep times. What a listing leaves open is settled by asking for the file itself.
+//! many mirrors don't keep times. But where other contents of this size came later than the version's own time, only that very time is a
+//! match. What a listing leaves open is settled by asking for the file itself.
 
 use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
 
 use super::answer::Copy;
 
@@ -35,8 +38,10 @@ pub struct Time {
 pub struct Wanted {
     /// Bytes.
     pub size: u64,
-    /// The mtime of the version's first fingerprint, in seconds since 1970.
+    /// The time of the version, in seconds since 1970: a copy may not be older.
     pub mtime: i64,
+    /// Whether it may not be younger either, since contents of the same size came later.
+    pub exact: bool,
     /// What an earlier scan found.
     pub before: Before,
 }
@@ -79,6 +84,8 @@ pub fn judge_listed(wanted: &Wanted, listed: &Listed) -> Verdict {
     let exact = least == most;
     match age {
         Age::Older => Verdict::Mismatched,
+        Age::Newer if wanted.exact => Verdict::Mismatched,
+        Age::Unknown if wanted.exact => Verdict::Doubtful,
         _ if wanted.before == Before::Confirmed => Verdict::Holds,
         Age::Same => Verdict::Holds,
         Age::Newer if exact => Verdict::Holds,
@@ -90,6 +97,7 @@ pub fn judge_listed(wanted: &Wanted, listed: &Listed) -> Verdict {
 fn judge_unsized(wanted: &Wanted, listed: &Listed) -> Verdict {
     match listed.time.map(|time| age(wanted.mtime, &time)) {
         Some(Age::Older) => Verdict::Mismatched,
+        Some(Age::Newer) if wanted.exact => Verdict::Mismatched,
         _ if wanted.before == Before::Confirmed => Verdict::Holds,
         _ => Verdict::Doubtful,
     }
@@ -99,10 +107,13 @@ fn judge_unsized(wanted: &Wanted, listed: &Listed) -> Verdict {
 #[must_use]
 pub fn judge_copy(wanted: &Wanted, copy: &Copy) -> Verdict {
     let sound = copy.size == Some(wanted.size);
-    let older = copy.modified.is_some_and(|modified| modified.as_second() + TOLERANCE < wanted.mtime);
+    let is_older = |modified: &Timestamp| modified.as_second() + TOLERANCE < wanted.mtime;
+    let is_newer = |modified: &Timestamp| modified.as_second() > wanted.mtime + TOLERANCE;
+    let other = copy.modified.as_ref().is_some_and(|time| is_older(time) || wanted.exact && is_newer(time));
     match copy.size {
         None => Verdict::Doubtful,
-        Some(_) if sound && !older => Verdict::Holds,
+        Some(_) if sound && wanted.exact && copy.modified.is_none() => Verdict::Doubtful,
+        Some(_) if sound && !other => Verdict::Holds,
         // An encoded form has another length, and a page that one is redirected to is another page.
         Some(_) if copy.indirect => Verdict::Doubtful,
         Some(_) => Verdict::Mismatched,
@@ -194,14 +205,12 @@ impl ZoneLearner {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
 
     const NOON: i64 = 1_700_000_000 - 1_700_000_000 % 86_400 + 43_200;
 
     fn wanted(before: Before) -> Wanted {
-        Wanted { size: 1_234_567, mtime: NOON + 27, before }
+        Wanted { size: 1_234_567, mtime: NOON + 27, exact: false, before }
     }
 
     fn listed(size: Option<(u64, u64)>, time: Option<Time>) -> Listed {
@@ -272,6 +281,37 @@ mod tests {
         ] {
             let copy = Copy { size, modified, indirect };
             assert_eq!(judge_copy(&wanted(Before::Unknown), &copy), verdict, "{what}");
+        }
+    }
+
+    #[test]
+    fn where_other_contents_came_later_only_the_very_time_is_a_match() {
+        use Verdict::{Doubtful, Holds, Mismatched};
+        let wanted = |before| Wanted { exact: true, ..wanted(before) };
+        for (what, size, time, new, known) in [
+            ("same second", EXACT, utc(NOON + 27, 1), Holds, Holds),
+            ("same minute", EXACT, utc(NOON, 60), Holds, Holds),
+            ("newer", EXACT, utc(NOON + 60, 60), Mismatched, Mismatched),
+            ("newer, rounded size", ROUNDED, utc(NOON + 60, 60), Mismatched, Mismatched),
+            ("older", EXACT, utc(NOON - 60, 60), Mismatched, Mismatched),
+            ("some zone, 15 hours newer", EXACT, somewhere(NOON + 15 * 3600), Mismatched, Mismatched),
+            ("some zone, same minute", EXACT, somewhere(NOON), Doubtful, Doubtful),
+            ("no time", EXACT, None, Doubtful, Doubtful),
+            ("no size, newer", None, utc(NOON + 60, 60), Mismatched, Mismatched),
+        ] {
+            assert_eq!(judge_listed(&wanted(Before::Unknown), &listed(size, time)), new, "{what}, not known before");
+            assert_eq!(judge_listed(&wanted(Before::Confirmed), &listed(size, time)), known, "{what}, confirmed before");
+        }
+        let at = |seconds| Some(Timestamp::from_second(seconds).expect("valid"));
+        for (what, modified, verdict) in [
+            ("same time", at(NOON + 27), Holds),
+            ("two seconds off", at(NOON + 29), Holds),
+            ("newer", at(NOON + 30), Mismatched),
+            ("older", at(NOON + 24), Mismatched),
+            ("no time", None, Doubtful),
+        ] {
+            let copy = Copy { size: Some(1_234_567), modified, indirect: false };
+            assert_eq!(judge_copy(&wanted(Before::Confirmed), &copy), verdict, "{what}");
         }
     }
 

@@ -13,6 +13,7 @@ mod mirrors;
 mod numbers;
 mod open;
 mod pages;
+mod trails;
 mod turn;
 mod wrong;
 

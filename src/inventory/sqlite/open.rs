@@ -194,6 +194,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0007-listings.sqlite.sql"),
     include_str!("../schema/0008-once.sqlite.sql"),
     include_str!("../schema/0009-wrong.sqlite.sql"),
+    include_str!("../schema/0010-trails.sqlite.sql"),
 ];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
