@@ -93,6 +93,7 @@ impl Owner {
         if !restored {
             owner.reload()?;
         }
+        owner.condition.note_writing(owner.store.trouble().as_ref());
         Ok(owner)
     }
 
@@ -200,6 +201,7 @@ impl Owner {
         self.at = contents.sequence;
         self.desk.serve(&*self.store, self.at.opened);
         self.behind = false;
+        self.condition.note_writing(self.store.trouble().as_ref());
         self.snapshot.set_synced(self.clock.now());
         Ok(())
     }

@@ -55,6 +55,11 @@ pub trait Store: Send {
     /// When the store fails.
     fn since(&mut self, bookmark: Bookmark) -> Result<Option<Lag>, Error>;
 
+    /// Why nothing can be written for now, if that is known beforehand.
+    fn trouble(&self) -> Option<Error> {
+        None
+    }
+
     /// Judges observations (see [`super::versioning`]) and keeps what they say.
     ///
     /// # Errors
