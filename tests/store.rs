@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use redirector::clock::{self, Clock};
 use redirector::inventory::sqlite::{Inspection, Sqlite};
 use redirector::inventory::store::{
-    Bookmark, Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_LISTED_BYTES, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update,
-    Which, Written,
+    Bookmark, Changes, Leap, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_LISTED_BYTES, MAX_SCANS, Page, PlanId, Sequence, Sink, Store,
+    Update, Which, Written,
 };
 use redirector::inventory::{
     Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory, Listed,
@@ -62,6 +62,7 @@ suite!(sqlite => [
     another_plan_has_files_described_again,
     damage_is_written_down_and_changes_nothing_else,
     contents_that_were_there_before_are_remembered,
+    what_is_young_stays_so_when_the_clock_is_put_on,
     descriptions_are_read_beside_the_owner,
     a_sweep_forgets_what_a_walk_did_not_see,
     holdings_are_replaced_whole_and_never_hold_the_future,
@@ -293,6 +294,25 @@ fn contents_that_were_there_before_are_remembered(kit: &Kit) {
     store.sweep(&root(10), &RoaringBitmap::new(), at(8000)).expect("is kept");
     let back = observe(&mut *store, "b", Fingerprint { inode: 78, ctime_ns: look(5, 8010).mtime_ns, ..old }, 8010);
     assert!(back.version > first.version && back.copies().time_ns == look(5, 8010).mtime_ns);
+}
+
+fn what_is_young_stays_so_when_the_clock_is_put_on(kit: &Kit) {
+    let mut store = (kit.open)();
+    for (name, seconds) in [("a", 100), ("b", 900), ("c", 1000), ("d", 1500)] {
+        observe(&mut *store, name, look(5, seconds), 2000);
+    }
+    let before = all(&mut *store);
+    let leap = Leap { after: at(899), by: SignedDuration::from_secs(3600), now: at(5000) };
+    let written = store.redate(&root(3), &leap).expect("is kept");
+    assert_eq!((written.value.records.len(), written.value.last.as_ref()), (2, Some(&path("c"))));
+    let page = Page { after: written.value.last, ..root(3) };
+    assert_eq!(store.redate(&page, &leap).expect("is kept").value.records.len(), 1);
+    let since = |record: &FileRecord| record.public_since.as_second() - at(0).as_second();
+    let after = all(&mut *store);
+    assert_eq!(after.iter().map(since).collect::<Vec<_>>(), [100, 4500, 4600, 5000], "no later than now");
+    let (mut same, mut known) = (after.clone(), before);
+    same.iter_mut().chain(&mut known).for_each(|record| record.public_since = at(0));
+    assert_eq!(same, known, "all else is as it was");
 }
 
 fn a_digest_for_another_look_is_refused(kit: &Kit) {

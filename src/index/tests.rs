@@ -368,6 +368,42 @@ async fn a_file_that_is_replaced_before_it_was_read_starts_from_nothing() {
 }
 
 #[tokio::test]
+async fn who_puts_the_clock_on_makes_no_file_older() {
+    // As on a machine that starts in 1970 and hears the right time later.
+    let mut world = World::new().await;
+    world.write_old("old", "text");
+    world.start_and_walk().await;
+    world.write("young", "text");
+    world.write("cut", "text");
+    world.pass(3);
+    world.wait_for("young", |record| record.sha256.is_some()).await;
+    let before = world.hashed("young").await;
+    let half_an_hour = SignedDuration::from_mins(30);
+    assert!(before.public_since > world.clock.now() - half_an_hour);
+    let year = SignedDuration::from_hours(24 * 365);
+    world.clock.put_on(year);
+    let moved = world.wait_for("young", |record| record.public_since > before.public_since).await;
+    assert_eq!((moved.version, moved.sha256), (before.version, before.sha256));
+    assert_eq!(moved.public_since, before.public_since + year, "it is as young as before");
+    assert_eq!(world.file("old").await.map(|old| seconds(old.public_since)), Some(OLD.cast_signed()), "what is old stays so");
+    let entry = || world.inventory.snapshot().file(&path("young")).expect("is known");
+    until("requests know it", || entry().public_since >= seconds(moved.public_since)).await;
+
+    // What came shortly before the leap, and is noticed after it: its times were made by the clock as it was.
+    world.write("late", "text");
+    let late = world.wait_for("late", |_| true).await;
+    assert!(late.public_since >= world.clock.now() - SignedDuration::from_mins(1), "{late:?}");
+
+    // Put back by an hour, and on again.
+    world.clock.put_on(-SignedDuration::from_hours(1));
+    world.write("between", "text");
+    let between = world.wait_for("between", |record| record.state == FileState::Settled).await;
+    world.clock.put_on(SignedDuration::from_hours(1));
+    world.wait_for("between", |record| record.public_since > between.public_since).await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn chmod_and_new_links_do_not_make_a_file_young() {
     let mut world = World::new().await;
     world.write_old("file", "content");

@@ -12,7 +12,7 @@ use super::pages::visit;
 use super::trails;
 use crate::inventory::record::{Hashed, Observation, Recorded, Seen};
 use crate::inventory::snapshot::FileEntry;
-use crate::inventory::store::{Page, Swept};
+use crate::inventory::store::{Leap, Page, Redated, Swept};
 use crate::inventory::trail::{Copies, Trail};
 use crate::inventory::versioning::{DigestVerdict, Verdict, judge, judge_digest, nanoseconds};
 use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
@@ -314,6 +314,28 @@ pub(super) fn sweep(
     })?;
     let (forgotten, change) = forget(transaction, &gone)?;
     Ok((Swept { forgotten, last }, change))
+}
+
+pub(super) fn redate(transaction: &Transaction<'_>, page: &Page, leap: &Leap) -> Result<Changed<Redated>, Fault> {
+    let mut redated = Redated::default();
+    let mut young = Vec::new();
+    visit(transaction, "path, coalesce(public_since_ns, mtime_ns)", "", page, &mut |row| {
+        let path = path(row)?.into_owned();
+        let since = Timestamp::from_nanosecond(i128::from(row.get::<_, i64>(1)?)).unwrap_or(Timestamp::MIN);
+        if let Some(moved) = leap.moved(since) {
+            young.push((path.clone(), moved));
+        }
+        redated.last = Some(path);
+        Ok(())
+    })?;
+    for (path, moved) in young {
+        let Some(known) = one(transaction, &path)? else { continue };
+        let record = FileRecord { public_since: moved, ..known };
+        put(transaction, &record, leap.now)?;
+        redated.records.push(record);
+    }
+    let paths = redated.records.iter().map(|record| record.path.clone()).collect();
+    Ok((redated, changed(paths)))
 }
 
 pub(super) fn is_indexed(transaction: &Transaction<'_>) -> Result<bool, Fault> {

@@ -38,8 +38,8 @@ use super::record::{
 };
 use super::share::Gaps;
 use super::store::{
-    Bookmark, Changes, Contents, Descriptions, Lag, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept,
-    Which, Written,
+    Bookmark, Changes, Contents, Descriptions, Lag, Leap, OpenBeside, Page, PlanId, Redated, Sequence, Sink, Store,
+    StoredMirror, Swept, Which, Written,
 };
 use crate::clock;
 use crate::model::{Checkup, Digests, FileRecord, MirrorName, TreePath, VersionNumber};
@@ -266,6 +266,10 @@ impl Store for Sqlite {
 
     fn sweep(&mut self, page: &Page, seen: &RoaringBitmap, began: Timestamp) -> Result<Written<Swept>, Error> {
         self.write(|transaction| files::sweep(transaction, page, seen, began))
+    }
+
+    fn redate(&mut self, page: &Page, leap: &Leap) -> Result<Written<Redated>, Error> {
+        self.write(|transaction| files::redate(transaction, page, leap))
     }
 
     fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error> {
