@@ -288,9 +288,9 @@ fn print_shown(shown: &Shown, now: Timestamp) -> anyhow::Result<()> {
         ("modified", format!("{} ({})", time(shown.modified), ago(shown.modified, now))),
         ("public since", format!("{} ({})", time(shown.public_since), ago(shown.public_since, now))),
     ]);
-    if shown.exact_time {
-        let why = "a younger one may be of what was here before, by size and time";
-        facts.push(("copies count", format!("of {} only: {why}", time(shown.copies_since))));
+    if shown.exact_time && shown.copies_since <= shown.modified {
+        let why = "others may be of what was here before, by size and time";
+        facts.push(("copies count", format!("of just that time, and from {} on: {why}", time(shown.public_since))));
     } else if shown.copies_since > shown.modified {
         let why = "an older one may be of what was here before, by size and time; `touch` the file where mirrors keep times";
         facts.push(("copies count", format!("from {} on: {why}", time(shown.copies_since))));

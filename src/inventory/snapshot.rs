@@ -41,7 +41,7 @@ pub struct FileEntry {
     pub size: u64,
     /// The mtime of the version's first fingerprint, in seconds since 1970, rounded down.
     pub version_mtime: i64,
-    /// Whether a mirror's copy must have just this time; else it may be younger.
+    /// Whether a mirror's copy must have just this time, or one since the version is public; else any younger one will do.
     pub exact_time: bool,
     /// When the version became public, in seconds since 1970, rounded up.
     pub public_since: i64,

@@ -1,8 +1,8 @@
 //! The trail of a path: the times of contents of one size that it had before, so that no copy of them passes for what is there now.
 //!
 //! A mirror tells a copy's size and time, and nothing else. A copy that keeps times has one of those that its content was seen with; one
-//! that does not is as young as its transfer, and so younger than the time of the content. So what tells copies of a content from
-//! those of others of the same size is a time after all of theirs, or else one before all of theirs that is just the content's own.
+//! that does not is as young as its transfer. So copies of a content are told from those of others that were there before it, of the same
+//! size: by just its time, if none of the others had that, or because they were made after it was put there.
 
 use jiff::Timestamp;
 
@@ -14,7 +14,8 @@ use crate::model::{FileRecord, FileState, Fingerprint, Sha256};
 pub struct Copies {
     /// In nanoseconds since 1970.
     pub time_ns: i64,
-    /// Whether it must be this time; else later ones will do too.
+    /// Whether it must be this time, or one since the version is public, as there were other contents of its size; else every later time
+    /// will do.
     pub exact: bool,
 }
 
@@ -43,8 +44,6 @@ pub struct Trail {
 
 /// Times of copies are judged with a tolerance of two seconds, and shown in whole ones.
 const INDISTINCT_NS: i64 = 3_000_000_000;
-/// Many listings show minutes only.
-const WITHIN_A_MINUTE_NS: i64 = 60_000_000_000 + INDISTINCT_NS;
 
 impl Times {
     /// Those of one look of a file that may be counted from an earlier time.
@@ -77,34 +76,38 @@ impl Copies {
 
     /// Those that a time tells from the copies of other contents.
     fn told_by(time_ns: i64, others: Option<Times>) -> Option<Self> {
-        match others {
-            None => Some(Self::from(time_ns)),
-            Some(others) if time_ns > others.until_ns.saturating_add(INDISTINCT_NS) => Some(Self::from(time_ns)),
-            Some(others) if time_ns < others.from_ns.saturating_sub(WITHIN_A_MINUTE_NS) => Some(Self { time_ns, exact: true }),
-            Some(_) => None,
-        }
+        let Some(others) = others else { return Some(Self::from(time_ns)) };
+        let is_told =
+            time_ns > others.until_ns.saturating_add(INDISTINCT_NS) || time_ns < others.from_ns.saturating_sub(INDISTINCT_NS);
+        is_told.then_some(Self { time_ns, exact: true })
     }
 
-    /// Those of a content that is new: where its time does not tell them, those that were made after it was noticed.
+    /// Those of a content that is new, and public since it was `noticed`.
     #[must_use]
     pub fn of_new(time_ns: i64, others: Option<Times>, noticed: Timestamp) -> Self {
-        Self::told_by(time_ns, others).unwrap_or_else(|| {
-            let after = others.map_or(i64::MIN, |others| others.until_ns.saturating_add(INDISTINCT_NS));
-            Self::from(nanoseconds(noticed).max(after))
-        })
+        let (noticed, until_ns) = (nanoseconds(noticed), others.map_or(i64::MIN, |others| others.until_ns));
+        let after_all = until_ns.saturating_add(INDISTINCT_NS);
+        if until_ns >= noticed {
+            // A time from the future: copies that are younger than this content may be of the other one all the same.
+            return Self::from(after_all.max(time_ns));
+        }
+        Self::told_by(time_ns, others).unwrap_or(Self { time_ns: noticed.max(after_all), exact: true })
     }
 
-    /// Those of a content that was there before with times from `from_ns` on, and has another time now.
-    fn of_same(from_ns: i64, time_ns: i64, others: Option<Times>) -> Option<Self> {
-        let all = Self::told_by(from_ns.min(time_ns), others).filter(|copies| !copies.exact);
-        all.or_else(|| Self::told_by(time_ns, others))
+    /// Those of a content that was there before with times from `from_ns` on, is there again, and public since it was `noticed`.
+    fn of_old(from_ns: i64, time_ns: i64, others: Option<Times>, noticed: Timestamp) -> Self {
+        if others.is_none() { Self::from(from_ns.min(time_ns)) } else { Self::of_new(time_ns, others, noticed) }
     }
 
     /// Those of a version whose bytes were found to be the same, while the file has another time than before.
     #[must_use]
-    pub fn of_rewritten(self, time_ns: i64, others: Option<Times>) -> Self {
-        let from_ns = if self.exact { time_ns } else { self.time_ns };
-        Self::of_same(from_ns, time_ns, others).unwrap_or(self)
+    pub fn of_rewritten(self, time_ns: i64, others: Option<Times>, public_since: Timestamp) -> Self {
+        match others {
+            None => Self::from(self.time_ns.min(time_ns)),
+            // Younger copies count anyhow.
+            Some(_) if !self.exact || time_ns >= nanoseconds(public_since) => self,
+            Some(_) => Self::told_by(time_ns, others).unwrap_or(self),
+        }
     }
 }
 
@@ -161,18 +164,14 @@ impl Trail {
     #[must_use]
     pub fn come_back(&self, seen: &Fingerprint, sha256: &Sha256, noticed: Timestamp) -> Option<Copies> {
         let is_same = self.sha256.as_ref() == Some(sha256);
-        is_same.then(|| {
-            Copies::of_same(self.times.from_ns, seen.mtime_ns, self.others)
-                .unwrap_or_else(|| Copies::of_new(seen.mtime_ns, Some(self.all()), noticed))
-        })
+        is_same.then(|| Copies::of_old(self.times.from_ns, seen.mtime_ns, self.others, noticed))
     }
 
     /// The copies of a file that was away and is the same one, though nobody has read it.
     #[must_use]
-    pub fn moved_back(&self, seen: &Fingerprint) -> Option<Copies> {
-        (self.sha256.is_none() && self.has(seen))
-            .then(|| Copies::of_same(self.times.from_ns, seen.mtime_ns, self.others))
-            .flatten()
+    pub fn moved_back(&self, seen: &Fingerprint, noticed: Timestamp) -> Option<Copies> {
+        let is_same = self.sha256.is_none() && self.has(seen);
+        is_same.then(|| Copies::of_old(self.times.from_ns, seen.mtime_ns, self.others, noticed))
     }
 
     /// Whether the last content was seen to look so.

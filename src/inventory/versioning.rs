@@ -77,9 +77,10 @@ pub fn judge(existing: Option<&FileRecord>, trail: Option<Trail>, seen: &Observa
 
 fn first_sight(trail: Option<Trail>, seen: &Observation, kind: Seen) -> Verdict {
     let noticed = public_since(seen);
-    let public_since = if kind == Seen::First { seen.fingerprint.mtime().min(seen.at) } else { noticed };
+    let is_first = kind == Seen::First && trail.is_none();
+    let public_since = if is_first { seen.fingerprint.mtime().min(seen.at) } else { noticed };
     let state = if kind == Seen::Changing { FileState::Changing } else { FileState::Settled };
-    let moved_back = trail.and_then(|trail| trail.moved_back(&seen.fingerprint));
+    let moved_back = trail.and_then(|trail| trail.moved_back(&seen.fingerprint, noticed));
     let new = || copies_of_new(&seen.fingerprint, trail, noticed, seen.at);
     Verdict::New { public_since, copies: moved_back.unwrap_or_else(new), state }
 }
@@ -131,8 +132,9 @@ pub fn judge_digest(
         return (DigestVerdict::Outdated, trail);
     }
     let (time, public_since) = (content_time(fingerprint, now), noticed(fingerprint, now));
+    let noticed = if known.sha256.is_none() && known.state == FileState::Settled { known.public_since } else { public_since };
     let read = |trail, copies| Trail::read(trail, (fingerprint, *digest), copies);
-    let come_back = || trail.and_then(|trail| trail.come_back(fingerprint, digest, public_since));
+    let come_back = || trail.and_then(|trail| trail.come_back(fingerprint, digest, noticed));
     match (known.state, known.sha256.as_ref()) {
         (FileState::Settled, Some(sha256)) if sha256 == digest => (DigestVerdict::Unchanged, trail),
         (FileState::Settled, Some(_)) => (DigestVerdict::Damaged, trail),
@@ -141,7 +143,7 @@ pub fn judge_digest(
             (DigestVerdict::Confirmed { copies }, read(trail, copies))
         }
         (_, Some(sha256)) if sha256 == digest => {
-            let copies = known.copies().of_rewritten(time, trail.and_then(|trail| trail.others));
+            let copies = known.copies().of_rewritten(time, trail.and_then(|trail| trail.others), known.public_since);
             (DigestVerdict::Confirmed { copies }, read(trail, copies))
         }
         (_, known_digest) => {
@@ -296,7 +298,7 @@ mod tests {
     #[test]
     fn a_known_file_is_judged_by_what_moved() {
         let unconfirmed = |fingerprint| Verdict::Same { fingerprint, state: Unconfirmed };
-        let only = |since, mtime| Verdict::New {
+        let told = |since, mtime| Verdict::New {
             public_since: at(since),
             copies: Copies { time_ns: ns(mtime), exact: true },
             state: Settled,
@@ -311,9 +313,9 @@ mod tests {
             ("a chmod or a new link", Some(DIGEST), look(10, 100, 900, 1), unconfirmed(look(10, 100, 900, 1))),
             ("another inode", Some(DIGEST), look(10, 100, 150, 2), unconfirmed(look(10, 100, 150, 2))),
             ("an older mtime", Some(DIGEST), look(10, 50, 900, 1), unconfirmed(look(10, 50, 900, 1))),
-            ("written again, not hashed", None, look(10, 900, 900, 1), new(900, 900, Settled)),
-            ("another inode, not hashed: copies of both would look alike", None, look(10, 100, 900, 2), new(900, 900, Settled)),
-            ("an older time, not hashed", None, look(10, 30, 900, 1), only(900, 30)),
+            ("written again, not hashed", None, look(10, 900, 900, 1), told(900, 900)),
+            ("another inode, not hashed: copies of both would look alike", None, look(10, 100, 900, 2), told(900, 900)),
+            ("an older time, not hashed", None, look(10, 30, 900, 1), told(900, 30)),
             ("a chmod or a new link, not hashed, doesn't make it young", None, look(10, 100, 900, 1), new(150, 100, Settled)),
         ];
         for (story, digest, look, verdict) in cases {
@@ -354,12 +356,14 @@ mod tests {
     #[test]
     fn a_digest_decides_whether_it_is_the_same_version() {
         let new = |since, mtime| DigestVerdict::New { public_since: at(since), copies: Copies::from(ns(mtime)) };
+        let told =
+            |since, mtime| DigestVerdict::New { public_since: at(since), copies: Copies { time_ns: ns(mtime), exact: true } };
         let confirmed = DigestVerdict::Confirmed { copies: Copies::from(ns(100)) };
         for (story, digest, state, verdict) in [
             ("the first digest", None, Settled, confirmed),
             ("the same again", Some(DIGEST), Settled, DigestVerdict::Unchanged),
             ("rewritten with the same bytes", Some(DIGEST), Unconfirmed, confirmed),
-            ("rewritten with other bytes in the same second", Some(OTHER), Unconfirmed, new(150, 150)),
+            ("rewritten with other bytes in the same second", Some(OTHER), Unconfirmed, told(150, 150)),
             ("other bytes under the same look", Some(OTHER), Settled, DigestVerdict::Damaged),
             ("nothing to compare with", None, Unconfirmed, new(150, 100)),
             ("being written", Some(DIGEST), Changing, DigestVerdict::Outdated),
@@ -369,20 +373,20 @@ mod tests {
         let moved_on = look(10, 100, 150, 2);
         assert_eq!(judge_digest(&known(None, Settled), &moved_on, &DIGEST, at(1000)), DigestVerdict::Outdated);
         let before = judge_digest(&known(Some(OTHER), Unconfirmed), &LOOK, &DIGEST, at(120));
-        assert_eq!(before, new(120, 120), "no later than now");
+        assert_eq!(before, told(120, 120), "no later than now");
     }
 
     #[test]
     fn a_copy_of_the_content_before_never_passes_for_the_new_one_of_equal_size() {
-        let (from, only) = (|time| Copies::from(ns(time)), |time| Copies { time_ns: ns(time), exact: true });
+        let told = |time| Copies { time_ns: ns(time), exact: true };
         for (story, mtime, ctime, expected) in [
-            ("written just now", 900, 900, from(900)),
-            ("made some time ago, but after the one before", 110, 900, from(110)),
-            ("of the same time", 100, 900, from(900)),
-            ("hardly later, as copies tell it", 102, 900, from(900)),
-            ("hardly earlier, as listings tell it", 50, 900, from(900)),
-            ("a step back to an older content", 30, 900, only(30)),
-            ("the clock was wrong when it was put there", 100, 60, from(103)),
+            ("written just now", 900, 900, told(900)),
+            ("made some time ago, but after the one before", 110, 900, told(110)),
+            ("of the same time", 100, 900, told(900)),
+            ("hardly later, as copies tell it", 102, 900, told(900)),
+            ("hardly earlier", 98, 900, told(900)),
+            ("a step back to an older content", 30, 900, told(30)),
+            ("the clock was wrong when it was put there", 80, 60, Copies::from(ns(103))),
         ] {
             let fingerprint = look(10, mtime, ctime, 2);
             let (_, trail) = super::judge(Some(&known(Some(OTHER), Settled)), None, &seen(fingerprint, Seen::Later));
@@ -479,9 +483,10 @@ mod tests {
 
         /// Whether a copy of ten bytes with this time counts.
         fn counts(&self, time: i64) -> bool {
-            let Copies { time_ns, exact } = self.record.as_ref().expect("a file").copies();
+            let record = self.record.as_ref().expect("a file");
+            let Copies { time_ns, exact } = record.copies();
             let version = time_ns.div_euclid(1_000_000_000);
-            time + 2 >= version && (!exact || time <= version + 2)
+            if exact { (time - version).abs() <= 2 || time >= record.public_since.as_second() } else { time + 2 >= version }
         }
     }
 

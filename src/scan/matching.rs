@@ -2,14 +2,13 @@
 //!
 //! A size must match: exactly where the mirror says it exactly, else within its rounding. A time must not be older than the
 //! version's, beyond the precision and the time zone that the mirror leaves open. Equal size and a newer time is a match:
-//! many mirrors don't keep times. But where other contents of this size came later than the version's own time, only that very time is a
-//! match. What a listing leaves open is settled by asking for the file itself.
+//! many mirrors don't keep times. But where other contents of this size were there before, it must be that very time, or younger than
+//! the moment at which the version came. What a listing leaves open is settled by asking for the file itself.
 
 use std::ops::RangeInclusive;
 
-use jiff::Timestamp;
-
 use super::answer::Copy;
+use crate::inventory::FileEntry;
 
 /// What a listing says about one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,8 +39,8 @@ pub struct Wanted {
     pub size: u64,
     /// The time of the version, in seconds since 1970: a copy may not be older.
     pub mtime: i64,
-    /// Whether it may not be younger either, since contents of the same size came later.
-    pub exact: bool,
+    /// Where there were other contents of this size: since when it is public. A younger copy must be younger than that, then.
+    pub since: Option<i64>,
     /// What an earlier scan found.
     pub before: Before,
 }
@@ -80,12 +79,10 @@ pub fn judge_listed(wanted: &Wanted, listed: &Listed) -> Verdict {
     if !(least..=most).contains(&wanted.size) {
         return Verdict::Mismatched;
     }
-    let age = listed.time.map_or(Age::Unknown, |time| age(wanted.mtime, &time));
+    let age = wanted.age(listed);
     let exact = least == most;
     match age {
         Age::Older => Verdict::Mismatched,
-        Age::Newer if wanted.exact => Verdict::Mismatched,
-        Age::Unknown if wanted.exact => Verdict::Doubtful,
         _ if wanted.before == Before::Confirmed => Verdict::Holds,
         Age::Same => Verdict::Holds,
         Age::Newer if exact => Verdict::Holds,
@@ -95,9 +92,8 @@ pub fn judge_listed(wanted: &Wanted, listed: &Listed) -> Verdict {
 
 /// A listing without sizes: a confirmed copy stays unless it is older.
 fn judge_unsized(wanted: &Wanted, listed: &Listed) -> Verdict {
-    match listed.time.map(|time| age(wanted.mtime, &time)) {
-        Some(Age::Older) => Verdict::Mismatched,
-        Some(Age::Newer) if wanted.exact => Verdict::Mismatched,
+    match wanted.age(listed) {
+        Age::Older => Verdict::Mismatched,
         _ if wanted.before == Before::Confirmed => Verdict::Holds,
         _ => Verdict::Doubtful,
     }
@@ -107,16 +103,41 @@ fn judge_unsized(wanted: &Wanted, listed: &Listed) -> Verdict {
 #[must_use]
 pub fn judge_copy(wanted: &Wanted, copy: &Copy) -> Verdict {
     let sound = copy.size == Some(wanted.size);
-    let is_older = |modified: &Timestamp| modified.as_second() + TOLERANCE < wanted.mtime;
-    let is_newer = |modified: &Timestamp| modified.as_second() > wanted.mtime + TOLERANCE;
-    let other = copy.modified.as_ref().is_some_and(|time| is_older(time) || wanted.exact && is_newer(time));
+    let modified = copy.modified.map(|modified| modified.as_second());
+    let older = modified.is_some_and(|modified| modified + TOLERANCE < wanted.mtime);
+    let between =
+        modified.zip(wanted.since).is_some_and(|(modified, since)| (wanted.mtime + TOLERANCE + 1..since).contains(&modified));
     match copy.size {
         None => Verdict::Doubtful,
-        Some(_) if sound && wanted.exact && copy.modified.is_none() => Verdict::Doubtful,
-        Some(_) if sound && !other => Verdict::Holds,
+        Some(_) if sound && modified.is_none() && wanted.since.is_some() => Verdict::Doubtful,
+        Some(_) if sound && !older && !between => Verdict::Holds,
         // An encoded form has another length, and a page that one is redirected to is another page.
         Some(_) if copy.indirect => Verdict::Doubtful,
         Some(_) => Verdict::Mismatched,
+    }
+}
+
+impl Wanted {
+    /// A file of ours.
+    #[must_use]
+    pub fn of(entry: &FileEntry, before: Before) -> Self {
+        let since = entry.exact_time.then_some(entry.public_since);
+        Self { size: entry.size, mtime: entry.version_mtime, since, before }
+    }
+
+    /// How a listed time lies to that of the version. A copy that has neither just this time nor one since the version is public counts
+    /// as older, where others were there before.
+    fn age(&self, listed: &Listed) -> Age {
+        let Some(time) = listed.time else { return Age::Unknown };
+        let age_of_mtime = age(self.mtime, &time);
+        let Some(since) = self.since else { return age_of_mtime };
+        match (age_of_mtime, age(since, &time)) {
+            (Age::Older, _) => Age::Older,
+            (Age::Same, _) if time.precision <= 1 && time.doubt == 0 => Age::Same,
+            (_, Age::Newer) => Age::Newer,
+            (Age::Newer, Age::Older) => Age::Older,
+            _ => Age::Unknown,
+        }
     }
 }
 
@@ -205,12 +226,14 @@ impl ZoneLearner {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     const NOON: i64 = 1_700_000_000 - 1_700_000_000 % 86_400 + 43_200;
 
     fn wanted(before: Before) -> Wanted {
-        Wanted { size: 1_234_567, mtime: NOON + 27, exact: false, before }
+        Wanted { size: 1_234_567, mtime: NOON + 27, since: None, before }
     }
 
     fn listed(size: Option<(u64, u64)>, time: Option<Time>) -> Listed {
@@ -285,19 +308,22 @@ mod tests {
     }
 
     #[test]
-    fn where_other_contents_came_later_only_the_very_time_is_a_match() {
+    fn where_others_were_there_before_a_copy_has_just_its_time_or_is_younger_than_they_can_be() {
         use Verdict::{Doubtful, Holds, Mismatched};
-        let wanted = |before| Wanted { exact: true, ..wanted(before) };
+        let wanted = |before| Wanted { since: Some(NOON + 7200), ..wanted(before) };
         for (what, size, time, new, known) in [
             ("same second", EXACT, utc(NOON + 27, 1), Holds, Holds),
-            ("same minute", EXACT, utc(NOON, 60), Holds, Holds),
-            ("newer", EXACT, utc(NOON + 60, 60), Mismatched, Mismatched),
-            ("newer, rounded size", ROUNDED, utc(NOON + 60, 60), Mismatched, Mismatched),
+            ("same minute", EXACT, utc(NOON, 60), Doubtful, Holds),
+            ("in between", EXACT, utc(NOON + 60, 60), Mismatched, Mismatched),
+            ("in between, rounded size", ROUNDED, utc(NOON + 60, 60), Mismatched, Mismatched),
+            ("the minute in which it came", EXACT, utc(NOON + 7200, 60), Doubtful, Holds),
+            ("after that", EXACT, utc(NOON + 7260, 60), Holds, Holds),
+            ("after that, rounded size", ROUNDED, utc(NOON + 7260, 60), Doubtful, Holds),
             ("older", EXACT, utc(NOON - 60, 60), Mismatched, Mismatched),
-            ("some zone, 15 hours newer", EXACT, somewhere(NOON + 15 * 3600), Mismatched, Mismatched),
-            ("some zone, same minute", EXACT, somewhere(NOON), Doubtful, Doubtful),
-            ("no time", EXACT, None, Doubtful, Doubtful),
-            ("no size, newer", None, utc(NOON + 60, 60), Mismatched, Mismatched),
+            ("some zone, 17 hours newer", EXACT, somewhere(NOON + 17 * 3600), Holds, Holds),
+            ("some zone, same minute", EXACT, somewhere(NOON), Doubtful, Holds),
+            ("no time", EXACT, None, Doubtful, Holds),
+            ("no size, in between", None, utc(NOON + 60, 60), Mismatched, Mismatched),
         ] {
             assert_eq!(judge_listed(&wanted(Before::Unknown), &listed(size, time)), new, "{what}, not known before");
             assert_eq!(judge_listed(&wanted(Before::Confirmed), &listed(size, time)), known, "{what}, confirmed before");
@@ -306,7 +332,9 @@ mod tests {
         for (what, modified, verdict) in [
             ("same time", at(NOON + 27), Holds),
             ("two seconds off", at(NOON + 29), Holds),
-            ("newer", at(NOON + 30), Mismatched),
+            ("in between", at(NOON + 30), Mismatched),
+            ("just before it came", at(NOON + 7199), Mismatched),
+            ("since it came", at(NOON + 7200), Holds),
             ("older", at(NOON + 24), Mismatched),
             ("no time", None, Doubtful),
         ] {

@@ -1,4 +1,4 @@
--- Whether a mirror's copy must have just the version's time; else a later one will do too.
+-- Whether a mirror's copy must have just the version's time, or one since the version is public; else any later one will do.
 ALTER TABLE file ADD COLUMN exact INTEGER NOT NULL DEFAULT 0;
 
 -- The times of contents of one size that one path had (src/inventory/trail.rs). The newest rows are kept, a million of them.
