@@ -104,7 +104,7 @@ fn judge_unsized(wanted: &Wanted, listed: &Listed) -> Verdict {
 pub fn judge_copy(wanted: &Wanted, copy: &Copy) -> Verdict {
     let sound = copy.size == Some(wanted.size);
     let modified = copy.modified.map(|modified| modified.as_second());
-    let older = modified.is_some_and(|modified| modified + TOLERANCE < wanted.mtime);
+    let older = modified.is_some_and(|modified| modified + wanted.tolerance() < wanted.mtime);
     let between =
         modified.zip(wanted.since).is_some_and(|(modified, since)| (wanted.mtime + TOLERANCE + 1..since).contains(&modified));
     match copy.size {
@@ -125,16 +125,24 @@ impl Wanted {
         Self { size: entry.size, mtime: entry.version_mtime, since, before }
     }
 
+    /// How many seconds older a copy may look. One of what was there before, made just before the version came, would be as much older.
+    fn tolerance(&self) -> i64 {
+        let came = self.since.is_some_and(|since| since - self.mtime <= TOLERANCE + 1);
+        if came { 0 } else { TOLERANCE }
+    }
+
     /// How a listed time lies to that of the version. A copy that has neither just this time nor one since the version is public counts
     /// as older, where others were there before.
     fn age(&self, listed: &Listed) -> Age {
         let Some(time) = listed.time else { return Age::Unknown };
-        let age_of_mtime = age(self.mtime, &time);
+        let age_of_mtime = age(self.mtime, self.tolerance(), &time);
         let Some(since) = self.since else { return age_of_mtime };
-        match (age_of_mtime, age(since, &time)) {
+        let is_precise = time.precision <= 1 && time.doubt == 0;
+        match (age_of_mtime, age(since, 0, &time)) {
             (Age::Older, _) => Age::Older,
-            (Age::Same, _) if time.precision <= 1 && time.doubt == 0 => Age::Same,
+            (Age::Same, _) if is_precise => Age::Same,
             (_, Age::Newer) => Age::Newer,
+            (_, Age::Same) if is_precise => Age::Newer,
             (Age::Newer, Age::Older) => Age::Older,
             _ => Age::Unknown,
         }
@@ -154,7 +162,7 @@ enum Age {
     Unknown,
 }
 
-fn age(mtime: i64, time: &Time) -> Age {
+fn age(mtime: i64, tolerance: i64, time: &Time) -> Age {
     let span = time.precision.max(1) - 1;
     // From local time to UTC: what is ahead of UTC is subtracted.
     let utc = time.offset.map(|offset| time.seconds - offset);
@@ -162,11 +170,11 @@ fn age(mtime: i64, time: &Time) -> Age {
         Some(utc) => (utc - time.doubt, utc + time.doubt + span),
         None => (time.seconds - OFFSETS.end(), time.seconds - OFFSETS.start() + span),
     };
-    if latest + TOLERANCE < mtime {
+    if latest + tolerance < mtime {
         Age::Older
     } else if earliest > mtime {
         Age::Newer
-    } else if utc.is_some_and(|utc| (utc..=utc + span + TOLERANCE).contains(&mtime)) {
+    } else if utc.is_some_and(|utc| (utc..=utc + span + tolerance).contains(&mtime)) {
         Age::Same
     } else {
         Age::Unknown
@@ -340,6 +348,13 @@ mod tests {
         ] {
             let copy = Copy { size: Some(1_234_567), modified, indirect: false };
             assert_eq!(judge_copy(&wanted(Before::Confirmed), &copy), verdict, "{what}");
+        }
+        // It came just when it was made: one that is a second older was copied before that.
+        let wanted = Wanted { since: Some(NOON + 28), ..wanted(Before::Unknown) };
+        for (seconds, verdict) in [(26, Mismatched), (27, Holds), (28, Holds)] {
+            let copy = Copy { size: Some(1_234_567), modified: at(NOON + seconds), indirect: false };
+            assert_eq!(judge_copy(&wanted, &copy), verdict, "{seconds}");
+            assert_eq!(judge_listed(&wanted, &listed(EXACT, utc(NOON + seconds, 1))), verdict, "{seconds}");
         }
     }
 
