@@ -58,8 +58,11 @@ pub struct Index {
 /// How often file events are read, and what waits for time to pass is looked at. Writing one file makes many events, so
 /// nothing is gained by reading each at once.
 const PULSE: Duration = Duration::from_millis(100);
-/// How often it is looked whether the folders are there.
-const REFRESH: Duration = Duration::from_secs(1);
+/// How often it is looked whether the folders are there and are the same: for so long a tree that another one took the place of, as by a
+/// link that was switched, is served from as it was.
+const REFRESH: Duration = Duration::from_millis(100);
+/// The same where each look goes to a file server.
+const REFRESH_REMOTE: Duration = Duration::from_secs(1);
 /// How long the end waits for threads that look at the file system; on a dead file server they may never come back.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(1);
 /// Paths that are gathered at most; the other events wait for the next pulse.
@@ -358,7 +361,8 @@ impl Index {
 
 /// Looks again and again whether the folders are there.
 async fn look_after(trees: Arc<Trees>, stop: &CancellationToken) {
-    while stop.run_until_cancelled(sleep(REFRESH)).await.is_some() {
+    let rest = || if trees.is_remote() { REFRESH_REMOTE } else { REFRESH };
+    while stop.run_until_cancelled(sleep(rest())).await.is_some() {
         let trees = Arc::clone(&trees);
         let mut refresh = tokio::task::spawn_blocking(move || trees.refresh());
         if stop.run_until_cancelled(&mut refresh).await.is_none() {
