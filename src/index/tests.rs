@@ -313,7 +313,7 @@ async fn a_file_that_is_replaced_by_one_of_equal_size_and_time_is_another_versio
     let new = world.wait_for("4078/labyrinth-7.xo", |record| record.version != old.version).await;
     assert_eq!(new.fingerprint.size, old.fingerprint.size);
     assert_eq!(new.fingerprint.mtime_ns, old.fingerprint.mtime_ns);
-    assert_eq!(new.version_time(), new.public_since, "copies that are as old as both may be of the other one");
+    assert!(new.version_time() >= new.public_since, "copies that are as old as both may be of the other one: {new:?}");
     assert_ne!(world.hashed("4078/labyrinth-7.xo").await.sha256, old.sha256);
     world.stop().await;
 }

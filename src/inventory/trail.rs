@@ -91,7 +91,7 @@ impl Copies {
             // A time from the future: copies that are younger than this content may be of the other one all the same.
             return Self::from(after_all.max(time_ns));
         }
-        Self::told_by(time_ns, others).unwrap_or(Self { time_ns: noticed.max(after_all), exact: true })
+        Self::told_by(time_ns, others).unwrap_or_else(|| Self { time_ns: next_second(noticed.max(after_all)), exact: true })
     }
 
     /// Those of a content that was there before with times from `from_ns` on, is there again, and public since it was `noticed`.
@@ -178,6 +178,12 @@ impl Trail {
     fn has(&self, seen: &Fingerprint) -> bool {
         self.inode == seen.inode && [self.times.from_ns, self.times.until_ns].contains(&seen.mtime_ns)
     }
+}
+
+/// Times of copies have no parts of a second: one of this second may be from before this moment.
+fn next_second(time_ns: i64) -> i64 {
+    const SECOND: i64 = 1_000_000_000;
+    time_ns.saturating_add(SECOND - 1).div_euclid(SECOND).saturating_mul(SECOND)
 }
 
 /// Whether a file that was read before has a look since then of which it is not known whether it had the same content.

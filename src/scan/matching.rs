@@ -105,8 +105,9 @@ pub fn judge_copy(wanted: &Wanted, copy: &Copy) -> Verdict {
     let sound = copy.size == Some(wanted.size);
     let modified = copy.modified.map(|modified| modified.as_second());
     let older = modified.is_some_and(|modified| modified + wanted.tolerance() < wanted.mtime);
-    let between =
-        modified.zip(wanted.since).is_some_and(|(modified, since)| (wanted.mtime + TOLERANCE + 1..since).contains(&modified));
+    let between = modified
+        .zip(wanted.since)
+        .is_some_and(|(modified, since)| (wanted.mtime + wanted.tolerance() + 1..since).contains(&modified));
     match copy.size {
         None => Verdict::Doubtful,
         Some(_) if sound && modified.is_none() && wanted.since.is_some() => Verdict::Doubtful,
@@ -125,7 +126,8 @@ impl Wanted {
         Self { size: entry.size, mtime: entry.version_mtime, since, before }
     }
 
-    /// How many seconds older a copy may look. One of what was there before, made just before the version came, would be as much older.
+    /// How many seconds older, or younger where that matters, a copy may look. Where the version came just when it was made, one of what
+    /// was there before could look so, too.
     fn tolerance(&self) -> i64 {
         let came = self.since.is_some_and(|since| since - self.mtime <= TOLERANCE + 1);
         if came { 0 } else { TOLERANCE }
@@ -350,8 +352,8 @@ mod tests {
             assert_eq!(judge_copy(&wanted(Before::Confirmed), &copy), verdict, "{what}");
         }
         // It came just when it was made: one that is a second older was copied before that.
-        let wanted = Wanted { since: Some(NOON + 28), ..wanted(Before::Unknown) };
-        for (seconds, verdict) in [(26, Mismatched), (27, Holds), (28, Holds)] {
+        let wanted = Wanted { since: Some(NOON + 29), ..wanted(Before::Unknown) };
+        for (seconds, verdict) in [(26, Mismatched), (27, Holds), (28, Mismatched), (29, Holds)] {
             let copy = Copy { size: Some(1_234_567), modified: at(NOON + seconds), indirect: false };
             assert_eq!(judge_copy(&wanted, &copy), verdict, "{seconds}");
             assert_eq!(judge_listed(&wanted, &listed(EXACT, utc(NOON + seconds, 1))), verdict, "{seconds}");
