@@ -245,6 +245,8 @@ impl<'a> Crawl<'a> {
             let (entries, family) = (seen.entries, listing.family);
             Known { validators, body, mark: 0, mismatched, below, entries, held, family, shown: stop.shown }
         });
+        // What stands is not written down once more.
+        seen.learnt = seen.learnt.filter(|learnt| !stands.is_some_and(|known| known.says_the_same_as(learnt)));
         Ok(seen)
     }
 
