@@ -154,6 +154,66 @@ mod real {
     }
 
     #[tokio::test]
+    async fn mini_httpd() {
+        finds_what_is_there_and_nothing_else(Server::mini_httpd).await;
+    }
+
+    #[tokio::test]
+    async fn webfs() {
+        finds_what_is_there_and_nothing_else(Server::webfs).await;
+    }
+
+    #[tokio::test]
+    async fn civetweb() {
+        finds_what_is_there_and_nothing_else(Server::civetweb).await;
+    }
+
+    #[tokio::test]
+    async fn h2o_which_lists_names_alone() {
+        finds_what_is_there_and_nothing_else(Server::h2o).await;
+    }
+
+    #[tokio::test]
+    async fn python_which_lists_names_alone() {
+        finds_what_is_there_and_nothing_else(Server::python).await;
+    }
+
+    #[tokio::test]
+    async fn names_that_are_no_utf_8_are_found_on_real_servers() {
+        use redirector::inventory::Observation;
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = b"odd/latin-1-\xe9 \xa7.xo";
+        type Start = fn(&std::path::Path) -> Server;
+        let servers: [(&str, Start); 5] = [
+            ("nginx", |root| Server::nginx(root, "autoindex on; charset off;")),
+            ("nginx, JSON", |root| Server::nginx(root, "autoindex on; autoindex_format json;")),
+            ("Apache", |root| Server::apache(root, "FancyIndexing HTMLTable NameWidth=*", "")),
+            ("lighttpd", Server::lighttpd),
+            ("nothing listed", |root| Server::nginx(root, "")),
+        ];
+        for (what, start) in servers {
+            let folder = Folder::new();
+            folder.write("odd/plain.xo", 12, THEN);
+            let path = folder.path().join(std::ffi::OsStr::from_bytes(name));
+            std::fs::rename(folder.path().join("odd/plain.xo"), path).expect("it is renamed");
+            folder.write("top.xo", 42, THEN);
+            let server = start(folder.path());
+            let world = World::new(&[("top.xo", 42, THEN)], &server.url()).await;
+            let path = TreePath::parse(name.to_vec()).expect("a path");
+            let fingerprint = redirector::model::Fingerprint {
+                size: 12,
+                mtime_ns: THEN * 1_000_000_000,
+                ctime_ns: THEN * 1_000_000_000,
+                inode: 2,
+            };
+            let observation = Observation { path, fingerprint, at: world.clock.now(), kind: Seen::First };
+            world.inventory.observe(vec![observation]).await.expect("written");
+            let report = world.scan().await;
+            assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.doubtful)), Ok((2, 0)), "{what}: {report:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn busybox_lists_nothing_and_is_asked_file_by_file() {
         let folder = folder();
         folder.remove("top.xo");
