@@ -242,7 +242,12 @@ async fn rescanned(world: &World) -> Report {
 
 /// Probes that compare bytes with a tree.
 fn comparing(world: &World, root: &Root) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    comparing_or_not(world, root, true)
+}
+
+fn comparing_or_not(world: &World, root: &Root, compare_bytes: bool) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let settings = probe::Settings {
+        compare_bytes,
         interval: Span(Duration::from_millis(10)),
         timeout: Span(Duration::from_secs(10)),
         successes: 1,
@@ -289,6 +294,45 @@ async fn a_copy_with_other_bytes_is_left_out_until_it_is_right() {
     assert_eq!(world.held().await.len(), 2);
     stop.cancel();
     task.await.expect("it did not die");
+}
+
+#[tokio::test]
+async fn no_bytes_are_compared_where_that_is_switched_off() {
+    const LISTED: [(&str, u64, i64); 1] = [("a.xo", BYTES as u64, THEN)];
+    // How often the last bytes were asked for, as at each try of what a mirror can do, and how often other parts.
+    let (tried, compared) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (tries, comparisons) = (Arc::clone(&tried), Arc::clone(&compared));
+    let server = Odd::start(move |request, out| {
+        let own = content("a.xo", BYTES);
+        match (request.path.as_str(), request.header("Range").and_then(|range| range.strip_prefix("bytes="))) {
+            ("/", _) => {
+                let page = servers::listing("/", &LISTED);
+                respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+            }
+            ("/a.xo", None) => respond(request, out, "200 OK", &[], &own),
+            ("/a.xo", Some(range)) => {
+                let ends: Vec<usize> = range.split('-').map(|end| end.parse().expect("a number")).collect();
+                let part = &own[ends[0]..=ends[1]];
+                let counter = if part.len() == 16 { &tries } else { &comparisons };
+                counter.fetch_add(1, Ordering::SeqCst);
+                let told = format!("bytes {range}/{BYTES}");
+                respond(request, out, "206 Partial Content", &[("Content-Range", &told)], part)
+            }
+            _ => respond(request, out, "404 Not Found", &[], b""),
+        }
+    });
+    let tree = Folder::new();
+    tree.write_bytes("a.xo", &content("a.xo", BYTES), THEN);
+    let (world, root) = known_tree(&tree, &["a.xo"], &server.url()).await;
+    for compare_bytes in [false, true] {
+        let (stop, task) = comparing_or_not(&world, &root, compare_bytes);
+        let before = tried.load(Ordering::SeqCst);
+        // Its first try may have ended before the bytes of it are compared; two more have not.
+        until("its ways were tried", async || tried.load(Ordering::SeqCst) >= before + 3).await;
+        assert_eq!(compared.load(Ordering::SeqCst) > 0, compare_bytes);
+        stop.cancel();
+        task.await.expect("it did not die");
+    }
 }
 
 #[tokio::test]

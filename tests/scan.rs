@@ -812,6 +812,20 @@ mod misbehaving {
     }
 
     #[tokio::test]
+    async fn a_byte_now_and_then_keeps_no_question_alive() {
+        let dripping = |_: &Request, out: &mut TcpStream| {
+            write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nContent-Type: text/html\r\n\r\n")?;
+            // The other side says nothing more: each wait for it ends with its bound.
+            out.set_read_timeout(Some(Duration::from_millis(20)))?;
+            while std::io::Read::read(out, &mut [0]).is_err() {
+                out.write_all(b"<")?;
+            }
+            Ok(())
+        };
+        keeps_all_with("in time", dripping, |settings| settings.timeout = Span(Duration::from_millis(300))).await;
+    }
+
+    #[tokio::test]
     async fn a_connection_is_taken_and_nothing_comes() {
         let silent = |_: &Request, out: &mut TcpStream| wait_for_hang_up(out);
         keeps_all_with("in time", silent, |settings| settings.timeout = Span(Duration::from_millis(300))).await;

@@ -54,7 +54,8 @@ fn is_steering(character: char) -> bool {
 
 /// Prints a table without the blanks at the ends of its lines.
 ///
-/// Where the terminal is too narrow, long columns are wrapped: a name or number that is cut in two is no use to anyone.
+/// Where the terminal is too narrow, long columns are wrapped: a name or number that is cut in two is no use to anyone. Where that is
+/// not enough, and it helps, one blank stands between columns.
 pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
     print(&fitted(table).lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
 }
@@ -64,7 +65,14 @@ fn fitted(table: &Table) -> Table {
     const WHOLE: u16 = 18;
     let mut table = table.clone();
     let widths = table.column_max_content_widths();
-    for (column, width) in table.column_iter_mut().zip(widths) {
+    // The blanks behind the last column are not printed.
+    let needed =
+        |gap: usize| widths.iter().map(|width| usize::from(*width.min(&WHOLE)) + gap).sum::<usize>().saturating_sub(gap);
+    let is_narrow = table.width().map(usize::from).is_some_and(|width| needed(2) > width && needed(1) <= width);
+    for (column, width) in table.column_iter_mut().zip(&widths) {
+        if is_narrow {
+            column.set_padding((0, 1));
+        }
         column.set_constraint(match width {
             ..=WHOLE => ColumnConstraint::ContentWidth,
             // In no narrower column can a sentence be read; the terminal wraps its lines then.
@@ -113,5 +121,9 @@ mod tests {
         let lines: Vec<String> = fitted(narrow.set_width(24)).lines().collect();
         assert!(lines[1].starts_with("rochester  16,193  left out:"), "{lines:#?}");
         assert!(lines.len() < 6, "{lines:#?}");
+        let mut scans = table(["MIRROR", "FOUND", "GONE", "MISMATCHED", "DOUBTFUL", "BYTES", "SECONDS", "BY", "RESULT"]);
+        scans.add_row(["mirrors.example", "10,000", "0", "0", "0", "372.7 KiB", "0.2", "rsync", "complete"]);
+        let widths = |width| fitted(scans.clone().set_width(width)).lines().map(|line| line.trim_end().len()).max();
+        assert_eq!((widths(100), widths(80)), (Some(88), Some(80)), "two blanks between columns, or one");
     }
 }
