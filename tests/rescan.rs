@@ -111,6 +111,40 @@ async fn a_copy_that_was_disproved_by_a_question_is_asked_for_again_although_the
 }
 
 #[tokio::test]
+async fn a_listing_is_not_sent_again_by_a_server_that_knows_either_name_of_its_state() {
+    for (names_it, asks) in
+        [(("ETag", "\"one\""), "if-none-match"), (("Last-Modified", "Sun, 15 Jun 2025 15:07:07 GMT"), "if-modified-since")]
+    {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let pages = Arc::clone(&sent);
+        let server = Odd::start(move |request, out| {
+            if request.header(asks) == Some(names_it.1) {
+                return respond(request, out, "304 Not Modified", &[names_it], b"");
+            }
+            let page = match request.path.as_str() {
+                "/" => listing("/", &[("a/", 0, THEN)]),
+                "/a/" => listing("/a/", &[("one.xo", 1000, THEN)]),
+                "/a/one.xo" => return respond(request, out, "200 OK", &[], &[0; 1000]),
+                _ => return respond(request, out, "404 Not Found", &[], b""),
+            };
+            pages.fetch_add(1, Ordering::SeqCst);
+            respond(request, out, "200 OK", &[("Content-Type", "text/html"), names_it], page.as_bytes())
+        });
+        let world = World::new(&[("a/one.xo", 1000, THEN)], &server.url()).await;
+        // What the listing above shows of a directory's time is not believed.
+        let scanner = trusting(&world);
+        let (_, first) = scan(&world, &scanner).await;
+        let (before, asked) = (sent.load(Ordering::SeqCst), server.requests());
+        scanner.distrust(&world.mirror.name);
+        let (report, second) = scan(&world, &scanner).await;
+        assert_eq!((first.found, second.found, second.gone, report.complete), (1, 1, 0, true), "{asks}: {report:?}");
+        assert!(server.requests() - asked >= 3, "{asks}: both directories were asked for, and what can't exist");
+        // The base is asked for once more: whether there is a listing at all.
+        assert_eq!(sent.load(Ordering::SeqCst) - before, 1, "{asks}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_says_falsely_that_nothing_changed_is_found_out() {
     let (emptied, unchanged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (is_emptied, count) = (Arc::clone(&emptied), Arc::clone(&unchanged));

@@ -840,6 +840,22 @@ mod misbehaving {
     }
 
     #[tokio::test]
+    async fn a_mirror_that_shows_more_than_a_scan_may_take_loses_nothing() {
+        // Each of its directories has a thousand files that are not ours before those that are.
+        let crowded = |request: &Request, out: &mut TcpStream| match page(&FILES, &request.path) {
+            Some(page) => {
+                let others: String =
+                    (0..1000).map(|n| format!("<a href=\"x{n}\">x{n}</a>  15-Jun-2025 15:07  {n}\r\n")).collect();
+                ok(request, out, page.replacen("../</a>\r\n", &format!("../</a>\r\n{others}"), 1).as_bytes())
+            }
+            None => good(request, out),
+        };
+        let told = "ended by its limits with";
+        keeps_all_with(told, crowded, |settings| settings.limits.entries = 500).await;
+        keeps_all_with(told, crowded, |settings| settings.limits.total_bytes = 10_000).await;
+    }
+
+    #[tokio::test]
     async fn names_that_are_no_names_are_passed_over() {
         let odd = |request: &Request, out: &mut TcpStream| {
             if request.path == "/a/" {
