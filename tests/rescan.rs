@@ -179,8 +179,12 @@ async fn a_server_that_says_falsely_that_nothing_changed_is_found_out() {
         rounds += 1;
         assert!(rounds <= 3, "each directory is read anew every third scan");
     }
-    assert_eq!(world.held().await, ["a/two.xo".to_owned()].into());
+    // Each directory's turn may have come at once; not at each of three scans.
+    for _ in 0..3 {
+        scan(&world, &scanner).await;
+    }
     assert!(unchanged.load(Ordering::SeqCst) > 0, "it did lie");
+    assert_eq!(world.held().await, ["a/two.xo".to_owned()].into());
 }
 
 #[tokio::test]
