@@ -431,6 +431,58 @@ async fn what_was_tried_outlives_a_restart_and_not_a_move() {
     assert_eq!(moved.checkup(world.mirror.name.clone()).await.expect("it is read"), None);
 }
 
+/// A server that has a file of a site and sends the whole of it, whatever part is asked for; of parts beyond what it can count, rubbish.
+fn sends_no_parts(name: &'static str, size: u64) -> Odd {
+    Odd::start(move |request, out| {
+        let length = ("Content-Length", &*size.to_string());
+        match request.path.trim_start_matches('/') {
+            "" => {
+                let page = servers::listing("/", &[(name, size, running::OLD)]);
+                respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+            }
+            path if path == name && request.method == "HEAD" => respond(request, out, "200 OK", &[length], b""),
+            path if path == name => respond(request, out, "200 OK", &[("Content-Length", "5000")], &[b'x'; 5000]),
+            _ => respond(request, out, "404 Not Found", &[], b""),
+        }
+    })
+}
+
+#[test]
+fn who_asks_for_a_part_is_not_sent_to_a_server_that_sends_none() {
+    let site = running::Site::with_a_file("parts");
+    let server = sends_no_parts("old.xo", 100_000);
+    // Its bytes are not what is at issue here.
+    site.configure("", "", &format!("compare-bytes = false\n{}", running::mirror("whole", &server.url())));
+    let _serving = running::Running::start(&[&site]);
+    let part = || running::get(site.listen, "/old.xo", "Range: bytes=0-9\r\n").expect("it answers");
+    running::until("it is scanned", || site.get("/old.xo").mirror() == Some("whole"));
+    running::until("it is found out", || part().status == 206);
+    assert_eq!((part().mirror(), part().body.len()), (None, 10), "{:?}", part());
+    assert_eq!(site.get("/old.xo").mirror(), Some("whole"), "whole files are to be had there");
+}
+
+#[test]
+fn nobody_is_sent_for_a_large_file_to_a_server_that_can_not_count_so_far() {
+    let site = running::Site::new("large");
+    for (name, size, mtime) in &LARGE[..2] {
+        let name = format!("tree/{name}");
+        site.folder.write(&name, 0, *mtime);
+        let file = fs::File::options().write(true).open(site.folder.path().join(name)).expect("it is there");
+        file.set_len(*size).expect("holes take no room");
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(mtime.unsigned_abs())).expect("the time can be set");
+    }
+    let server = Odd::start(counts_to(31));
+    site.configure("", "", &format!("compare-bytes = false\n{}", running::mirror("short", &server.url())));
+    let _serving = running::Running::start(&[&site]);
+    let sent_to = |name: &str| {
+        let reply = running::get(site.listen, name, "Range: bytes=0-9\r\n").expect("it answers");
+        reply.mirror().map(str::to_owned)
+    };
+    running::until("it is scanned", || sent_to("/medium.iso").as_deref() == Some("short"));
+    running::until("it is found out", || sent_to("/medium.iso").is_none());
+    assert_eq!(sent_to("/small.iso").as_deref(), Some("short"));
+}
+
 #[test]
 fn a_client_that_has_nothing_but_ipv6_gets_only_mirrors_that_answer_there() {
     let (site, folder) = (running::Site::with_a_file("v6"), Folder::new());
