@@ -91,6 +91,30 @@ fn refuse_what_is_no_file(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Opens a database of ours on a disk without any room, for reading. SQLite wants room for the index of its log there, which it
+/// keeps in memory only for who has the database for itself; so no other process may have it open.
+pub(super) fn without_room(path: &Path) -> Result<(Connection, Identity), Error> {
+    let at = |fault: Fault| fault.at(path);
+    let open = || -> Result<Connection, Fault> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let connection = Connection::open_with_flags(path, flags)?;
+        // Before anything is read.
+        connection.pragma_update(None, "locking_mode", "exclusive")?;
+        prepare(&connection)?;
+        Ok(connection)
+    };
+    let connection = open().map_err(at)?;
+    let identity = Identity::of(path).ok_or_else(|| Error::Gone { path: path.to_owned() })?;
+    match ownership(&connection).map_err(at)? {
+        // What is to be made, or made newer, needs room.
+        Ownership::Ours if known(path, schema(&connection).map_err(at)?, MIGRATIONS)? == MIGRATIONS.len() => {
+            Ok((connection, identity))
+        }
+        Ownership::Ours | Ownership::Empty => Err(Error::Full { path: path.to_owned() }),
+        Ownership::Foreign => Err(Error::Foreign { path: path.to_owned() }),
+    }
+}
+
 /// Opens a database of ours for reading only.
 pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
     let open = || -> Result<Connection, Fault> {
@@ -206,6 +230,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0007-listings.sqlite.sql"),
     include_str!("../schema/0008-once.sqlite.sql"),
     include_str!("../schema/0009-wrong.sqlite.sql"),
+    include_str!("../schema/0010-trails.sqlite.sql"),
 ];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
