@@ -155,6 +155,7 @@ fn snapshot(paths: &[String], mirrors: &MirrorSet) -> anyhow::Result<Snapshot> {
             fingerprint,
             sha256: None,
             version_mtime_ns: 1,
+            exact_time: false,
             public_since: Timestamp::UNIX_EPOCH,
             state: FileState::Settled,
         })

@@ -48,9 +48,11 @@
 //!    compares the file with what the snapshot says of it ([`http`]). `tests/http/changes.txt`,
 //!    `an_older_copy_of_equal_size_is_no_holding`, `a_version_number_is_never_used_again`,
 //!    `a_copy_of_the_content_before_never_passes_for_the_new_one_of_equal_size`,
+//!    `a_content_that_nobody_has_read_before_it_was_replaced_leaves_its_times_all_the_same`, `what_was_deleted_is_remembered`,
+//!    `where_others_were_there_before_a_copy_has_just_its_time_or_is_younger_than_they_can_be`,
 //!    `a_url_that_was_never_scanned_is_used_for_nobody`.
 //! 2. *Young and private stay home* ([`decide`]). `tests/http/young.txt`, `tests/http/not_public.txt`,
-//!    `a_folder_that_is_moved_into_the_tree_is_young_however_old_its_files_are`.
+//!    `a_folder_that_is_moved_into_the_tree_is_young_however_old_its_files_are`, `who_puts_the_clock_on_makes_no_file_older`.
 //! 3. *A request waits for memory and the local file system, for nothing else* ([`inventory::Snapshot`]). `tests/http/away.txt`,
 //!    `a_locked_database_delays_nobody_but_the_writer`, `a_mirror_that_hangs_holds_nobody_up`.
 //! 4. *A scan can't hurt.* What one did not disprove stays ([`scan`]). `everything_is_a_login_page`,
@@ -59,15 +61,17 @@
 //! 5. *Kill it anywhere.* Every write is one transaction; the snapshot changes after the commit ([`inventory`]).
 //!    `whenever_it_is_killed_the_last_commit_stands_and_no_wrong_mirror_is_known`,
 //!    `a_start_takes_the_image_and_what_was_committed_since`, `an_image_that_is_broken_or_another_databases_is_not_used`,
-//!    `whoever_is_killed_while_it_writes_an_image_loses_nothing`.
+//!    `whoever_is_killed_while_it_writes_an_image_loses_nothing`,
+//!    `a_start_on_a_full_disk_serves_what_is_known_and_writes_when_there_is_room`.
 //! 6. *The key is the requested path,* never a resolved one; nothing outside the roots opens ([`tree`]).
 //!    `a_tree_whose_folder_is_a_symlink_works`, `a_symlink_in_the_tree_to_the_application_tree_works_only_where_that_is_allowed`.
 //! 7. *`Location` names configured mirrors only,* encoded right ([`model::path`], [`model::mirror`]). `tests/http/names.txt`,
 //!    `tests/http/queries.txt`, `a_base_url_can_stand_in_a_header`.
 //! 8. *One client stays with one mirror:* the order depends on the client's network and on the mirrors ([`selection`]).
-//!    `tests/http/stability.txt`, `when_a_mirror_leaves_only_its_clients_move`, `neighbours_get_the_same`.
+//!    `tests/http/stability.txt`, `when_a_mirror_leaves_only_its_clients_move`, `neighbours_get_the_same`,
+//!    `a_client_leaves_its_mirror_only_for_files_that_it_lacks`.
 //! 9. *Shares follow scores* within one class of nearness ([`selection`]). `a_near_mirror_beats_a_far_one_and_equals_share`,
-//!    `a_higher_score_never_loses_a_client`, and
+//!    `a_higher_score_never_loses_a_client`, `shares_follow_scores_in_every_tier_and_among_those_who_hold_the_file`, and
 //!    `scripts/simulate` for a whole world of clients.
 //! 10. *Instances share nothing:* each has its own trees, database, mirrors and counters; prefixes match at segment
 //!     boundaries ([`model::request_path::Prefix`]). `tests/http/instances.txt`, `the_longest_prefix_wins_at_a_segment_boundary`.

@@ -154,6 +154,69 @@ mod ranking {
         }
     }
 
+    proptest! {
+        /// Promise 8: one client, many files that are here and there.
+        #[test]
+        fn a_client_leaves_its_mirror_only_for_files_that_it_lacks(
+            mirrors in mirrors(), client in client(), files in vec(any::<u32>(), 1..60),
+        ) {
+            let tiers = client.tiers(&mirrors);
+            let holds = |file: u32, index: usize| file >> index & 1 == 1;
+            let first = |file: u32| tiers.draw(client.network(), |index| holds(file, index), 1).first().map(|best| best.index());
+            let order: Vec<usize> = tiers.draw(client.network(), |_| true, 30).iter().map(|ranked| ranked.index()).collect();
+            for file in &files {
+                let expected = order.iter().copied().find(|index| holds(*file, *index));
+                prop_assert_eq!(first(*file), expected, "whoever holds it first in the client's own order");
+            }
+            // So files that one mirror holds come from more than one only where a better one has some of them.
+            for mirror in &order {
+                let mut used: Vec<_> = files.iter().filter(|file| holds(**file, *mirror)).filter_map(|file| first(*file)).collect();
+                used.sort_unstable_by_key(|index| order.iter().position(|other| other == index));
+                used.dedup();
+                let rank = order.iter().position(|other| other == mirror);
+                prop_assert!(used.iter().all(|index| order.iter().position(|other| other == index) <= rank));
+            }
+        }
+    }
+
+    /// Clients of one place that are simulated for a tier.
+    const CLIENTS: u32 = 4000;
+
+    proptest! {
+        // Thousands of clients each.
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+        /// Promise 9: many clients, of whom some find a mirror without the file.
+        #[test]
+        fn shares_follow_scores_in_every_tier_and_among_those_who_hold_the_file(
+            mirrors in mirrors(), client in client(), holders in any::<u32>(), first in any::<u16>(),
+        ) {
+            let tiers = client.tiers(&mirrors);
+            for tier in tiers.iter() {
+                let members: Vec<usize> = tier.members().filter(|index| holders >> index & 1 == 1).collect();
+                // Those of score 0 are drawn among themselves.
+                let score = |index: &usize| f64::from(mirrors[*index].score.max(1));
+                let sum: f64 = members.iter().map(score).sum();
+                let mut clients = std::collections::HashMap::new();
+                for number in 0..CLIENTS {
+                    let address = Ipv4Addr::from_bits((u32::from(first) << 12).wrapping_add(number) << 8);
+                    let network = ClientNetwork::of(IpAddr::V4(address));
+                    if let Some(best) = tiers.draw(network, |index| members.contains(&index), 1).first() {
+                        *clients.entry(best.index()).or_insert(0_u32) += 1;
+                    }
+                }
+                for member in &members {
+                    let share = score(member) / sum;
+                    let expected = share * f64::from(CLIENTS);
+                    // Six standard deviations, and some for the rare: by chance once in hundreds of millions.
+                    let margin = 6.0 * (expected * (1.0 - share)).sqrt() + 8.0;
+                    let got = f64::from(clients.get(member).copied().unwrap_or_default());
+                    prop_assert!((got - expected).abs() <= margin, "{got} of {CLIENTS} clients where {expected} are due");
+                }
+            }
+        }
+    }
+
     fn mirrors() -> impl Strategy<Value = Vec<Arc<Mirror>>> {
         vec(mirror(), 1..24).prop_map(|mut mirrors| {
             for (number, mirror) in mirrors.iter_mut().enumerate() {

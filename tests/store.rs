@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use redirector::clock::{self, Clock};
 use redirector::inventory::sqlite::{Inspection, Sqlite};
 use redirector::inventory::store::{
-    Bookmark, Changes, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_LISTED_BYTES, MAX_SCANS, Page, PlanId, Sequence, Sink, Store, Update,
-    Which, Written,
+    Bookmark, Changes, Leap, MAX_HEALTH_CHANGES, MAX_HOLDS, MAX_LISTED_BYTES, MAX_SCANS, Page, PlanId, Sequence, Sink, Store,
+    Update, Which, Written,
 };
 use redirector::inventory::{
     Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory, Listed,
@@ -61,6 +61,8 @@ suite!(sqlite => [
     a_description_comes_back_the_same,
     another_plan_has_files_described_again,
     damage_is_written_down_and_changes_nothing_else,
+    contents_that_were_there_before_are_remembered,
+    what_is_young_stays_so_when_the_clock_is_put_on,
     descriptions_are_read_beside_the_owner,
     a_sweep_forgets_what_a_walk_did_not_see,
     holdings_are_replaced_whole_and_never_hold_the_future,
@@ -251,6 +253,66 @@ fn a_digest_settles_what_is_unconfirmed(kit: &Kit) {
     assert_eq!((other.sha256, other.state), (Some(Sha256([2; 32])), FileState::Settled));
     assert_eq!(other.public_since, look(5, 40).ctime());
     assert_eq!(store.file(&path("a")).expect("is read"), Some(other));
+}
+
+fn contents_that_were_there_before_are_remembered(kit: &Kit) {
+    let digest = |store: &mut dyn Store, look, digest| {
+        let recorded = store.record_digest(&path("a"), &look, Sha256([digest; 32]), at(9000)).expect("is kept").value;
+        recorded.kept().expect("is current").copies()
+    };
+    let mut store = (kit.open)();
+    let (old, new) = (look(5, 0), look(5, 1000));
+    observe(&mut *store, "a", old, 10);
+    digest(&mut *store, old, 1);
+    observe(&mut *store, "a", new, 1010);
+    let second = digest(&mut *store, new, 2);
+    assert_eq!((second.time_ns, second.exact), (new.mtime_ns, true));
+
+    // It is deleted, others come and go, and one with the time of the first: each finds what is left by those before.
+    store.forget(&[path("a")]).expect("is kept");
+    for seconds in [4000, 5000] {
+        observe(&mut *store, "a", look(6, seconds), seconds + 10);
+    }
+    let again = Fingerprint { inode: 78, ..old };
+    let third = observe(&mut *store, "a", Fingerprint { ctime_ns: look(5, 6000).mtime_ns, ..again }, 6010);
+    assert_eq!(third.copies().time_ns, look(5, 6000).mtime_ns, "both times are taken");
+    let third = digest(&mut *store, third.fingerprint, 3);
+    assert_eq!(third.time_ns, look(5, 6000).mtime_ns);
+
+    // One from before all of them.
+    let oldest = look(5, -1000);
+    observe(&mut *store, "a", Fingerprint { ctime_ns: look(5, 7000).mtime_ns, ..oldest }, 7010);
+    let looked = store.file(&path("a")).expect("is read").expect("is known").fingerprint;
+    let fourth = digest(&mut *store, looked, 4);
+    assert_eq!((fourth.time_ns, fourth.exact), (oldest.mtime_ns, true));
+    let known = store.file(&path("a")).expect("is read").expect("is known");
+    assert_eq!(known.copies(), fourth, "it is kept");
+
+    // A sweep is no other way to be deleted.
+    let mut store = (kit.open)();
+    let first = observe(&mut *store, "b", old, 10);
+    store.sweep(&root(10), &RoaringBitmap::new(), at(8000)).expect("is kept");
+    let back = observe(&mut *store, "b", Fingerprint { inode: 78, ctime_ns: look(5, 8010).mtime_ns, ..old }, 8010);
+    assert!(back.version > first.version && back.copies().time_ns == look(5, 8010).mtime_ns);
+}
+
+fn what_is_young_stays_so_when_the_clock_is_put_on(kit: &Kit) {
+    let mut store = (kit.open)();
+    for (name, seconds) in [("a", 100), ("b", 900), ("c", 1000), ("d", 1500)] {
+        observe(&mut *store, name, look(5, seconds), 2000);
+    }
+    let before = all(&mut *store);
+    let leap = Leap { after: at(899), by: SignedDuration::from_secs(3600), now: at(5000) };
+    let written = store.redate(&root(3), &leap).expect("is kept");
+    assert_eq!((written.value.records.len(), written.value.last.as_ref()), (2, Some(&path("c"))));
+    let page = Page { after: written.value.last, ..root(3) };
+    assert_eq!(store.redate(&page, &leap).expect("is kept").value.records.len(), 1);
+    let since = |record: &FileRecord| record.public_since.as_second() - at(0).as_second();
+    let after = all(&mut *store);
+    assert_eq!(after.iter().map(since).collect::<Vec<_>>(), [100, 4500, 4600, 5000], "no later than now");
+    let (mut same, mut known) = (after.clone(), before);
+    same.iter_mut().chain(&mut known).for_each(|record| record.public_since = at(0));
+    assert_eq!(same, known, "all else is as it was");
 }
 
 fn a_digest_for_another_look_is_refused(kit: &Kit) {
@@ -1423,7 +1485,7 @@ async fn a_database_without_marks_is_brought_up_and_gets_an_image() {
     let file = folder.path().join("test.sqlite");
     filled(&file).await;
     let database = rusqlite::Connection::open(&file).expect("opens");
-    let later = "ALTER TABLE change DROP COLUMN mark; DROP TABLE ability; DROP INDEX file_large; DROP TABLE listed_part; DROP TABLE listed; DROP TABLE wrong";
+    let later = "ALTER TABLE change DROP COLUMN mark; DROP TABLE ability; DROP INDEX file_large; DROP TABLE listed_part; DROP TABLE listed; DROP TABLE wrong; DROP TABLE trail; ALTER TABLE file DROP COLUMN exact";
     database.execute_batch(&format!("{later}; PRAGMA user_version = 4")).expect("is as it was");
     drop(database);
     let inventory = opened(&file).await;

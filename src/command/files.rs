@@ -40,7 +40,7 @@ pub(crate) enum Command {
         /// A URL, a path as a client asks for it (/activities/1/a.xo), or the path below the prefix (1/a.xo).
         path: String,
         /// The reason; it is written down with the time (`files holds --history`).
-        #[arg(long, value_name = "REASON")]
+        #[arg(long, value_name = "REASON", value_parser = target::reason)]
         because: String,
     },
     /// Hand out again what was on hold.
@@ -49,7 +49,7 @@ pub(crate) enum Command {
         /// The path that was put on hold, written in any of these ways.
         path: String,
         /// The reason; it is written down with the time (`files holds --history`).
-        #[arg(long, value_name = "REASON")]
+        #[arg(long, value_name = "REASON", value_parser = target::reason)]
         because: String,
     },
     /// Print a link to a file that is not public, signed with the instance's key (`application-access = "signed"`).
@@ -176,6 +176,8 @@ struct Shown {
     size: u64,
     modified: Timestamp,
     copies_since: Timestamp,
+    /// Whether a copy must have just that time.
+    exact_time: bool,
     public_since: Timestamp,
     sha256: Option<Sha256>,
     digests: Option<ShownDigests>,
@@ -248,6 +250,7 @@ fn describe(inventory: &Inventory, record: &FileRecord) -> Shown {
         size: record.fingerprint.size,
         modified: record.fingerprint.mtime(),
         copies_since: record.version_time(),
+        exact_time: record.exact_time,
         public_since: record.public_since,
         sha256: record.sha256,
         digests: None,
@@ -285,7 +288,10 @@ fn print_shown(shown: &Shown, now: Timestamp) -> anyhow::Result<()> {
         ("modified", format!("{} ({})", time(shown.modified), ago(shown.modified, now))),
         ("public since", format!("{} ({})", time(shown.public_since), ago(shown.public_since, now))),
     ]);
-    if shown.copies_since > shown.modified {
+    if shown.exact_time && shown.copies_since <= shown.modified {
+        let why = "others may be of what was here before, by size and time";
+        facts.push(("copies count", format!("of just that time, and from {} on: {why}", time(shown.public_since))));
+    } else if shown.copies_since > shown.modified {
         let why = "an older one may be of what was here before, by size and time; `touch` the file where mirrors keep times";
         facts.push(("copies count", format!("from {} on: {why}", time(shown.copies_since))));
     }

@@ -12,11 +12,18 @@ pub(crate) use crate::model::people::{ago, grouped};
 pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = bare();
     table.set_header(headings);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+    // Nothing follows the last one.
+    for column in table.column_iter_mut().take(N.saturating_sub(1)) {
+        column.set_padding((0, GAP));
+    }
+    if let Some(last) = table.column_iter_mut().last() {
+        last.set_padding((0, 0));
     }
     table
 }
+
+/// Blanks between columns.
+const GAP: u16 = 2;
 
 /// Prints facts, a line each: what it is, and what it is for this one.
 pub(crate) fn print_facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> anyhow::Result<()> {
@@ -63,20 +70,31 @@ pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
 fn fitted(table: &Table) -> Table {
     /// Longer texts than this are sentences, paths and URLs, which can be wrapped.
     const WHOLE: u16 = 18;
+    /// In no narrower column can a sentence be read; the terminal wraps its lines then.
+    const LEAST: u16 = 14;
     let mut table = table.clone();
     let widths = table.column_max_content_widths();
-    // The blanks behind the last column are not printed.
-    let needed =
-        |gap: usize| widths.iter().map(|width| usize::from(*width.min(&WHOLE)) + gap).sum::<usize>().saturating_sub(gap);
-    let is_narrow = table.width().map(usize::from).is_some_and(|width| needed(2) > width && needed(1) <= width);
-    for (column, width) in table.column_iter_mut().zip(&widths) {
-        if is_narrow {
+    let (whole, long): (Vec<u16>, Vec<u16>) = widths.iter().partition(|width| **width <= WHOLE);
+    let long = u16::try_from(long.len()).unwrap_or(u16::MAX);
+    let room = table.width().unwrap_or(u16::MAX);
+    let left = |gap: u16| {
+        let gaps = u16::try_from(widths.len().saturating_sub(1)).unwrap_or(u16::MAX).saturating_mul(gap);
+        room.checked_sub(whole.iter().fold(gaps, |sum, width| sum.saturating_add(*width)))
+    };
+    let is_enough = |left: &Option<u16>| left.is_some_and(|left| left >= long.saturating_mul(LEAST));
+    let (is_narrow, left) = match (left(GAP), left(1)) {
+        (wide, narrow) if !is_enough(&wide) && is_enough(&narrow) => (true, narrow),
+        (wide, _) => (false, wide),
+    };
+    let share = left.unwrap_or(0) / long.max(1);
+    let last = widths.len().saturating_sub(1);
+    for (at, (column, width)) in table.column_iter_mut().zip(widths).enumerate() {
+        if is_narrow && at < last {
             column.set_padding((0, 1));
         }
         column.set_constraint(match width {
             ..=WHOLE => ColumnConstraint::ContentWidth,
-            // In no narrower column can a sentence be read; the terminal wraps its lines then.
-            _ => ColumnConstraint::LowerBoundary(Width::Fixed(WHOLE)),
+            _ => ColumnConstraint::LowerBoundary(Width::Fixed(share.clamp(LEAST, WHOLE))),
         });
     }
     table
@@ -125,5 +143,26 @@ mod tests {
         scans.add_row(["mirrors.example", "10,000", "0", "0", "0", "372.7 KiB", "0.2", "rsync", "complete"]);
         let widths = |width| fitted(scans.clone().set_width(width)).lines().map(|line| line.trim_end().len()).max();
         assert_eq!((widths(100), widths(80)), (Some(88), Some(80)), "two blanks between columns, or one");
+    }
+
+    #[test]
+    fn a_usual_terminal_is_wide_enough() {
+        let mut usual = table(["RANK", "MIRROR", "CLASS", "TIER", "KM", "SCORE", "HOLDS", "HEALTH", ""]);
+        let why = "left out: is not known to hold this version";
+        usual.add_row(["-", "frankfurt", "continent", "12", "16,193", "100", "no", "failing", why]);
+        let mut places = table(["ADDRESS", "NETWORK", "COUNTRY", "CONTINENT", "PLACE", "AS"]);
+        places.add_row([
+            "2001:0:4136:e378:8000:63bf:3fff:fdfe = 192.0.2.1",
+            "145.96.0.0/11",
+            "-",
+            "Europe",
+            "",
+            "AS1145 SURF B.V.",
+        ]);
+        places.add_row(["10.0.0.1", "-", "private network (RFC 1918)", "-", "", "AS1103 SURFNET-NL SURF B.V."]);
+        for mut table in [usual, places] {
+            let lines: Vec<String> = fitted(table.set_width(80)).lines().map(|line| line.trim_end().to_owned()).collect();
+            assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+        }
     }
 }

@@ -236,6 +236,7 @@ pub fn reason_to_stay_home(entry: &FileEntry, as_recorded: bool, rules: &Rules, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::trail::Copies;
     use crate::model::{TreePath, VersionNumber};
 
     const DAY: i64 = 86_400;
@@ -252,8 +253,9 @@ mod tests {
         let rules = Rules::new(Span(Duration::from_secs(1800)), ByteSize(100));
         let second = 1_000_000_000;
         let seen = |age: i64, size| Fingerprint { size, mtime_ns: 0, ctime_ns: (DAY - age) * second, inode: 1 };
-        let entry =
-            |age: i64, size, state| FileEntry::new(VersionNumber(1), &seen(0, size), 0, (DAY - age) * second, state, None);
+        let entry = |age: i64, size, state| {
+            FileEntry::new(VersionNumber(1), &seen(0, size), Copies::from(0), (DAY - age) * second, state, None)
+        };
         let public = |age, size, state| Standing::Public { entry: entry(age, size, state), as_recorded: true };
         let to = |size| Decision::Fallback { to: "fallback", size };
         for (standing, expected) in [

@@ -390,3 +390,10 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_with_the_longest_name_can_be_asked_for_with_every_suffix() {
+    for kind in Kind::ALL {
+        assert!(kind.word().len() < crate::model::path::MAX_SUFFIX_BYTES, "{kind:?}");
+    }
+}

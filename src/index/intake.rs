@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use roaring::RoaringBitmap;
 
 use super::freshness::{Freshness, Patience, Sight, judge};
@@ -25,6 +26,8 @@ pub(super) struct Intake {
     pub(super) occasion: Seen,
     /// Whether this process has walked through all of it.
     pub(super) is_walked: bool,
+    /// Until when times of files tell nothing about when they came: the clock was put on a short while ago.
+    pub(super) is_leaping_until: Option<Timestamp>,
     /// Where is said what to hash.
     pub(super) orders: Orders,
     pub(super) counts: Counts,
@@ -75,6 +78,7 @@ impl Intake {
             patience,
             occasion: Seen::Later,
             is_walked: false,
+            is_leaping_until: None,
             orders,
             counts: Counts::default(),
             moving: HashMap::new(),
@@ -129,6 +133,7 @@ impl Intake {
         }
         // What is told by an event has just been put there; all else may have been there before us.
         let occasion = match (self.occasion, why) {
+            (Seen::Later, _) if self.is_leaping_until.is_some_and(|until| self.clock.now() < until) => Seen::Arrived,
             (_, Why::Event) => Seen::Later,
             // A folder may have been moved or mounted there, with files that are old. They were not there at the walk before.
             (Seen::Later, Why::Walk | Why::Request) if self.is_walked => Seen::Arrived,

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cause::chain;
 use crate::clock::Clock;
 use crate::hash::Orders;
-use crate::inventory::{self, Inventory};
+use crate::inventory::{self, Inventory, Leap};
 use crate::model::TreePath;
 use crate::tree::{Event, Settings, Trees, Visit, Watch};
 use freshness::Patience;
@@ -48,13 +48,21 @@ pub struct Index {
     /// The public tree's folder when it was last looked after.
     visit: Option<Visit>,
     pulses: u32,
+    /// See [`Clock::offset`].
+    offset: SignedDuration,
+    /// What putting the clock on means for young files, until that is written down.
+    leap: Option<Leap>,
+    min_age: SignedDuration,
 }
 
 /// How often file events are read, and what waits for time to pass is looked at. Writing one file makes many events, so
 /// nothing is gained by reading each at once.
 const PULSE: Duration = Duration::from_millis(100);
-/// How often it is looked whether the folders are there.
-const REFRESH: Duration = Duration::from_secs(1);
+/// How often it is looked whether the folders are there and are the same: for so long a tree that another one took the place of, as by a
+/// link that was switched, is served from as it was.
+const REFRESH: Duration = Duration::from_millis(100);
+/// The same where each look goes to a file server.
+const REFRESH_REMOTE: Duration = Duration::from_secs(1);
 /// How long the end waits for threads that look at the file system; on a dead file server they may never come back.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(1);
 /// Paths that are gathered at most; the other events wait for the next pulse.
@@ -67,6 +75,8 @@ const TOGETHER: usize = 1000;
 const NUDGES: usize = 256;
 /// Directories that wait for a walk of their own; with more, everything is walked.
 const MAX_TO_WALK: usize = 1000;
+/// By how much a clock is put on at least: by less it is set all the time.
+const LEAP: SignedDuration = SignedDuration::from_secs(1);
 /// How long after the inventory failed everything is walked again, since what should have been written is not.
 const AFTER_ERROR: SignedDuration = SignedDuration::from_secs(30);
 
@@ -82,7 +92,7 @@ impl Index {
         nudges: mpsc::Receiver<TreePath<'static>>,
         orders: Orders,
     ) -> Self {
-        let walk_at = clock.now();
+        let (walk_at, offset) = (clock.now(), clock.offset());
         Self {
             intake: Intake::new(trees, inventory, clock, patience(settings), orders),
             nudges,
@@ -94,6 +104,9 @@ impl Index {
             watch: None,
             visit: None,
             pulses: 0,
+            offset,
+            leap: None,
+            min_age: settings.min_age.0.try_into().unwrap_or(SignedDuration::MAX),
         }
     }
 
@@ -167,6 +180,11 @@ impl Index {
     }
 
     async fn pulse(&mut self, stop: &CancellationToken) -> Result<(), inventory::Error> {
+        self.notice_leap();
+        if let Some(leap) = self.leap {
+            self.intake.inventory.redate(leap).await?;
+            self.leap = None;
+        }
         self.notice_folders();
         self.events().await?;
         // Many files that are written at once are looked at less often.
@@ -177,6 +195,27 @@ impl Index {
         }
         self.begin_round(stop);
         Ok(())
+    }
+
+    /// Notices that the clock was put on, as at a start without the right time: what is young by then would seem to be old. One that is
+    /// put back makes files younger, which does no harm.
+    fn notice_leap(&mut self) {
+        let offset = self.intake.clock.offset();
+        let by = offset - std::mem::replace(&mut self.offset, offset);
+        if by < LEAP {
+            return;
+        }
+        let now = self.intake.clock.now();
+        let after = now.checked_sub(by).and_then(|before| before.checked_sub(self.min_age)).unwrap_or(Timestamp::MIN);
+        tracing::warn!("the clock was put on by {by:#}: files that were young stay so");
+        self.intake.is_leaping_until = Some(now.checked_add(self.min_age).unwrap_or(Timestamp::MAX));
+        // One that is not written down yet goes before this one: what it would have moved is moved by both together.
+        let earlier = self.leap.take();
+        self.leap = Some(earlier.map_or(Leap { after, by, now }, |earlier| Leap {
+            after: earlier.after.min(after),
+            by: earlier.by + by,
+            now,
+        }));
     }
 
     /// Notices a tree that went away, came, or was replaced.
@@ -322,7 +361,8 @@ impl Index {
 
 /// Looks again and again whether the folders are there.
 async fn look_after(trees: Arc<Trees>, stop: &CancellationToken) {
-    while stop.run_until_cancelled(sleep(REFRESH)).await.is_some() {
+    let rest = || if trees.is_remote() { REFRESH_REMOTE } else { REFRESH };
+    while stop.run_until_cancelled(sleep(rest())).await.is_some() {
         let trees = Arc::clone(&trees);
         let mut refresh = tokio::task::spawn_blocking(move || trees.refresh());
         if stop.run_until_cancelled(&mut refresh).await.is_none() {

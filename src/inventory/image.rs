@@ -21,7 +21,7 @@ use super::table::{Digest, Shard};
 use crate::model::VersionNumber;
 
 /// What tells an image from other files, with the number of its format.
-const MAGIC: [u8; 8] = *b"rdirimg1";
+const MAGIC: [u8; 8] = *b"rdirimg2";
 /// The longest head that is read: ten thousand newcomers with long paths fit.
 const MAX_HEAD_BYTES: u64 = 64 << 20;
 
@@ -268,6 +268,7 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
 mod tests {
     use super::super::snapshot::{Detail, FileEntry};
     use super::super::table::Table;
+    use super::super::trail::Copies;
     use super::*;
     use crate::model::{FileState, Fingerprint, Sha256, TreePath};
 
@@ -281,7 +282,7 @@ mod tests {
     fn entry(number: u32) -> FileEntry {
         let fingerprint = Fingerprint { size: 9, mtime_ns: 1, ctime_ns: 2, inode: number.into() };
         let digest = (!number.is_multiple_of(3)).then_some(Sha256([7; 32]));
-        FileEntry::new(VersionNumber(number), &fingerprint, 0, 0, FileState::Settled, digest)
+        FileEntry::new(VersionNumber(number), &fingerprint, Copies::from(0), 0, FileState::Settled, digest)
     }
 
     fn table(files: u32) -> Table {

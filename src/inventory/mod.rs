@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod sqlite;
 pub mod store;
 mod table;
+pub mod trail;
 pub mod versioning;
 
 use std::path::PathBuf;
@@ -54,7 +55,7 @@ pub use record::{
 };
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
-pub use store::PlanId;
+pub use store::{Leap, PlanId};
 
 /// `[inventory]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -241,6 +242,21 @@ impl Inventory {
             match swept.last {
                 Some(last) => page.after = Some(last),
                 None => return Ok(forgotten),
+            }
+        }
+    }
+
+    /// After the clock was put on: has what became public a short while before stay young for as long as it would have.
+    ///
+    /// # Errors
+    /// When the store fails; then it can be asked for again with what is left of the leap, or as it was: nothing gets older by it.
+    pub async fn redate(&self, leap: Leap) -> Result<(), Error> {
+        let mut page = Page { within: TreePath::root(), after: None, limit: MAX_PAGE };
+        loop {
+            let this = page.clone();
+            page.after = self.ask(move |owner| owner.redate(&this, &leap)).await?;
+            if page.after.is_none() {
+                return Ok(());
             }
         }
     }

@@ -107,13 +107,14 @@ impl Young {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::trail::Copies;
     use crate::model::Fingerprint;
 
     const NOON: i64 = 1_800_000_000;
 
     fn entry(number: u32, since: i64, state: FileState) -> FileEntry {
         let fingerprint = Fingerprint { size: 1, mtime_ns: 0, ctime_ns: 0, inode: 1 };
-        FileEntry::new(VersionNumber(number), &fingerprint, 0, since * 1_000_000_000, state, None)
+        FileEntry::new(VersionNumber(number), &fingerprint, Copies::from(0), since * 1_000_000_000, state, None)
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::members::{ValidFrom, bases_in, has_same_bases, known};
 use super::newcomers::{Newcomers, Young};
 use super::record::{Adjustment, Hashed, Hold, Observation, Recorded, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
+use super::store::{Changes, Leap, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
 use crate::model::{FileRecord, Mirror, MirrorName, TreePath};
 
@@ -93,6 +93,7 @@ impl Owner {
         if !restored {
             owner.reload()?;
         }
+        owner.condition.note_writing(owner.store.trouble().as_ref());
         Ok(owner)
     }
 
@@ -200,6 +201,7 @@ impl Owner {
         self.at = contents.sequence;
         self.desk.serve(&*self.store, self.at.opened);
         self.behind = false;
+        self.condition.note_writing(self.store.trouble().as_ref());
         self.snapshot.set_synced(self.clock.now());
         Ok(())
     }
@@ -295,6 +297,14 @@ impl Owner {
     pub(super) fn sweep(&mut self, page: &Page, seen: &RoaringBitmap, began: Timestamp) -> Result<Swept, Error> {
         let written = self.store.sweep(page, seen, began);
         self.show(written, |owner, swept| owner.drop_files(&swept.forgotten))
+    }
+
+    pub(super) fn redate(&mut self, page: &Page, leap: &Leap) -> Result<Option<TreePath<'static>>, Error> {
+        let written = self.store.redate(page, leap);
+        let redated = self.show(written, |owner, redated| {
+            owner.put_in(redated.records.iter().map(|record| (&record.path, Some(record))));
+        })?;
+        Ok(redated.last)
     }
 
     fn drop_files(&self, paths: &[TreePath<'static>]) {

@@ -4,7 +4,7 @@ use super::snapshot::FileEntry;
 use crate::model::{FileState, VersionNumber};
 
 /// A file entry in 32 bytes, with the rest of its key:
-/// rest 32, version 32 | fingerprint 64 | mtime's low part 16, state 2, size 46 | public since 40, mtime's high part 24.
+/// rest 32, version 32 | fingerprint 64 | mtime's low part 16, state 2, size 46 | exact 1, public since 39, mtime's high part 24.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 pub(super) struct Slot(pub(super) [u64; 4]);
@@ -12,9 +12,10 @@ pub(super) struct Slot(pub(super) [u64; 4]);
 const SIZE_BITS: u32 = 46;
 /// The largest size that is kept: 64 TiB. A larger file never matches a mirror's copy and is served from the tree.
 pub(super) const MAX_SIZE: u64 = (1 << SIZE_BITS) - 1;
-const TIME_BITS: u32 = 40;
-/// The latest second that is kept, in the year 19391, past what a time stamp can say.
-pub(super) const MAX_TIME: i64 = (1 << (TIME_BITS - 1)) - 1;
+const MTIME_BITS: u32 = 40;
+const SINCE_BITS: u32 = 39;
+/// The latest second that is kept, in the year 10680, past what a time stamp can say.
+pub(super) const MAX_TIME: i64 = (1 << (SINCE_BITS - 1)) - 1;
 
 impl Slot {
     /// Packs an entry, with the rest of its key.
@@ -24,12 +25,12 @@ impl Slot {
             FileState::Unconfirmed => 1,
             FileState::Changing => 2_u64,
         };
-        let mtime = pack_time(entry.version_mtime);
+        let (mtime, since) = (pack_time(entry.version_mtime, MTIME_BITS), pack_time(entry.public_since, SINCE_BITS));
         Self([
             u64::from(rest) << 32 | u64::from(entry.version.0),
             entry.fingerprint,
             (mtime & 0xffff) << 48 | state << SIZE_BITS | entry.size.min(MAX_SIZE),
-            pack_time(entry.public_since) << 24 | mtime >> 16,
+            u64::from(entry.exact_time) << 63 | since << 24 | mtime >> 16,
         ])
     }
 
@@ -44,8 +45,9 @@ impl Slot {
         FileEntry {
             version,
             size: size & MAX_SIZE,
-            version_mtime: unpack_time((times & 0xff_ffff) << 16 | size >> 48),
-            public_since: unpack_time(times >> 24),
+            version_mtime: unpack_time((times & 0xff_ffff) << 16 | size >> 48, MTIME_BITS),
+            exact_time: times >> 63 != 0,
+            public_since: unpack_time(times >> 24, SINCE_BITS),
             state: match size >> SIZE_BITS & 0b11 {
                 0 => FileState::Settled,
                 1 => FileState::Unconfirmed,
@@ -57,7 +59,7 @@ impl Slot {
     }
 }
 
-const fn pack_time(seconds: i64) -> u64 {
+const fn pack_time(seconds: i64, bits: u32) -> u64 {
     let seconds = if seconds > MAX_TIME {
         MAX_TIME
     } else if seconds < -MAX_TIME {
@@ -65,9 +67,9 @@ const fn pack_time(seconds: i64) -> u64 {
     } else {
         seconds
     };
-    seconds.cast_unsigned() & ((1 << TIME_BITS) - 1)
+    seconds.cast_unsigned() & ((1 << bits) - 1)
 }
 
-const fn unpack_time(bits: u64) -> i64 {
-    (bits << (u64::BITS - TIME_BITS)).cast_signed() >> (u64::BITS - TIME_BITS)
+const fn unpack_time(packed: u64, bits: u32) -> i64 {
+    (packed << (u64::BITS - bits)).cast_signed() >> (u64::BITS - bits)
 }

@@ -12,6 +12,7 @@ use super::filling::Filling;
 use super::holdings::Holdings;
 use super::slot::MAX_SIZE;
 use super::table::Table;
+use super::trail::Copies;
 use super::versioning::nanoseconds;
 use crate::model::{
     Abilities, BaseUrl, FileRecord, FileState, Fingerprint, Health, Mirror, Scheme, Sha256, TreePath, Trust, VersionNumber,
@@ -40,6 +41,8 @@ pub struct FileEntry {
     pub size: u64,
     /// The mtime of the version's first fingerprint, in seconds since 1970, rounded down.
     pub version_mtime: i64,
+    /// Whether a mirror's copy must have just this time, or one since the version is public; else any younger one will do.
+    pub exact_time: bool,
     /// When the version became public, in seconds since 1970, rounded up.
     pub public_since: i64,
     /// Whether the entry can be relied on.
@@ -56,7 +59,7 @@ impl FileEntry {
     pub fn new(
         version: VersionNumber,
         fingerprint: &Fingerprint,
-        version_mtime_ns: i64,
+        copies: Copies,
         public_since_ns: i64,
         state: FileState,
         sha256: Option<Sha256>,
@@ -64,7 +67,8 @@ impl FileEntry {
         Self {
             version,
             size: fingerprint.size.min(MAX_SIZE),
-            version_mtime: version_mtime_ns.div_euclid(NANOSECONDS),
+            version_mtime: copies.time_ns.div_euclid(NANOSECONDS),
+            exact_time: copies.exact,
             public_since: public_since_ns.div_euclid(NANOSECONDS) + i64::from(public_since_ns.rem_euclid(NANOSECONDS) != 0),
             state,
             sha256: sha256.filter(|_| state == FileState::Settled),
@@ -82,7 +86,7 @@ impl FileEntry {
 impl From<&FileRecord> for FileEntry {
     fn from(record: &FileRecord) -> Self {
         let since = nanoseconds(record.public_since);
-        Self::new(record.version, &record.fingerprint, record.version_mtime_ns, since, record.state, record.sha256)
+        Self::new(record.version, &record.fingerprint, record.copies(), since, record.state, record.sha256)
     }
 }
 

@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 pub(super) use super::contents::shares_a_base;
 pub use super::contents::{
-    Bookmark, Changes, Contents, Lag, Page, Sequence, StoredMirror, Swept, Tried, Update, Which, Written,
+    Bookmark, Changes, Contents, Lag, Leap, Page, Redated, Sequence, StoredMirror, Swept, Tried, Update, Which, Written,
 };
 use super::error::Error;
 use super::outline::Outline;
@@ -54,6 +54,11 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails.
     fn since(&mut self, bookmark: Bookmark) -> Result<Option<Lag>, Error>;
+
+    /// Why nothing can be written for now, if that is known beforehand.
+    fn trouble(&self) -> Option<Error> {
+        None
+    }
 
     /// Judges observations (see [`super::versioning`]) and keeps what they say.
     ///
@@ -141,6 +146,12 @@ pub trait Store: Send {
     /// # Errors
     /// When the store fails; then none is forgotten.
     fn sweep(&mut self, page: &Page, seen: &RoaringBitmap, began: Timestamp) -> Result<Written<Swept>, Error>;
+
+    /// Moves the moments since when the files of a page are public, where they are young, after the clock was put on.
+    ///
+    /// # Errors
+    /// When the store fails; then none of them is moved.
+    fn redate(&mut self, page: &Page, leap: &Leap) -> Result<Written<Redated>, Error>;
 
     /// A page of the files below a directory, in the order of their paths' bytes.
     ///

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::record::{Observation, Seen};
+use super::trail::{Copies, Trail, is_same_file, is_unread};
 use crate::model::{FileRecord, FileState, Fingerprint, Sha256, VersionNumber};
 
 /// What an observation means for what is known of the path.
@@ -21,8 +22,8 @@ pub enum Verdict {
     New {
         /// When it became public.
         public_since: Timestamp,
-        /// The time that a mirror's copy must have at least.
-        version_mtime_ns: i64,
+        /// The times that a mirror's copy may have.
+        copies: Copies,
         /// Whether the record can be relied on.
         state: FileState,
     },
@@ -34,13 +35,16 @@ pub enum DigestVerdict {
     /// It is known already.
     Unchanged,
     /// It is the version's: the record can be relied on.
-    Confirmed,
+    Confirmed {
+        /// The times that a mirror's copy may have from now on.
+        copies: Copies,
+    },
     /// It is of another content: a version that needs a number of its own.
     New {
         /// When it became public.
         public_since: Timestamp,
-        /// The time that a mirror's copy must have at least.
-        version_mtime_ns: i64,
+        /// The times that a mirror's copy may have.
+        copies: Copies,
     },
     /// The file looks as it did when it was hashed, and has other bytes: bit rot, and never a new version.
     Damaged,
@@ -48,26 +52,37 @@ pub enum DigestVerdict {
     Outdated,
 }
 
-/// Judges what was seen against what is known.
+/// Judges what was seen against what is known, `trail` being that of the size that was seen. Also gives what that trail becomes.
 #[must_use]
-pub fn judge(existing: Option<&FileRecord>, seen: &Observation) -> Verdict {
+pub fn judge(existing: Option<&FileRecord>, trail: Option<Trail>, seen: &Observation) -> (Verdict, Option<Trail>) {
     match (existing, seen.kind) {
-        (None, kind) => first_sight(seen, kind),
-        (Some(known), Seen::Changing) if known.state == FileState::Changing => Verdict::Unchanged,
-        (Some(known), Seen::Changing) => Verdict::Same { fingerprint: known.fingerprint, state: FileState::Changing },
-        (Some(known), _) if known.fingerprint == seen.fingerprint => same_look(known),
-        (Some(known), _) => other_look(known, seen),
+        (None, kind) => (first_sight(trail, seen, kind), trail),
+        (Some(known), Seen::Changing) if known.state == FileState::Changing => (Verdict::Unchanged, trail),
+        (Some(known), Seen::Changing) => (Verdict::Same { fingerprint: known.fingerprint, state: FileState::Changing }, trail),
+        (Some(known), _) if known.fingerprint == seen.fingerprint => (same_look(known), trail),
+        (Some(known), _) if known.fingerprint.size != seen.fingerprint.size => {
+            let state = FileState::Settled;
+            let public_since = public_since(seen);
+            (
+                Verdict::New { public_since, copies: copies_of_new(&seen.fingerprint, trail, public_since, seen.at), state },
+                trail,
+            )
+        }
+        (Some(known), _) => {
+            let after = Trail::passed_by(known, trail, &seen.fingerprint);
+            (other_look(known, (trail, after), seen), after)
+        }
     }
 }
 
-fn first_sight(seen: &Observation, kind: Seen) -> Verdict {
-    let public_since = match kind {
-        Seen::First => seen.fingerprint.mtime().min(seen.at),
-        Seen::Later | Seen::Changing => noticed(&seen.fingerprint, seen.at),
-        Seen::Arrived => seen.at,
-    };
+fn first_sight(trail: Option<Trail>, seen: &Observation, kind: Seen) -> Verdict {
+    let noticed = public_since(seen);
+    let is_first = kind == Seen::First && trail.is_none();
+    let public_since = if is_first { seen.fingerprint.mtime().min(seen.at) } else { noticed };
     let state = if kind == Seen::Changing { FileState::Changing } else { FileState::Settled };
-    Verdict::New { public_since, version_mtime_ns: content_time(&seen.fingerprint, seen.at), state }
+    let moved_back = trail.and_then(|trail| trail.moved_back(&seen.fingerprint, noticed));
+    let new = || copies_of_new(&seen.fingerprint, trail, noticed, seen.at);
+    Verdict::New { public_since, copies: moved_back.unwrap_or_else(new), state }
 }
 
 /// A file that looks as it is recorded. One that was being written in between may have been judged only by its size and
@@ -81,45 +96,62 @@ fn same_look(known: &FileRecord) -> Verdict {
     Verdict::Same { fingerprint: known.fingerprint, state }
 }
 
-fn other_look(known: &FileRecord, seen: &Observation) -> Verdict {
-    let (was, is) = (&known.fingerprint, &seen.fingerprint);
-    if was.size == is.size && known.sha256.is_some() {
-        return Verdict::Same { fingerprint: *is, state: FileState::Unconfirmed };
+/// A file of the same size that looks otherwise. Where it was read before, a digest decides whether its content is the same; but mirrors
+/// may have a content that stood there in between, and that nobody has read: then it has to be a new version.
+fn other_look(known: &FileRecord, (before, trail): (Option<Trail>, Option<Trail>), seen: &Observation) -> Verdict {
+    let is_same_file = is_same_file(&known.fingerprint, &seen.fingerprint);
+    if known.sha256.is_some() && (is_same_file || !is_unread(known, before.as_ref())) {
+        return Verdict::Same { fingerprint: seen.fingerprint, state: FileState::Unconfirmed };
     }
-    let only_inode_touched = was.size == is.size && was.mtime_ns == is.mtime_ns && was.inode == is.inode;
-    let public_since = match seen.kind {
-        _ if only_inode_touched => known.public_since,
-        Seen::Arrived => seen.at,
-        Seen::First | Seen::Later | Seen::Changing => noticed(is, seen.at),
-    };
-    Verdict::New { public_since, version_mtime_ns: content_time(is, seen.at), state: FileState::Settled }
+    let state = FileState::Settled;
+    if is_same_file {
+        return Verdict::New { public_since: known.public_since, copies: known.copies(), state };
+    }
+    let public_since = public_since(seen);
+    Verdict::New { public_since, copies: copies_of_new(&seen.fingerprint, trail, public_since, seen.at), state }
 }
 
-/// Times of copies are judged with a tolerance of two seconds, and shown in whole ones.
-const INDISTINCT_NS: i64 = 3_000_000_000;
+fn copies_of_new(seen: &Fingerprint, trail: Option<Trail>, noticed: Timestamp, at: Timestamp) -> Copies {
+    Copies::of_new(content_time(seen, at), trail.map(|trail| trail.all()), noticed)
+}
 
-/// Judges a digest that was made while the file looked like `fingerprint`.
+/// Judges a digest that was made while the file looked like `fingerprint`, `trail` being that of its size. Also gives what that trail
+/// becomes.
 ///
-/// A new content that has the size of the one before and is not younger by its mtime (`cp -p`, a step back to an older one) looks
-/// on a mirror as the old content does. So only copies count that were made after it was put there.
+/// A new content that has the size of the one before and is not younger by its mtime (`cp -p`, a step back to an older one) may look
+/// on a mirror as the old content does: see [`Copies`].
 #[must_use]
-pub fn judge_digest(known: &FileRecord, fingerprint: &Fingerprint, digest: &Sha256, now: Timestamp) -> DigestVerdict {
+pub fn judge_digest(
+    known: &FileRecord,
+    trail: Option<Trail>,
+    fingerprint: &Fingerprint,
+    digest: &Sha256,
+    now: Timestamp,
+) -> (DigestVerdict, Option<Trail>) {
     if known.fingerprint != *fingerprint || known.state == FileState::Changing {
-        return DigestVerdict::Outdated;
+        return (DigestVerdict::Outdated, trail);
     }
+    let (time, public_since) = (content_time(fingerprint, now), noticed(fingerprint, now));
+    let noticed = if known.sha256.is_none() && known.state == FileState::Settled { known.public_since } else { public_since };
+    let read = |trail, copies| Trail::read(trail, (fingerprint, *digest), copies);
+    let come_back = || trail.and_then(|trail| trail.come_back(fingerprint, digest, noticed));
     match (known.state, known.sha256.as_ref()) {
-        (FileState::Settled, Some(sha256)) if sha256 == digest => DigestVerdict::Unchanged,
-        (FileState::Settled, None) => DigestVerdict::Confirmed,
-        (FileState::Settled, Some(_)) => DigestVerdict::Damaged,
-        (_, Some(sha256)) if sha256 == digest => DigestVerdict::Confirmed,
+        (FileState::Settled, Some(sha256)) if sha256 == digest => (DigestVerdict::Unchanged, trail),
+        (FileState::Settled, Some(_)) => (DigestVerdict::Damaged, trail),
+        (FileState::Settled, None) => {
+            let copies = come_back().unwrap_or_else(|| known.copies());
+            (DigestVerdict::Confirmed { copies }, read(trail, copies))
+        }
+        (_, Some(sha256)) if sha256 == digest => {
+            let copies = known.copies().of_rewritten(time, trail.and_then(|trail| trail.others), known.public_since);
+            (DigestVerdict::Confirmed { copies }, read(trail, copies))
+        }
         (_, known_digest) => {
-            let public_since = noticed(fingerprint, now);
-            let time = content_time(fingerprint, now);
-            // Copies of another content of this size may be as old as that one.
-            let too_old = known_digest.map(|_| known.version_mtime_ns.saturating_add(INDISTINCT_NS));
-            let is_told_apart = too_old.is_none_or(|too_old| time > too_old);
-            let noticed = nanoseconds(public_since).max(too_old.unwrap_or(time));
-            DigestVerdict::New { public_since, version_mtime_ns: if is_told_apart { time } else { noticed } }
+            // Copies of the content before may have every time that it had.
+            let trail = if known_digest.is_some() { Some(trail.unwrap_or_else(|| Trail::left_by(known, None))) } else { trail };
+            let new = || copies_of_new(fingerprint, trail, public_since, now);
+            let copies = come_back().unwrap_or_else(new);
+            (DigestVerdict::New { public_since, copies }, read(trail, copies))
         }
     }
 }
@@ -138,18 +170,24 @@ impl Verdict {
         match (self, existing) {
             (Self::Unchanged, Some(known)) => Ok(known),
             (Self::Same { fingerprint, state }, Some(known)) => Ok(FileRecord { fingerprint, state, ..known }),
-            (Self::New { public_since, version_mtime_ns, state }, _) => Ok(FileRecord {
+            (Self::New { public_since, copies, state }, _) => Ok(FileRecord {
                 path: seen.path.clone(),
                 version: number()?,
                 fingerprint: seen.fingerprint,
                 sha256: None,
-                version_mtime_ns,
+                version_mtime_ns: copies.time_ns,
+                exact_time: copies.exact,
                 public_since,
                 state,
             }),
-            (Self::Unchanged | Self::Same { .. }, None) => judge(None, seen).record(None, seen, number),
+            (Self::Unchanged | Self::Same { .. }, None) => judge(None, None, seen).0.record(None, seen, number),
         }
     }
+}
+
+/// When a version became public that is new, the tree having been indexed before.
+fn public_since(seen: &Observation) -> Timestamp {
+    if seen.kind == Seen::Arrived { seen.at } else { noticed(&seen.fingerprint, seen.at) }
 }
 
 /// When a version became public that was noticed at `at`, the tree having been indexed before. The mtime alone would let
@@ -202,6 +240,7 @@ mod tests {
             fingerprint: LOOK,
             sha256,
             version_mtime_ns: ns(100),
+            exact_time: false,
             public_since: at(150),
             state,
         }
@@ -211,7 +250,16 @@ mod tests {
     use FileState::{Changing, Settled, Unconfirmed};
 
     fn new(public_since: i64, mtime: i64, state: FileState) -> Verdict {
-        Verdict::New { public_since: at(public_since), version_mtime_ns: ns(mtime), state }
+        Verdict::New { public_since: at(public_since), copies: Copies::from(ns(mtime)), state }
+    }
+
+    /// What is seen where nothing is remembered.
+    fn judge(known: Option<&FileRecord>, seen: &Observation) -> Verdict {
+        super::judge(known, None, seen).0
+    }
+
+    fn judge_digest(known: &FileRecord, fingerprint: &Fingerprint, digest: &Sha256, now: Timestamp) -> DigestVerdict {
+        super::judge_digest(known, None, fingerprint, digest, now).0
     }
 
     #[test]
@@ -250,6 +298,11 @@ mod tests {
     #[test]
     fn a_known_file_is_judged_by_what_moved() {
         let unconfirmed = |fingerprint| Verdict::Same { fingerprint, state: Unconfirmed };
+        let told = |since, mtime| Verdict::New {
+            public_since: at(since),
+            copies: Copies { time_ns: ns(mtime), exact: true },
+            state: Settled,
+        };
         let cases = [
             ("nothing moved", Some(DIGEST), LOOK, Verdict::Unchanged),
             ("nothing moved, not hashed", None, LOOK, Verdict::Unchanged),
@@ -260,8 +313,9 @@ mod tests {
             ("a chmod or a new link", Some(DIGEST), look(10, 100, 900, 1), unconfirmed(look(10, 100, 900, 1))),
             ("another inode", Some(DIGEST), look(10, 100, 150, 2), unconfirmed(look(10, 100, 150, 2))),
             ("an older mtime", Some(DIGEST), look(10, 50, 900, 1), unconfirmed(look(10, 50, 900, 1))),
-            ("written again, not hashed", None, look(10, 900, 900, 1), new(900, 900, Settled)),
-            ("another inode, not hashed", None, look(10, 100, 900, 2), new(900, 100, Settled)),
+            ("written again, not hashed", None, look(10, 900, 900, 1), told(900, 900)),
+            ("another inode, not hashed: copies of both would look alike", None, look(10, 100, 900, 2), told(900, 900)),
+            ("an older time, not hashed", None, look(10, 30, 900, 1), told(900, 30)),
             ("a chmod or a new link, not hashed, doesn't make it young", None, look(10, 100, 900, 1), new(150, 100, Settled)),
         ];
         for (story, digest, look, verdict) in cases {
@@ -301,12 +355,15 @@ mod tests {
 
     #[test]
     fn a_digest_decides_whether_it_is_the_same_version() {
-        let new = |since, mtime| DigestVerdict::New { public_since: at(since), version_mtime_ns: ns(mtime) };
+        let new = |since, mtime| DigestVerdict::New { public_since: at(since), copies: Copies::from(ns(mtime)) };
+        let told =
+            |since, mtime| DigestVerdict::New { public_since: at(since), copies: Copies { time_ns: ns(mtime), exact: true } };
+        let confirmed = DigestVerdict::Confirmed { copies: Copies::from(ns(100)) };
         for (story, digest, state, verdict) in [
-            ("the first digest", None, Settled, DigestVerdict::Confirmed),
+            ("the first digest", None, Settled, confirmed),
             ("the same again", Some(DIGEST), Settled, DigestVerdict::Unchanged),
-            ("rewritten with the same bytes", Some(DIGEST), Unconfirmed, DigestVerdict::Confirmed),
-            ("rewritten with other bytes in the same second", Some(OTHER), Unconfirmed, new(150, 150)),
+            ("rewritten with the same bytes", Some(DIGEST), Unconfirmed, confirmed),
+            ("rewritten with other bytes in the same second", Some(OTHER), Unconfirmed, told(150, 150)),
             ("other bytes under the same look", Some(OTHER), Settled, DigestVerdict::Damaged),
             ("nothing to compare with", None, Unconfirmed, new(150, 100)),
             ("being written", Some(DIGEST), Changing, DigestVerdict::Outdated),
@@ -316,26 +373,222 @@ mod tests {
         let moved_on = look(10, 100, 150, 2);
         assert_eq!(judge_digest(&known(None, Settled), &moved_on, &DIGEST, at(1000)), DigestVerdict::Outdated);
         let before = judge_digest(&known(Some(OTHER), Unconfirmed), &LOOK, &DIGEST, at(120));
-        assert_eq!(before, new(120, 120), "no later than now");
+        assert_eq!(before, told(120, 120), "no later than now");
     }
 
     #[test]
     fn a_copy_of_the_content_before_never_passes_for_the_new_one_of_equal_size() {
-        for (story, mtime, ctime, copies_from) in [
-            ("written just now", 900, 900, 900),
-            ("made some time ago, but after the one before", 110, 900, 110),
-            ("of the same time", 100, 900, 900),
-            ("hardly later, as copies tell it", 102, 900, 900),
-            ("a step back to an older content", 50, 900, 900),
-            ("the clock was wrong when it was put there", 50, 60, 103),
+        let told = |time| Copies { time_ns: ns(time), exact: true };
+        for (story, mtime, ctime, expected) in [
+            ("written just now", 900, 900, told(900)),
+            ("made some time ago, but after the one before", 110, 900, told(110)),
+            ("of the same time", 100, 900, told(900)),
+            ("hardly later, as copies tell it", 102, 900, told(900)),
+            ("hardly earlier", 98, 900, told(900)),
+            ("a step back to an older content", 30, 900, told(30)),
+            ("the clock was wrong when it was put there", 80, 60, Copies::from(ns(103))),
         ] {
             let fingerprint = look(10, mtime, ctime, 2);
+            let (_, trail) = super::judge(Some(&known(Some(OTHER), Settled)), None, &seen(fingerprint, Seen::Later));
             let record = FileRecord { fingerprint, ..known(Some(OTHER), Unconfirmed) };
-            let DigestVerdict::New { version_mtime_ns, .. } = judge_digest(&record, &fingerprint, &DIGEST, at(1000)) else {
-                panic!("{story}");
-            };
-            assert_eq!(version_mtime_ns, ns(copies_from), "{story}");
+            let (verdict, _) = super::judge_digest(&record, trail, &fingerprint, &DIGEST, at(1000));
+            let DigestVerdict::New { copies, .. } = verdict else { panic!("{story}") };
+            assert_eq!(copies, expected, "{story}");
         }
+    }
+
+    /// One path: what happens to its file, what is read of it, and which copies count then.
+    struct Story {
+        record: Option<FileRecord>,
+        trails: std::collections::BTreeMap<u64, Trail>,
+        next: u32,
+    }
+
+    impl Story {
+        /// It begins with a content of ten bytes from second 1000 that was read.
+        fn new() -> Self {
+            let mut story = Self { record: None, trails: std::collections::BTreeMap::new(), next: 1 };
+            story.looks(10, 1000, 1).reads(1);
+            story
+        }
+
+        fn keep(&mut self, size: u64, trail: Option<Trail>) {
+            match trail {
+                Some(trail) => drop(self.trails.insert(size, trail)),
+                None => drop(self.trails.remove(&size)),
+            }
+        }
+
+        fn leave(&mut self) {
+            let Some(known) = &self.record else { return };
+            let size = known.fingerprint.size;
+            let trail = Trail::left_by(known, self.trails.get(&size).copied());
+            self.keep(size, Some(trail));
+        }
+
+        /// The file is seen with this size, mtime and inode; nothing happens at the same time.
+        fn looks(&mut self, size: u64, mtime: i64, inode: u64) -> &mut Self {
+            let now = 2_000_000 + i64::from(self.next) * 1000;
+            self.next += 1;
+            let fingerprint = look(size, mtime, now, inode);
+            let seen = Observation { path: TreePath::root(), fingerprint, at: at(now), kind: Seen::Later };
+            let (verdict, after) = super::judge(self.record.as_ref(), self.trails.get(&size).copied(), &seen);
+            if self.record.as_ref().is_some_and(|known| known.fingerprint.size != size) {
+                self.leave();
+            }
+            self.keep(size, after);
+            let number = VersionNumber(self.next);
+            let Ok(record) = verdict.record(self.record.take(), &seen, || Ok::<_, std::convert::Infallible>(number));
+            self.record = Some(record);
+            self
+        }
+
+        fn is_deleted(&mut self) -> &mut Self {
+            self.leave();
+            self.record = None;
+            self
+        }
+
+        fn reads(&mut self, digest: u8) -> &mut Self {
+            let known = self.record.clone().expect("a file");
+            let (size, look) = (known.fingerprint.size, known.fingerprint);
+            let now = at(2_000_900 + i64::from(self.next) * 1000);
+            let trail = self.trails.get(&size).copied();
+            let (verdict, after) = super::judge_digest(&known, trail, &look, &Sha256([digest; 32]), now);
+            self.keep(size, after);
+            let (DigestVerdict::Confirmed { copies } | DigestVerdict::New { copies, .. }) = verdict else {
+                panic!("{verdict:?}")
+            };
+            let version = match verdict {
+                DigestVerdict::New { .. } => {
+                    self.next += 1;
+                    VersionNumber(self.next)
+                }
+                _ => known.version,
+            };
+            self.record = Some(FileRecord {
+                version,
+                sha256: Some(Sha256([digest; 32])),
+                version_mtime_ns: copies.time_ns,
+                exact_time: copies.exact,
+                state: Settled,
+                ..known
+            });
+            self
+        }
+
+        fn version(&self) -> VersionNumber {
+            self.record.as_ref().expect("a file").version
+        }
+
+        /// Whether a copy of ten bytes with this time counts.
+        fn counts(&self, time: i64) -> bool {
+            let record = self.record.as_ref().expect("a file");
+            let Copies { time_ns, exact } = record.copies();
+            let version = time_ns.div_euclid(1_000_000_000);
+            if exact { (time - version).abs() <= 2 || time >= record.public_since.as_second() } else { time + 2 >= version }
+        }
+    }
+
+    #[test]
+    fn a_content_with_a_time_that_the_one_before_was_rewritten_to_has_no_copies_yet() {
+        let mut story = Story::new();
+        let first = story.version();
+        story.looks(10, 5000, 2).reads(1);
+        assert_eq!(story.version(), first, "the same bytes");
+        assert!(story.counts(1000) && story.counts(5000));
+        story.looks(10, 5000, 3).reads(2);
+        assert!(!story.counts(1000) && !story.counts(5000), "mirrors may have the old bytes with both times");
+        story.looks(10, 9000, 3).reads(2);
+        assert!(!story.counts(5000) && story.counts(9000), "touched, it is told from them");
+    }
+
+    #[test]
+    fn times_that_are_set_back_are_believed_when_the_bytes_are_the_same() {
+        // cp -r, and touch -r or rsync -a later: mirrors have kept the true time.
+        let mut story = Story::new();
+        let first = story.version();
+        story.looks(10, 400, 1).reads(1);
+        assert_eq!(story.version(), first);
+        assert!(story.counts(400) && story.counts(1000));
+        // But not among the times of another content.
+        let mut story = Story::new();
+        story.looks(10, 5000, 2).reads(2).looks(10, 1000, 2).reads(2);
+        assert!(!story.counts(1000), "the other content had this time");
+        story.looks(10, 400, 2).reads(2);
+        assert!(story.counts(400) && !story.counts(1000), "before the other one's");
+        story.looks(10, 6000, 2).reads(2);
+        assert!(story.counts(6000) && !story.counts(1000), "after the other one's");
+    }
+
+    #[test]
+    fn a_step_back_to_an_older_content_counts_copies_of_just_its_time() {
+        let mut story = Story::new();
+        story.looks(10, 5000, 2).reads(2).looks(10, 1000, 3).reads(1);
+        assert!(!story.counts(5000), "the newer content");
+        let mut story = Story::new();
+        story.looks(10, 400, 2).reads(2);
+        assert!(story.counts(400) && !story.counts(1000) && !story.counts(1_999_000));
+    }
+
+    #[test]
+    fn a_content_that_nobody_has_read_before_it_was_replaced_leaves_its_times_all_the_same() {
+        // A bad file is published, noticed, and replaced by the one before from a backup.
+        let mut story = Story::new();
+        let first = story.version();
+        story.looks(10, 5000, 2).looks(10, 1000, 3);
+        assert_ne!(story.version(), first, "scans may have found the bad one for it");
+        story.reads(1);
+        assert!(story.counts(1000) && !story.counts(5000));
+        // chmod after a rewrite is no third content.
+        let mut story = Story::new();
+        story.looks(10, 5000, 2).looks(10, 5000, 2).reads(1);
+        assert_eq!(story.version(), first);
+        assert!(story.counts(1000) && story.counts(5000));
+        // Nor is a rewrite after chmod.
+        let mut story = Story::new();
+        story.looks(10, 1000, 1).looks(10, 5000, 2).reads(1);
+        assert_eq!(story.version(), first);
+    }
+
+    #[test]
+    fn what_was_deleted_is_remembered() {
+        // mv a c; mv b a; mv c b, of files of equal size: each gets the other's time.
+        for (mtime, counts_old) in [(5000, false), (1000, false), (400, false)] {
+            let mut story = Story::new();
+            story.is_deleted().looks(10, mtime, 2);
+            assert_eq!(story.counts(1000), counts_old, "{mtime}, before it is read");
+            story.reads(2);
+            assert_eq!(story.counts(1000), counts_old, "{mtime}");
+            assert_eq!(story.counts(mtime), mtime != 1000, "{mtime}");
+        }
+        // Moved away and back.
+        let mut story = Story::new();
+        story.is_deleted().looks(10, 1000, 1).reads(1);
+        assert!(story.counts(1000));
+        let mut story = Story::new();
+        story.is_deleted();
+        story.trails.clear();
+        story.looks(10, 1000, 1).is_deleted().looks(10, 1000, 1);
+        assert!(story.counts(1000), "never read, and the same file");
+        story.reads(1);
+        assert!(story.counts(1000));
+    }
+
+    #[test]
+    fn one_of_two_contents_of_other_sizes_that_comes_back_finds_its_copies_again() {
+        // latest -> v1, latest -> v2, latest -> v1
+        let mut story = Story::new();
+        story.looks(11, 5000, 2).reads(2).looks(10, 1000, 1);
+        assert!(!story.counts(1000), "it might be another one");
+        story.reads(1);
+        assert!(story.counts(1000));
+        // Another one of its size and time is no such thing.
+        let mut story = Story::new();
+        story.looks(11, 5000, 2).reads(2).looks(10, 1000, 3).reads(3);
+        assert!(!story.counts(1000));
+        story.looks(11, 6000, 2).reads(2).looks(10, 1000, 1).reads(1);
+        assert!(!story.counts(1000), "two contents have had it");
     }
 
     #[test]

@@ -14,8 +14,12 @@ pub struct TreePath<'a>(Cow<'a, [u8]>);
 
 /// The longest path that is looked up, in bytes: Linux's `PATH_MAX`.
 pub const MAX_PATH_BYTES: usize = 4096;
-/// The longest segment, in bytes: Linux's `NAME_MAX`.
-pub const MAX_SEGMENT_BYTES: usize = 255;
+/// The longest name that a file has, in bytes: Linux's `NAME_MAX`.
+const MAX_NAME_BYTES: usize = 255;
+/// What may be added to a file's name to ask for a description of it.
+pub const MAX_SUFFIX_BYTES: usize = 16;
+/// The longest segment, in bytes: a name with such a suffix. No file has a name of more than 255 bytes, so none is found there.
+pub const MAX_SEGMENT_BYTES: usize = MAX_NAME_BYTES + MAX_SUFFIX_BYTES;
 
 /// Why some bytes are no path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

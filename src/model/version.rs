@@ -55,6 +55,8 @@ pub struct FileRecord {
     /// The time of the version, which a mirror's copy may not be older than: the mtime of its first fingerprint, or when it was put
     /// there, where that mtime does not tell it from the version before.
     pub version_mtime_ns: i64,
+    /// Whether a mirror's copy must have just this time, or one since the version is public, as there were other contents of its size.
+    pub exact_time: bool,
     /// When this version became public.
     pub public_since: Timestamp,
     /// Whether the record can be relied on.

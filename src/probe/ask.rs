@@ -146,8 +146,7 @@ enum Judged {
 }
 
 fn judge(file: &FileRecord, answer: &Answer) -> Judged {
-    let mtime = file.version_mtime_ns.div_euclid(1_000_000_000);
-    let wanted = Wanted { size: file.fingerprint.size, mtime, before: Before::Confirmed };
+    let wanted = Wanted::of(&file.into(), Before::Confirmed);
     match answer {
         Answer::Missing => Judged::Lacks("the file is missing"),
         Answer::Unclear(failure @ Failure::Untrusted(_)) => Judged::Untrusted(failure.to_string()),

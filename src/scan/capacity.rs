@@ -156,8 +156,7 @@ enum Attempt {
 }
 
 fn wanted(file: &FileRecord) -> Wanted {
-    let mtime = file.version_mtime_ns.div_euclid(1_000_000_000);
-    Wanted { size: file.fingerprint.size, mtime, before: Before::Confirmed }
+    Wanted::of(&file.into(), Before::Confirmed)
 }
 
 /// The addresses of a URL's host; `None` when they can't be looked up.

@@ -71,7 +71,7 @@ impl Sought {
     /// What is looked for where the tree has this file, unless it is being written.
     #[must_use]
     pub(super) fn of(entry: &FileEntry, before: Before) -> Option<Self> {
-        let wanted = Wanted { size: entry.size, mtime: entry.version_mtime, before };
+        let wanted = Wanted::of(entry, before);
         (entry.state != FileState::Changing).then_some(Self { version: entry.version, wanted })
     }
 

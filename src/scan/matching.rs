@@ -2,11 +2,13 @@
 //!
 //! A size must match: exactly where the mirror says it exactly, else within its rounding. A time must not be older than the
 //! version's, beyond the precision and the time zone that the mirror leaves open. Equal size and a newer time is a match:
-//! many mirrors don't keep times. What a listing leaves open is settled by asking for the file itself.
+//! many mirrors don't keep times. But where other contents of this size were there before, it must be that very time, or younger than
+//! the moment at which the version came. What a listing leaves open is settled by asking for the file itself.
 
 use std::ops::RangeInclusive;
 
 use super::answer::Copy;
+use crate::inventory::FileEntry;
 
 /// What a listing says about one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,8 +37,10 @@ pub struct Time {
 pub struct Wanted {
     /// Bytes.
     pub size: u64,
-    /// The mtime of the version's first fingerprint, in seconds since 1970.
+    /// The time of the version, in seconds since 1970: a copy may not be older.
     pub mtime: i64,
+    /// Where there were other contents of this size: since when it is public. A younger copy must be younger than that, then.
+    pub since: Option<i64>,
     /// What an earlier scan found.
     pub before: Before,
 }
@@ -75,7 +79,7 @@ pub fn judge_listed(wanted: &Wanted, listed: &Listed) -> Verdict {
     if !(least..=most).contains(&wanted.size) {
         return Verdict::Mismatched;
     }
-    let age = listed.time.map_or(Age::Unknown, |time| age(wanted.mtime, &time));
+    let age = wanted.age(listed);
     let exact = least == most;
     match age {
         Age::Older => Verdict::Mismatched,
@@ -88,8 +92,8 @@ pub fn judge_listed(wanted: &Wanted, listed: &Listed) -> Verdict {
 
 /// A listing without sizes: a confirmed copy stays unless it is older.
 fn judge_unsized(wanted: &Wanted, listed: &Listed) -> Verdict {
-    match listed.time.map(|time| age(wanted.mtime, &time)) {
-        Some(Age::Older) => Verdict::Mismatched,
+    match wanted.age(listed) {
+        Age::Older => Verdict::Mismatched,
         _ if wanted.before == Before::Confirmed => Verdict::Holds,
         _ => Verdict::Doubtful,
     }
@@ -99,13 +103,51 @@ fn judge_unsized(wanted: &Wanted, listed: &Listed) -> Verdict {
 #[must_use]
 pub fn judge_copy(wanted: &Wanted, copy: &Copy) -> Verdict {
     let sound = copy.size == Some(wanted.size);
-    let older = copy.modified.is_some_and(|modified| modified.as_second() + TOLERANCE < wanted.mtime);
+    let modified = copy.modified.map(|modified| modified.as_second());
+    let older = modified.is_some_and(|modified| modified + wanted.tolerance() < wanted.mtime);
+    let between = modified
+        .zip(wanted.since)
+        .is_some_and(|(modified, since)| (wanted.mtime + wanted.tolerance() + 1..since).contains(&modified));
     match copy.size {
         None => Verdict::Doubtful,
-        Some(_) if sound && !older => Verdict::Holds,
+        Some(_) if sound && modified.is_none() && wanted.since.is_some() => Verdict::Doubtful,
+        Some(_) if sound && !older && !between => Verdict::Holds,
         // An encoded form has another length, and a page that one is redirected to is another page.
         Some(_) if copy.indirect => Verdict::Doubtful,
         Some(_) => Verdict::Mismatched,
+    }
+}
+
+impl Wanted {
+    /// A file of ours.
+    #[must_use]
+    pub fn of(entry: &FileEntry, before: Before) -> Self {
+        let since = entry.exact_time.then_some(entry.public_since);
+        Self { size: entry.size, mtime: entry.version_mtime, since, before }
+    }
+
+    /// How many seconds older, or younger where that matters, a copy may look. Where the version came just when it was made, one of what
+    /// was there before could look so, too.
+    fn tolerance(&self) -> i64 {
+        let came = self.since.is_some_and(|since| since - self.mtime <= TOLERANCE + 1);
+        if came { 0 } else { TOLERANCE }
+    }
+
+    /// How a listed time lies to that of the version. A copy that has neither just this time nor one since the version is public counts
+    /// as older, where others were there before.
+    fn age(&self, listed: &Listed) -> Age {
+        let Some(time) = listed.time else { return Age::Unknown };
+        let age_of_mtime = age(self.mtime, self.tolerance(), &time);
+        let Some(since) = self.since else { return age_of_mtime };
+        let is_precise = time.precision <= 1 && time.doubt == 0;
+        match (age_of_mtime, age(since, 0, &time)) {
+            (Age::Older, _) => Age::Older,
+            (Age::Same, _) if is_precise => Age::Same,
+            (_, Age::Newer) => Age::Newer,
+            (_, Age::Same) if is_precise => Age::Newer,
+            (Age::Newer, Age::Older) => Age::Older,
+            _ => Age::Unknown,
+        }
     }
 }
 
@@ -122,7 +164,7 @@ enum Age {
     Unknown,
 }
 
-fn age(mtime: i64, time: &Time) -> Age {
+fn age(mtime: i64, tolerance: i64, time: &Time) -> Age {
     let span = time.precision.max(1) - 1;
     // From local time to UTC: what is ahead of UTC is subtracted.
     let utc = time.offset.map(|offset| time.seconds - offset);
@@ -130,11 +172,11 @@ fn age(mtime: i64, time: &Time) -> Age {
         Some(utc) => (utc - time.doubt, utc + time.doubt + span),
         None => (time.seconds - OFFSETS.end(), time.seconds - OFFSETS.start() + span),
     };
-    if latest + TOLERANCE < mtime {
+    if latest + tolerance < mtime {
         Age::Older
     } else if earliest > mtime {
         Age::Newer
-    } else if utc.is_some_and(|utc| (utc..=utc + span + TOLERANCE).contains(&mtime)) {
+    } else if utc.is_some_and(|utc| (utc..=utc + span + tolerance).contains(&mtime)) {
         Age::Same
     } else {
         Age::Unknown
@@ -201,7 +243,7 @@ mod tests {
     const NOON: i64 = 1_700_000_000 - 1_700_000_000 % 86_400 + 43_200;
 
     fn wanted(before: Before) -> Wanted {
-        Wanted { size: 1_234_567, mtime: NOON + 27, before }
+        Wanted { size: 1_234_567, mtime: NOON + 27, since: None, before }
     }
 
     fn listed(size: Option<(u64, u64)>, time: Option<Time>) -> Listed {
@@ -272,6 +314,49 @@ mod tests {
         ] {
             let copy = Copy { size, modified, indirect };
             assert_eq!(judge_copy(&wanted(Before::Unknown), &copy), verdict, "{what}");
+        }
+    }
+
+    #[test]
+    fn where_others_were_there_before_a_copy_has_just_its_time_or_is_younger_than_they_can_be() {
+        use Verdict::{Doubtful, Holds, Mismatched};
+        let wanted = |before| Wanted { since: Some(NOON + 7200), ..wanted(before) };
+        for (what, size, time, new, known) in [
+            ("same second", EXACT, utc(NOON + 27, 1), Holds, Holds),
+            ("same minute", EXACT, utc(NOON, 60), Doubtful, Holds),
+            ("in between", EXACT, utc(NOON + 60, 60), Mismatched, Mismatched),
+            ("in between, rounded size", ROUNDED, utc(NOON + 60, 60), Mismatched, Mismatched),
+            ("the minute in which it came", EXACT, utc(NOON + 7200, 60), Doubtful, Holds),
+            ("after that", EXACT, utc(NOON + 7260, 60), Holds, Holds),
+            ("after that, rounded size", ROUNDED, utc(NOON + 7260, 60), Doubtful, Holds),
+            ("older", EXACT, utc(NOON - 60, 60), Mismatched, Mismatched),
+            ("some zone, 17 hours newer", EXACT, somewhere(NOON + 17 * 3600), Holds, Holds),
+            ("some zone, same minute", EXACT, somewhere(NOON), Doubtful, Holds),
+            ("no time", EXACT, None, Doubtful, Holds),
+            ("no size, in between", None, utc(NOON + 60, 60), Mismatched, Mismatched),
+        ] {
+            assert_eq!(judge_listed(&wanted(Before::Unknown), &listed(size, time)), new, "{what}, not known before");
+            assert_eq!(judge_listed(&wanted(Before::Confirmed), &listed(size, time)), known, "{what}, confirmed before");
+        }
+        let at = |seconds| Some(Timestamp::from_second(seconds).expect("valid"));
+        for (what, modified, verdict) in [
+            ("same time", at(NOON + 27), Holds),
+            ("two seconds off", at(NOON + 29), Holds),
+            ("in between", at(NOON + 30), Mismatched),
+            ("just before it came", at(NOON + 7199), Mismatched),
+            ("since it came", at(NOON + 7200), Holds),
+            ("older", at(NOON + 24), Mismatched),
+            ("no time", None, Doubtful),
+        ] {
+            let copy = Copy { size: Some(1_234_567), modified, indirect: false };
+            assert_eq!(judge_copy(&wanted(Before::Confirmed), &copy), verdict, "{what}");
+        }
+        // It came just when it was made: one that is a second older was copied before that.
+        let wanted = Wanted { since: Some(NOON + 29), ..wanted(Before::Unknown) };
+        for (seconds, verdict) in [(26, Mismatched), (27, Holds), (28, Mismatched), (29, Holds)] {
+            let copy = Copy { size: Some(1_234_567), modified: at(NOON + seconds), indirect: false };
+            assert_eq!(judge_copy(&wanted, &copy), verdict, "{seconds}");
+            assert_eq!(judge_listed(&wanted, &listed(EXACT, utc(NOON + seconds, 1))), verdict, "{seconds}");
         }
     }
 

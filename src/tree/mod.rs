@@ -79,6 +79,12 @@ impl Trees {
         is_other
     }
 
+    /// Whether one of the trees lies on a file server.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        [Some(&self.public), self.application.as_ref()].into_iter().flatten().any(Root::is_remote)
+    }
+
     /// Whether a folder that links may lead to had files and is away now: then links that lead nowhere prove nothing.
     #[must_use]
     pub fn is_part_lost(&self) -> bool {

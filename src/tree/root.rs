@@ -154,7 +154,7 @@ impl Root {
         let state = self.anchor.state();
         let State::Here(opened) = &**state else { return false };
         let seen = || stat::at(&opened.handle, path.as_bytes(), AtFlags::empty());
-        !opened.is_remote && seen().is_err_and(|errno| errno == Errno::NOENT)
+        !opened.is_remote && seen().is_err_and(|errno| matches!(errno, Errno::NOENT | Errno::NAMETOOLONG))
     }
 
     /// Opens a file for reading. It never waits for a writer, and never gives anything but a regular file.

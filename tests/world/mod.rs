@@ -333,6 +333,7 @@ impl Instance {
             fingerprint,
             sha256: None,
             version_mtime_ns: fingerprint.mtime_ns,
+            exact_time: false,
             public_since: since,
             state: FileState::Settled,
         };

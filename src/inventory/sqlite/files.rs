@@ -9,9 +9,11 @@ use super::descriptions;
 use super::fault::Fault;
 use super::numbers::Numbers;
 use super::pages::visit;
-use crate::inventory::record::{Hashed, Observation, Recorded};
+use super::trails;
+use crate::inventory::record::{Hashed, Observation, Recorded, Seen};
 use crate::inventory::snapshot::FileEntry;
-use crate::inventory::store::{Page, Swept};
+use crate::inventory::store::{Leap, Page, Redated, Swept};
+use crate::inventory::trail::{Copies, Trail};
 use crate::inventory::versioning::{DigestVerdict, Verdict, judge, judge_digest, nanoseconds};
 use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
 
@@ -25,7 +27,7 @@ macro_rules! columns {
 /// The columns of a path and its [`Facts`].
 macro_rules! fact_columns {
     () => {
-        "path, version, size, mtime_ns, ctime_ns, inode, version_mtime_ns, public_since_ns, state"
+        "path, version, size, mtime_ns, ctime_ns, inode, version_mtime_ns, public_since_ns, state, exact"
     };
 }
 pub(super) use columns;
@@ -51,7 +53,7 @@ pub(super) use undescribed;
 pub(super) struct Facts {
     pub(super) version: VersionNumber,
     fingerprint: Fingerprint,
-    version_mtime_ns: i64,
+    copies: Copies,
     public_since_ns: i64,
     state: FileState,
 }
@@ -67,7 +69,10 @@ impl Facts {
         Ok(Self {
             version: VersionNumber(row.get(1)?),
             fingerprint,
-            version_mtime_ns: row.get::<_, Option<i64>>(6)?.unwrap_or(fingerprint.mtime_ns),
+            copies: Copies {
+                time_ns: row.get::<_, Option<i64>>(6)?.unwrap_or(fingerprint.mtime_ns),
+                exact: row.get::<_, i64>(9)? != 0,
+            },
             public_since_ns: row.get::<_, Option<i64>>(7)?.unwrap_or(fingerprint.mtime_ns),
             state: match row.get(8)? {
                 0 => FileState::Settled,
@@ -79,7 +84,7 @@ impl Facts {
     }
 
     pub(super) fn entry(&self, sha256: Option<Sha256>) -> FileEntry {
-        FileEntry::new(self.version, &self.fingerprint, self.version_mtime_ns, self.public_since_ns, self.state, sha256)
+        FileEntry::new(self.version, &self.fingerprint, self.copies, self.public_since_ns, self.state, sha256)
     }
 }
 
@@ -94,7 +99,7 @@ pub(super) fn path<'r>(row: &'r Row<'_>) -> Result<TreePath<'r>, Fault> {
 
 /// The digest of a row.
 pub(super) fn sha256(row: &Row<'_>) -> Result<Option<Sha256>, Fault> {
-    Ok(row.get::<_, Option<[u8; 32]>>(9)?.map(Sha256))
+    Ok(row.get::<_, Option<[u8; 32]>>(10)?.map(Sha256))
 }
 
 pub(super) fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {
@@ -106,7 +111,8 @@ pub(super) fn record(row: &Row<'_>) -> Result<FileRecord, Fault> {
         version: facts.version,
         fingerprint: facts.fingerprint,
         sha256,
-        version_mtime_ns: facts.version_mtime_ns,
+        version_mtime_ns: facts.copies.time_ns,
+        exact_time: facts.copies.exact,
         public_since: since.map_err(|error| Fault::Damaged(format!("a time that is none: {error}")))?,
         state: facts.state,
     })
@@ -131,11 +137,11 @@ fn put(transaction: &Transaction<'_>, record: &FileRecord, recorded: Timestamp) 
         .prepare_cached(concat!(
             "INSERT INTO file (",
             columns!(),
-            ", recorded_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (path) DO UPDATE SET \
+            ", recorded_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (path) DO UPDATE SET \
              described = iif(version = excluded.version, described, 0), version = excluded.version, size = excluded.size, \
              mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode, \
              version_mtime_ns = excluded.version_mtime_ns, public_since_ns = excluded.public_since_ns, \
-             state = excluded.state, sha256 = excluded.sha256, recorded_ms = excluded.recorded_ms",
+             state = excluded.state, exact = excluded.exact, sha256 = excluded.sha256, recorded_ms = excluded.recorded_ms",
         ))?
         .execute(params![
             record.path.as_bytes(),
@@ -147,6 +153,7 @@ fn put(transaction: &Transaction<'_>, record: &FileRecord, recorded: Timestamp) 
             unless_mtime(record.version_mtime_ns),
             unless_mtime(nanoseconds(record.public_since)),
             state,
+            i64::from(record.exact_time),
             record.sha256.map(|Sha256(bytes)| bytes),
             recorded.as_millisecond(),
         ])?;
@@ -165,7 +172,7 @@ pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> R
     let mut touched = Vec::new();
     for seen in batch {
         let existing = one(transaction, &seen.path)?;
-        let verdict = judge(existing.as_ref(), seen);
+        let verdict = judged(transaction, existing.as_ref(), seen)?;
         let before = existing.as_ref().map(|known| known.version);
         let record = verdict.record(existing, seen, || numbers.take())?;
         if let Some(before) = before.filter(|before| *before != record.version) {
@@ -179,6 +186,30 @@ pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> R
     }
     numbers.keep(transaction)?;
     Ok((records, changed(touched)))
+}
+
+/// Judges an observation, and keeps what is to be remembered of the content before.
+fn judged(transaction: &Transaction<'_>, known: Option<&FileRecord>, seen: &Observation) -> Result<Verdict, Fault> {
+    let (path, size) = (&seen.path, seen.fingerprint.size);
+    if known.is_some_and(|known| known.fingerprint == seen.fingerprint) || seen.kind == Seen::Changing {
+        return Ok(judge(known, None, seen).0);
+    }
+    let trail = trails::of(transaction, path, size)?;
+    let (verdict, after) = judge(known, trail, seen);
+    if after != trail {
+        trails::put(transaction, path, size, after)?;
+    }
+    if let Some(known) = known.filter(|known| known.fingerprint.size != size) {
+        leave(transaction, known)?;
+    }
+    Ok(verdict)
+}
+
+/// Remembers a content that is gone.
+fn leave(transaction: &Transaction<'_>, known: &FileRecord) -> Result<(), Fault> {
+    let size = known.fingerprint.size;
+    let before = trails::of(transaction, &known.path, size)?;
+    trails::put(transaction, &known.path, size, Some(Trail::left_by(known, before)))
 }
 
 /// Keeps digests and, where there are some, the whole descriptions that they belong to.
@@ -201,24 +232,34 @@ pub(super) fn record_hashed(
 fn record_one(transaction: &Transaction<'_>, hashed: &Hashed, now: Timestamp) -> Result<(Recorded, bool), Fault> {
     let Hashed { path, fingerprint, sha256, description } = hashed;
     let Some(known) = one(transaction, path)? else { return Ok((Recorded::Outdated, false)) };
-    let verdict = judge_digest(&known, fingerprint, sha256, now);
-    let confirmed = FileRecord { sha256: Some(*sha256), state: FileState::Settled, ..known.clone() };
+    let trail = trails::of(transaction, path, fingerprint.size)?;
+    let (verdict, after) = judge_digest(&known, trail, fingerprint, sha256, now);
+    let confirmed = |copies: Copies| FileRecord {
+        sha256: Some(*sha256),
+        state: FileState::Settled,
+        version_mtime_ns: copies.time_ns,
+        exact_time: copies.exact,
+        ..known.clone()
+    };
     let record = match verdict {
         DigestVerdict::Outdated => return Ok((Recorded::Outdated, false)),
         DigestVerdict::Damaged => {
             descriptions::note_damage(transaction, known.version, *sha256, now)?;
             return Ok((Recorded::Damaged(known), false));
         }
-        DigestVerdict::Unchanged => known,
-        DigestVerdict::Confirmed => confirmed,
-        DigestVerdict::New { public_since, version_mtime_ns } => {
+        DigestVerdict::Unchanged => known.clone(),
+        DigestVerdict::Confirmed { copies } => confirmed(copies),
+        DigestVerdict::New { public_since, copies } => {
             descriptions::drop_version(transaction, known.version)?;
             let mut numbers = Numbers::read(transaction)?;
             let version = numbers.take()?;
             numbers.keep(transaction)?;
-            FileRecord { version, public_since, version_mtime_ns, ..confirmed }
+            FileRecord { version, public_since, ..confirmed(copies) }
         }
     };
+    if after != trail {
+        trails::put(transaction, path, fingerprint.size, after)?;
+    }
     if verdict != DigestVerdict::Unchanged {
         put(transaction, &record, now)?;
     }
@@ -240,15 +281,19 @@ pub(super) fn forget(
     transaction: &Transaction<'_>,
     paths: &[TreePath<'static>],
 ) -> Result<Changed<Vec<TreePath<'static>>>, Fault> {
-    let mut delete = transaction.prepare_cached("DELETE FROM file WHERE path = ? RETURNING version")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM file WHERE path = ?")?;
     let mut forgotten = Vec::new();
     for path in paths {
-        if let Some(version) = delete.query_row([path.as_bytes()], |row| row.get(0)).optional()? {
-            descriptions::drop_version(transaction, VersionNumber(version))?;
-            forgotten.push(path.clone());
+        if let Some(known) = one(transaction, path)? {
+            delete.execute([path.as_bytes()])?;
+            descriptions::drop_version(transaction, known.version)?;
+            forgotten.push(known);
         }
     }
-    Ok((forgotten.clone(), changed(forgotten)))
+    // Only now: in a database that is full there is room again.
+    forgotten.iter().try_for_each(|known| leave(transaction, known))?;
+    let paths: Vec<_> = forgotten.into_iter().map(|known| known.path).collect();
+    Ok((paths.clone(), changed(paths)))
 }
 
 pub(super) fn sweep(
@@ -269,6 +314,28 @@ pub(super) fn sweep(
     })?;
     let (forgotten, change) = forget(transaction, &gone)?;
     Ok((Swept { forgotten, last }, change))
+}
+
+pub(super) fn redate(transaction: &Transaction<'_>, page: &Page, leap: &Leap) -> Result<Changed<Redated>, Fault> {
+    let mut redated = Redated::default();
+    let mut young = Vec::new();
+    visit(transaction, "path, coalesce(public_since_ns, mtime_ns)", "", page, &mut |row| {
+        let path = path(row)?.into_owned();
+        let since = Timestamp::from_nanosecond(i128::from(row.get::<_, i64>(1)?)).unwrap_or(Timestamp::MIN);
+        if let Some(moved) = leap.moved(since) {
+            young.push((path.clone(), moved));
+        }
+        redated.last = Some(path);
+        Ok(())
+    })?;
+    for (path, moved) in young {
+        let Some(known) = one(transaction, &path)? else { continue };
+        let record = FileRecord { public_since: moved, ..known };
+        put(transaction, &record, leap.now)?;
+        redated.records.push(record);
+    }
+    let paths = redated.records.iter().map(|record| record.path.clone()).collect();
+    Ok((redated, changed(paths)))
 }
 
 pub(super) fn is_indexed(transaction: &Transaction<'_>) -> Result<bool, Fault> {

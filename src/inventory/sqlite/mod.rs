@@ -6,6 +6,7 @@ mod descriptions;
 mod fault;
 mod files;
 mod holds;
+mod left;
 mod listed;
 mod load;
 mod memory;
@@ -13,11 +14,13 @@ mod mirrors;
 mod numbers;
 mod open;
 mod pages;
+mod trails;
 mod turn;
 mod wrong;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use roaring::RoaringBitmap;
@@ -26,6 +29,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use self::changes::{Change, Touched};
 use self::descriptions::Beside;
 use self::fault::Fault;
+use self::left::Log;
 use self::open::Identity;
 use self::turn::Turn;
 use super::error::Error;
@@ -36,9 +40,10 @@ use super::record::{
 };
 use super::share::Gaps;
 use super::store::{
-    Bookmark, Changes, Contents, Descriptions, Lag, OpenBeside, Page, PlanId, Sequence, Sink, Store, StoredMirror, Swept,
-    Which, Written,
+    Bookmark, Changes, Contents, Descriptions, Lag, Leap, OpenBeside, Page, PlanId, Redated, Sequence, Sink, Store,
+    StoredMirror, Swept, Which, Written,
 };
+use crate::clock;
 use crate::model::{Checkup, Digests, FileRecord, MirrorName, TreePath, VersionNumber};
 
 /// A store in an SQLite database.
@@ -49,11 +54,16 @@ pub struct Sqlite {
     turn: Turn,
     /// How often a database was opened so far.
     opened: u32,
+    /// While there is no room to have it open as usual: when it is next tried. Until then it can only be read.
+    room_at: Option<Instant>,
 }
+
+/// How often it is tried whether a disk that was full has room again.
+const NEXT_ROOM: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 enum Place {
-    File { path: PathBuf, identity: Identity },
+    File { path: PathBuf, identity: Identity, log: Option<Log> },
     Memory,
 }
 
@@ -63,8 +73,17 @@ impl Sqlite {
     /// # Errors
     /// When it can't be opened, is none of ours, is damaged, or was written by a newer redirector.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let (connection, identity) = open::file(path, open::Missing::Create)?;
-        Ok(Self { place: Place::File { path: path.to_owned(), identity }, connection, turn: Turn::of(path), opened: 1 })
+        let (opened, room_at) = match open::file(path, open::Missing::Create) {
+            Err(full @ Error::Full { .. }) => {
+                let opened = open::without_room(path).map_err(|_| full)?;
+                tracing::error!(path = %path.display(), "no space is left for the database: it is only read until there is");
+                (opened, Some(clock::instant() + NEXT_ROOM))
+            }
+            opened => (opened?, None),
+        };
+        let (connection, identity) = opened;
+        let place = Place::File { path: path.to_owned(), identity, log: Log::of(path) };
+        Ok(Self { place, connection, turn: Turn::of(path), opened: 1, room_at })
     }
 
     /// A database in memory, which ends with the value.
@@ -72,7 +91,7 @@ impl Sqlite {
     /// # Errors
     /// When there is no memory.
     pub fn in_memory() -> Result<Self, Error> {
-        Ok(Self { place: Place::Memory, connection: open::memory()?, turn: Turn::default(), opened: 1 })
+        Ok(Self { place: Place::Memory, connection: open::memory()?, turn: Turn::default(), opened: 1, room_at: None })
     }
 
     /// Looks whether `path` could be opened, without creating or changing anything.
@@ -98,15 +117,51 @@ impl Sqlite {
 
     /// Opens the file again if it was replaced: what is written to a deleted file is lost.
     fn stay_with_the_file(&mut self) -> Result<(), Error> {
-        let Place::File { path, identity } = &mut self.place else { return Ok(()) };
+        self.look_for_room()?;
+        let Place::File { path, identity, log } = &mut self.place else { return Ok(()) };
         if Identity::of(path).is_some_and(|now| now == *identity) {
             return Ok(());
         }
+        // Others that have the same open find out as well.
+        let turn = self.turn.take();
+        if let Some(left) = log.as_ref().filter(|log| log.is_left()) {
+            drop(std::mem::replace(&mut self.connection, open::memory()?));
+            *identity = Identity::NONE;
+            if let Err(error) = left.put_aside() {
+                tracing::warn!(%error, "the log of the database that was replaced stays beside the new one");
+            }
+        }
+        drop(turn);
         let (connection, now) = open::file(path, open::Missing::Refuse)?;
         tracing::warn!(path = %path.display(), "the database was replaced by another file, which is used from now on");
         self.connection = connection;
         *identity = now;
+        *log = Log::of(path);
         self.opened += 1;
+        Ok(())
+    }
+
+    /// Opens the file as usual once there is room for that. What is known of it is read again then.
+    fn look_for_room(&mut self) -> Result<(), Error> {
+        let now = clock::instant();
+        let Place::File { path, identity, log } = &mut self.place else { return Ok(()) };
+        if self.room_at.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        // Nobody else gets it while this one is open. Until there is another one, this is tried each time.
+        self.connection = open::memory()?;
+        match open::file(path, open::Missing::Refuse) {
+            Ok(opened) => {
+                (self.connection, *identity) = opened;
+                (self.room_at, self.opened) = (None, self.opened + 1);
+                tracing::info!(path = %path.display(), "there is room for the database again");
+            }
+            Err(_) => {
+                (self.connection, *identity) = open::without_room(path)?;
+                self.room_at = Some(now + NEXT_ROOM);
+            }
+        }
+        *log = Log::of(path);
         Ok(())
     }
 
@@ -129,6 +184,9 @@ impl Sqlite {
         work: impl FnOnce(&Transaction<'_>) -> Result<(T, Option<Change>), Fault>,
     ) -> Result<Written<T>, Error> {
         self.stay_with_the_file()?;
+        if let Some(full) = self.trouble() {
+            return Err(full);
+        }
         let opened = self.opened;
         let turn = self.turn.take();
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Fault::from);
@@ -146,10 +204,11 @@ impl Sqlite {
 impl Store for Sqlite {
     fn load(&mut self, sinks: &mut [&mut Sink<'_>]) -> Result<Contents, Error> {
         let place = self.place.clone();
+        let has_room = self.room_at.is_none();
         self.read(|transaction, opened| {
             let twin = match &place {
-                Place::File { path, identity } => Some(load::Twin { path, identity: *identity }),
-                Place::Memory => None,
+                Place::File { path, identity, .. } if has_room => Some(load::Twin { path, identity: *identity }),
+                Place::File { .. } | Place::Memory => None,
             };
             if let [front, back @ ..] = sinks {
                 load::from_both_ends(transaction, twin, *front, back.first_mut().map(|back| &mut **back))?;
@@ -178,6 +237,10 @@ impl Store for Sqlite {
         self.read(|transaction, opened| changes::since(transaction, bookmark, opened))
     }
 
+    fn trouble(&self) -> Option<Error> {
+        self.room_at.map(|_| Error::Full { path: self.path().to_owned() })
+    }
+
     fn observe(&mut self, batch: &[Observation]) -> Result<Written<Vec<FileRecord>>, Error> {
         self.write(|transaction| files::observe(transaction, batch))
     }
@@ -191,7 +254,10 @@ impl Store for Sqlite {
     }
 
     fn beside(&self) -> Option<Box<OpenBeside>> {
-        let Place::File { path, identity } = self.place.clone() else { return None };
+        let Place::File { path, identity, .. } = self.place.clone() else { return None };
+        if self.room_at.is_some() {
+            return None;
+        }
         let open = move || Ok(Box::new(Beside::open(path.clone(), identity)?) as Box<dyn Descriptions>);
         Some(Box::new(open))
     }
@@ -214,6 +280,10 @@ impl Store for Sqlite {
 
     fn sweep(&mut self, page: &Page, seen: &RoaringBitmap, began: Timestamp) -> Result<Written<Swept>, Error> {
         self.write(|transaction| files::sweep(transaction, page, seen, began))
+    }
+
+    fn redate(&mut self, page: &Page, leap: &Leap) -> Result<Written<Redated>, Error> {
+        self.write(|transaction| files::redate(transaction, page, leap))
     }
 
     fn files(&mut self, page: &Page, which: Which) -> Result<Vec<FileRecord>, Error> {

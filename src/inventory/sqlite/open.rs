@@ -20,6 +20,9 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// That of no file.
+    pub(super) const NONE: Self = Self { device: u64::MAX, inode: u64::MAX };
+
     /// The file that the path names now, if there is one.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
@@ -53,6 +56,7 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
     if missing == Missing::Refuse && Identity::of(path).is_none() {
         return Err(gone());
     }
+    refuse_what_is_no_file(path)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     if missing == Missing::Create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
@@ -78,6 +82,37 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
     look_often(&mut connection).map_err(|fault| fault.at(path))?;
     let identity = Identity::of(path).ok_or_else(gone)?;
     Ok((connection, identity))
+}
+
+fn refuse_what_is_no_file(path: &Path) -> Result<(), Error> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(Error::NoFile { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a database of ours on a disk without any room, for reading. SQLite wants room for the index of its log there, which it
+/// keeps in memory only for who has the database for itself; so no other process may have it open.
+pub(super) fn without_room(path: &Path) -> Result<(Connection, Identity), Error> {
+    let at = |fault: Fault| fault.at(path);
+    let open = || -> Result<Connection, Fault> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let connection = Connection::open_with_flags(path, flags)?;
+        // Before anything is read.
+        connection.pragma_update(None, "locking_mode", "exclusive")?;
+        prepare(&connection)?;
+        Ok(connection)
+    };
+    let connection = open().map_err(at)?;
+    let identity = Identity::of(path).ok_or_else(|| Error::Gone { path: path.to_owned() })?;
+    match ownership(&connection).map_err(at)? {
+        // What is to be made, or made newer, needs room.
+        Ownership::Ours if known(path, schema(&connection).map_err(at)?, MIGRATIONS)? == MIGRATIONS.len() => {
+            Ok((connection, identity))
+        }
+        Ownership::Ours | Ownership::Empty => Err(Error::Full { path: path.to_owned() }),
+        Ownership::Foreign => Err(Error::Foreign { path: path.to_owned() }),
+    }
 }
 
 /// Opens a database of ours for reading only.
@@ -109,6 +144,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
     if !path.exists() {
         return Ok(Inspection::Absent);
     }
+    refuse_what_is_no_file(path)?;
     let look = || -> Result<(Ownership, i64), Fault> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         prepare(&connection)?;
@@ -161,7 +197,7 @@ fn look_often(connection: &mut Connection) -> Result<(), Fault> {
 }
 
 /// "rdir", in the header of every database of ours.
-const APPLICATION_ID: i64 = 0x7264_6972;
+pub(super) const APPLICATION_ID: i64 = 0x7264_6972;
 
 enum Ownership {
     Ours,
@@ -194,6 +230,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../schema/0007-listings.sqlite.sql"),
     include_str!("../schema/0008-once.sqlite.sql"),
     include_str!("../schema/0009-wrong.sqlite.sql"),
+    include_str!("../schema/0010-trails.sqlite.sql"),
 ];
 
 fn known(path: &Path, found: i64, migrations: &[&str]) -> Result<usize, Error> {
