@@ -1,8 +1,9 @@
 //! The load for the last part of `scripts/bench-local`: requests come at a fixed rate, whether or not those before them were answered.
 //!
-//! `bench_overload ADDRESS PATH RATE SECONDS [--host HOST] [--head] [--anew] [--from-start]` prints, tab-separated: requests sent, those answered with 200 or 302 and
+//! `bench_overload ADDRESS PATH RATE SECONDS [--host HOST] [--anew] [--from-start]` prints, tab-separated: requests sent, those answered with 200 or 302 and
 //! the median, 99th and 99.9th percentile of their latency in milliseconds, then the same of those that were turned away (503), then those that came to
-//! nothing. Latency counts from when the request was due. The first second, in which the server has to notice, is not counted.
+//! nothing. Latency counts from when the request was due to the last byte of the answer. The first second, in which the server has to notice, is not
+//! counted.
 //!
 //! Requests come by connections that are kept, as proxies have them: by one that has nothing to do, else by a new one. With `--anew` each comes by
 //! one of its own, as most people's do.
@@ -10,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "figures for a script")]
 
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -28,9 +30,6 @@ struct Args {
     seconds: f64,
     #[arg(long, default_value = "download.example")]
     host: String,
-    /// HEAD: what an answer takes to make counts, and not its bytes.
-    #[arg(long)]
-    head: bool,
     #[arg(long)]
     anew: bool,
     #[arg(long)]
@@ -48,7 +47,6 @@ const MOST: usize = 20_000;
 #[derive(Default)]
 struct Seen {
     anew: bool,
-    head: bool,
     /// The same for what is counted and what is not.
     idle: Rc<RefCell<Vec<TcpStream>>>,
     under_way: Cell<usize>,
@@ -65,10 +63,9 @@ enum Answer {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let args = Args::parse();
-    let method = if args.head { "HEAD" } else { "GET" };
-    let request: Rc<str> = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n\r\n", args.path, args.host).into();
-    let seen = Rc::new(Seen { anew: args.anew, head: args.head, ..Seen::default() });
-    let unseen = Rc::new(Seen { anew: args.anew, head: args.head, idle: Rc::clone(&seen.idle), ..Seen::default() });
+    let request: Rc<str> = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", args.path, args.host).into();
+    let seen = Rc::new(Seen { anew: args.anew, ..Seen::default() });
+    let unseen = Rc::new(Seen { anew: args.anew, idle: Rc::clone(&seen.idle), ..Seen::default() });
     let start = if args.from_start { 0.0 } else { START };
     let mut sent = 0_usize;
     LocalSet::new()
@@ -119,37 +116,50 @@ async fn ask(seen: &Seen, request: &str, address: SocketAddr) -> std::io::Result
     };
     stream.set_nodelay(true)?;
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::with_capacity(16 * 1024);
-    let whole = loop {
-        if let Some(whole) = length(&answer, seen.head).filter(|whole| *whole <= answer.len()) {
-            break whole;
+    let head = read_head(&mut stream).await?;
+    let mut rest = head.rest;
+    let mut buffer = [0; 64 * 1024];
+    while rest > 0 {
+        let read = stream.read(&mut buffer[..rest.min(64 * 1024)]).await?;
+        if read == 0 {
+            return Err(ErrorKind::ConnectionReset.into());
         }
-        if stream.read_buf(&mut answer).await? == 0 {
-            return Err(std::io::ErrorKind::ConnectionReset.into());
-        }
-    };
-    let is_turned_away = answer[..whole].starts_with(b"HTTP/1.1 503 ");
-    if !seen.anew && !contains(&answer[..whole], b"\r\nconnection: close\r\n") {
+        rest -= read;
+    }
+    if !seen.anew && !head.closes {
         seen.idle.borrow_mut().push(stream);
     }
-    Ok(if is_turned_away { Answer::TurnedAway } else { Answer::Accepted })
+    Ok(if head.status == 503 { Answer::TurnedAway } else { Answer::Accepted })
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+struct Head {
+    status: u16,
+    closes: bool,
+    /// Bytes of the body that did not come with it.
+    rest: usize,
 }
 
-/// How long the answer is of which this is the beginning, once its head is there.
-fn length(answer: &[u8], is_head: bool) -> Option<usize> {
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let lines = answer[..head].split(|byte| *byte == b'\n');
-    let field = lines
-        .filter_map(|line| line.get(..15).filter(|name| name.eq_ignore_ascii_case(b"content-length:")).map(|_| &line[15..]));
-    if is_head {
-        return Some(head);
+async fn read_head(stream: &mut TcpStream) -> std::io::Result<Head> {
+    let mut buffer = [0; 16 * 1024];
+    let mut filled = 0;
+    loop {
+        let read = stream.read(&mut buffer[filled..]).await?;
+        if read == 0 {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        filled += read;
+        let mut fields = [httparse::EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut fields);
+        let parsed = response.parse(&buffer[..filled]).map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error))?;
+        let httparse::Status::Complete(length) = parsed else { continue };
+        let field = |name: &str| response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        let body = field("content-length").and_then(|field| std::str::from_utf8(field.value).ok()?.parse::<usize>().ok());
+        return Ok(Head {
+            status: response.code.unwrap_or_default(),
+            closes: field("connection").is_some_and(|field| field.value.eq_ignore_ascii_case(b"close")),
+            rest: body.unwrap_or_default().saturating_sub(filled - length),
+        });
     }
-    let body = field.filter_map(|value| std::str::from_utf8(value).ok()?.trim().parse::<usize>().ok()).next()?;
-    Some(head + body)
 }
 
 /// How many, and their percentiles.

@@ -122,6 +122,18 @@ fn a_configuration_that_can_not_be_read_ends_with_78_and_hides_no_other() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_is_as_good_as_none() {
+    let machine = Machine::new();
+    let config = machine.config("mirrors", PUBLIC);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redirector"));
+    let folder = config.parent().expect("a folder");
+    let output = command.current_dir(folder).env("REDIRECTOR_CONFIG", "").env("RUST_LOG", "").arg("check").output();
+    let output = output.expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.starts_with("mirrors.toml: /mirrors/"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn trees_are_looked_at() {
     let machine = Machine::new();
     machine.make("empty");
@@ -206,6 +218,9 @@ fn a_database_that_is_none_and_a_place_for_none_are_found() {
     let machine = Machine::new();
     machine.file("state/a.sqlite", b"this is no database, however long it may be, and it has to be told as that");
     assert_tells(&machine, PUBLIC, 1, &["error    inventory.database, line 5"]);
+    fs::remove_file(machine.path("state/a.sqlite")).expect("it was there");
+    machine.make("state/a.sqlite");
+    assert_tells(&machine, PUBLIC, 1, &["error    inventory.database, line 5", "is no regular file"]);
     let elsewhere =
         fs::read_to_string(machine.config("a", PUBLIC)).expect("read").replace("state/a.sqlite", "nowhere/a.sqlite");
     let (code, told) = check(&[&machine.file("b.toml", elsewhere.as_bytes())], &[]);
@@ -218,6 +233,18 @@ fn a_geoip_file_that_is_none_is_found() {
     machine.file("city.mmdb", b"<html>moved</html>");
     let more = format!("{PUBLIC}\n[geoip]\nlocation = \"city.mmdb\"\nasn = \"nothing.mmdb\"");
     assert_tells(&machine, &more, 1, &["error    geoip.location, line 13", "error    geoip.asn, line 14", "built-in database"]);
+}
+
+#[test]
+fn a_key_for_stamps_that_is_missing_or_everybodys_is_found() {
+    let machine = Machine::new();
+    let more = format!("{PUBLIC}\n[answers]\nstamp-key-file = \"key\"");
+    assert_tells(&machine, &more, 1, &["error    answers.stamp-key-file, line 13", "the server does not start"]);
+    let key = machine.file("key", b"a secret");
+    fs::set_permissions(key, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    assert_tells(&machine, &more, 0, &["warning  answers.stamp-key-file, line 13", "chmod o-r"]);
+    let more = format!("{PUBLIC}\n[answers]\nstamp-key-variable = \"NOBODY_SETS_THIS\"");
+    assert_tells(&machine, &more, 1, &["error    answers.stamp-key-variable, line 13", "NOBODY_SETS_THIS"]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ mirrors.toml:10:11: probe.timeout: integer `5` where a duration in quotes, like 
  10 | timeout = 5
     |           ^
 
-mirrors.toml:11:12: probe.failures: integer `-1` where a whole number should be
+mirrors.toml:11:12: probe.failures: integer `-1` where a whole number from 0 to 4,294,967,295 should be
  11 | failures = -1
     |            ^^
 
@@ -118,6 +118,12 @@ fn a_section_of_the_wrong_shape_is_told() {
     assert_told("[mirrors]\n[tree]\npublic = '/a'", &["did you mean [[mirror]]?"]);
     assert_told("", &["[tree] is missing", "public ="]);
     assert_told("[tree]\n", &["[tree]: missing key `public`"]);
+    // What can't be done without, and is wrong, is told once, also where no text could stand in its place.
+    let repository = told("[tree]\npublic = '/a'\n[[repository]]\npath = 'x'\nkind = 'pacman'\nmarkers = 5");
+    assert_eq!(repository.matches("mirrors.toml:").count(), 2, "{repository}");
+    assert!(repository.contains("\"pacman\" is none of apt, dnf") && repository.contains("repository.markers"), "{repository}");
+    let mirror = told("[tree]\npublic = 5\n[[mirror]]\nname = 5\nhttp = 5");
+    assert_eq!(mirror.matches("mirrors.toml:").count(), 3, "{mirror}");
     assert_told("[colour]\n[tree]\npublic = '/a'", &["unknown section [colour]"]);
 }
 
@@ -141,6 +147,15 @@ fn each_bad_value_is_told_where_it_stands() {
         ("server", "max-header-size = '1kB'", ["4:19:", "max-header-size", "not between"]),
         ("server", "public-url = 'download.example'", ["4:14:", "public-url", "scheme, host and perhaps port"]),
         ("server", "public-url = 'https://a.example/b'", ["4:14:", "public-url", "scheme, host and perhaps port"]),
+        ("server", "public-url = 'https://[::1'", ["4:14:", "public-url", "scheme, host and perhaps port"]),
+        ("server", "public-url = 'https://a.example:99999'", ["4:14:", "public-url", "scheme, host and perhaps port"]),
+        ("server", "public-url = 'https://a\"b'", ["4:14:", "public-url", "scheme, host and perhaps port"]),
+        ("server", "hosts = ['a.example:80']", ["4:10:", "hosts", "no host name"]),
+        ("server", "hosts = ['[::1]:80']", ["4:10:", "hosts", "no host name"]),
+        ("server", "max-connections = -5", ["4:19:", "max-connections", "whole number from 0 on"]),
+        ("tree", "min-age = '999999999999h'", ["3:11:", "tree.min-age", "longer than ten years"]),
+        ("scan", "interval = '999999d'", ["4:12:", "scan.interval", "longer than ten years"]),
+        ("mirror", "http = 'http://m.example:99999/'", ["6:8:", "mirror.http", "host or port"]),
         ("server", "hosts = ['https://a.example']", ["4:10:", "hosts", "no host name"]),
         ("server", "header-timeout = '0'", ["4:18:", "header-timeout", "no time at all"]),
         ("server", "port = 80", ["4:1:", "unknown key `port`", "here it is called `listen`"]),
@@ -234,6 +249,9 @@ fn several_files_are_several_instances_and_all_their_problems_are_told() {
     let good = [write("a/mirrors.toml", "[tree]\npublic = 'p'"), write("b/mirrors.toml", "[tree]\npublic = 'p'")];
     let names: Vec<String> = config::read_all(&good).expect("valid").into_iter().map(|config| config.name).collect();
     assert_eq!(names, ["a/mirrors", "b/mirrors"], "told apart by their folders");
+    let alike = [write("a/one.toml", "[tree]\npublic = 'p'"), write("a/one.conf", "[tree]\npublic = 'p'")];
+    let names: Vec<String> = config::read_all(&alike).expect("valid").into_iter().map(|config| config.name).collect();
+    assert!(names[0].ends_with("/a/one.toml") && names[1].ends_with("/a/one.conf"), "else by their whole paths: {names:?}");
     let bad = [write("c.toml", "x = 1"), write("d.toml", "y = 1")];
     let told = config::read_all(&bad).expect_err("bad").to_string();
     assert!(told.contains("c.toml:1:1:") && told.contains("d.toml:1:1:"), "{told}");

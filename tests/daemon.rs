@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, SystemTime};
 
+use md5::Digest as _;
 use running::{OLD, Reply, Running, Site, Stream, ask, get, mirror, serve, text, until};
 use rustix::process::Signal;
 use servers::{Odd, Server, free_address, listing, respond};
@@ -48,6 +49,14 @@ fn a_fallback_that_is_down_is_not_used_until_it_is_back_and_redirects_are_stampe
     assert_eq!(site.get("/old.xo").header("x-redirector"), Some("local; why=no-mirror"));
     fallback.turn_into(well);
     until("the fallback is back", || site.get("/old.xo").status == 302);
+    site.folder.write_bytes("key", b"another secret\n", OLD);
+    running.reload();
+    until("a fallback is used", || site.get("/old.xo").status == 302);
+    let location = site.get("/old.xo").header("location").expect("a location").to_owned();
+    let (time, digest) = location.split_once("?time=").and_then(|(_, stamp)| stamp.split_once("&stamp=")).expect("a stamp");
+    let expected = md5::Md5::digest(format!("{time} another secret"));
+    let expected: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(digest, expected, "the new key is taken, though the configuration is the same");
     running.assert_well();
 }
 
@@ -64,7 +73,7 @@ fn a_file_that_is_not_public_is_handed_out_by_signed_links_only() {
 
     site.folder.write_bytes("key", b"5f0c7d1e9ab3424c8f5d\n", OLD);
     site.configure("", &format!("{tree}application-key-file = \"key\"\n"), "");
-    let _running = Running::start(&[&site]);
+    let running = Running::start(&[&site]);
     let link = |arguments: &[&str]| {
         let output = site.run(arguments);
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -86,6 +95,13 @@ fn a_file_that_is_not_public_is_handed_out_by_signed_links_only() {
     let refused = site.run(&["files", "sign", "4078/new one.xo"]);
     assert!(text(&refused.stderr).contains("has 5 bytes"), "{}", text(&refused.stderr));
     assert_eq!(site.get(&good).status, 200, "a running server keeps its key");
+    let log = running.reload();
+    assert!(log.contains("has 5 bytes") && site.get(&good).status == 200, "and does so where the new one is none: {log}");
+    running.wait_for_log("INFO reloaded");
+    site.folder.write_bytes("key", b"another key, which is long enough\n", OLD);
+    running.reload();
+    assert_eq!(site.get(&good).status, 403, "a new key is taken where the configuration is the same");
+    assert_eq!(site.get(&link(&["files", "sign", "4078/new one.xo", "--for", "1h"])).status, 200);
 }
 
 // Reload.
@@ -116,9 +132,14 @@ fn a_new_configuration_takes_effect_without_a_failed_request() {
     assert_eq!(get(more, "/new.xo", "").expect("the new address is listened at").status, 200);
 
     site.configure("max-connections = 100\n", "public = \"tree2\"\n", "");
-    stream.assert_good();
     let log = running.reload();
     assert!(log.contains("no longer listening"), "{log}");
+    // With other limits, who listens is another one each time.
+    for most in 101..121 {
+        site.configure(&format!("max-connections = {most}\n"), "public = \"tree2\"\n", "");
+        running.reload();
+    }
+    stream.assert_good();
     let refused = TcpStream::connect(more).expect_err("the old address is not");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     assert_eq!(site.get("/old.xo").status, 200);

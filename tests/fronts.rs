@@ -4,9 +4,11 @@
 mod servers;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use servers::{Folder, Server, free_address};
 
@@ -24,6 +26,7 @@ struct Site {
     tree: Folder,
     mirror: Server,
     state: Folder,
+    admin: SocketAddr,
 }
 
 impl Site {
@@ -32,7 +35,7 @@ impl Site {
         let content: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
         tree.write_bytes(FILE, &content, OLD);
         let mirror = Server::nginx(tree.path(), "autoindex on;");
-        let site = Self { tree, mirror, state: Folder::new() };
+        let site = Self { tree, mirror, state: Folder::new(), admin: free_address() };
         let nowhere = free_address();
         site.state.write_bytes("scan.toml", site.config(nowhere, nowhere).as_bytes(), OLD);
         let scan =
@@ -43,14 +46,25 @@ impl Site {
 
     fn config(&self, listen: SocketAddr, listen_proxy: SocketAddr) -> String {
         format!(
-            "[server]\nlisten = [\"{listen}\"]\nlisten-proxy-protocol = [\"{listen_proxy}\"]\ntrusted-proxies = [\"127.0.0.1/32\"]\n\
+            "[server]\nlisten = [\"{listen}\"]\nadmin-listen = \"{}\"\nlisten-proxy-protocol = [\"{listen_proxy}\"]\ntrusted-proxies = [\"127.0.0.1/32\"]\n\
              [tree]\nprefix = \"/activities\"\npublic = \"{}\"\n[inventory]\ndatabase = \"{}/inventory.sqlite\"\n\
              [scan]\nallow-private-addresses = true\n\
              [[mirror]]\nname = \"near\"\nhttp = \"{}\"\nonly = \"network\"\nnetworks = [\"{NEAR}\"]\n",
+            self.admin,
             self.tree.path().display(),
             self.state.path().display(),
             self.mirror.url(),
         )
+    }
+
+    /// How many requests were for what is not there.
+    fn not_found(&self) -> u32 {
+        let output =
+            Command::new("curl").args(["-sS", &format!("http://{}/metrics", self.admin)]).output().expect("curl is here");
+        let metrics = text(&output.stdout);
+        let lines =
+            metrics.lines().filter(|line| line.starts_with("redirector_requests_total{") && line.contains("\"not-found\""));
+        lines.map(|line| line.rsplit(' ').next().and_then(|count| count.parse::<u32>().ok()).expect("a count")).sum()
     }
 
     fn serve(&self, listen_proxy: SocketAddr) -> Server {
@@ -128,6 +142,78 @@ fn assert_good(site: &Site, front: SocketAddr) {
         let (claimed, _) = ask(front, FAR, &["-H", &claim]);
         assert!(claimed.starts_with("http/1.1 200"), "{claim} was believed: {claimed}");
     }
+}
+
+/// Requests that two servers could read differently: with another one inside, which is for a path that is not there.
+fn smuggled() -> Vec<String> {
+    const HIDDEN: &str = "GET /activities/hidden HTTP/1.1\r\nHost: download.example\r\n\r\n";
+    let length = HIDDEN.len();
+    let (none, some) = (format!("0\r\n\r\n{HIDDEN}"), format!("{length:x}\r\n{HIDDEN}\r\n0\r\n\r\n"));
+    let lines = [
+        (format!("Content-Length: {length}\r\nContent-Length: 0\r\n"), HIDDEN),
+        (format!("Content-Length: 0\r\nContent-Length: {length}\r\n"), HIDDEN),
+        (format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"), &some),
+        (format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", none.len()), &none),
+        (format!("Content-Length: {}\r\nTransfer-Encoding: xchunked\r\n", none.len()), &none),
+        (format!("Content-Length: {}\r\nTransfer-Encoding : chunked\r\n", none.len()), &none),
+        (format!("Content-Length: {}\r\nTransfer-Encoding:\x0bchunked\r\n", none.len()), &none),
+        (format!("Content-Length: {}\r\nX: y\r\n Transfer-Encoding: chunked\r\n", none.len()), &none),
+        (format!("Content-Length: {}\r\nX: y\rTransfer-Encoding: chunked\r\n", none.len()), &none),
+        (format!("Content-Length: {}\r\nTransfer-Encoding: chunked, identity\r\n", none.len()), &none),
+        (format!("Content-Length: +{length}\r\n"), HIDDEN),
+        (format!("Content-Length: 0,{length}\r\n"), HIDDEN),
+        (format!("Content-Length: {length}\r\n"), HIDDEN),
+        ("Transfer-Encoding: chunked\r\n".to_owned(), &some),
+        (format!("Expect: 100-continue\r\nContent-Length: {length}\r\n"), HIDDEN),
+    ];
+    let ask = |method: &str, version: &str, lines: &str, body: &str| {
+        format!("{method} /activities/{FILE} HTTP/{version}\r\nHost: download.example\r\n{lines}\r\n{body}")
+    };
+    let all = lines.iter().flat_map(|(lines, body)| {
+        [("GET", "1.1"), ("POST", "1.1"), ("GET", "1.0")].map(|(method, version)| ask(method, version, lines, body))
+    });
+    all.collect()
+}
+
+/// Whatever a client makes of a request, what it hid in its body is answered by nobody.
+#[track_caller]
+fn assert_nothing_is_smuggled(site: &Site, front: SocketAddr) {
+    let end = format!("GET /activities/{FILE} HTTP/1.1\r\nHost: download.example\r\nConnection: close\r\n\r\n");
+    for request in smuggled() {
+        let mut stream = TcpStream::connect(front).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it is open");
+        stream.write_all((request.clone() + &end).as_bytes()).ok();
+        let mut answer = Vec::new();
+        // A reset is an end as well.
+        stream.read_to_end(&mut answer).ok();
+        let answer = text(&answer);
+        assert!(!answer.contains(" 404 "), "{request:?} was answered twice: {answer:?}");
+    }
+    // Nor by us, whoever got the answer.
+    assert_eq!(site.not_found(), 0);
+    ask(front, FAR, &["--url", &format!("http://{front}/activities/hidden")]);
+    assert_eq!(site.not_found(), 1, "it would have been seen");
+}
+
+#[test]
+fn nothing_is_smuggled_through_nginx_or_haproxy_or_past_them() {
+    for choose in [
+        (|server: &Server, _, _| (None, server.address()))
+            as fn(&Server, SocketAddr, SocketAddr) -> (Option<Server>, SocketAddr),
+        |server, _, _| with_address(nginx(server.address())),
+        |server, listen_proxy, listen| with_address(haproxy(server.address(), listen_proxy, listen)),
+        |server, listen_proxy, listen| (Some(haproxy(server.address(), listen_proxy, listen)), listen),
+    ] {
+        let (site, listen_proxy, listen) = (Site::new(), free_address(), free_address());
+        let server = site.serve(listen_proxy);
+        let (_front, address) = choose(&server, listen_proxy, listen);
+        assert_nothing_is_smuggled(&site, address);
+    }
+}
+
+fn with_address(front: Server) -> (Option<Server>, SocketAddr) {
+    let address = front.address();
+    (Some(front), address)
 }
 
 #[test]

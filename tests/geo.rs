@@ -516,6 +516,57 @@ mod broken_files {
         assert_eq!(locator.locate(address("193.0.6.139")).asn, Some(3333));
     }
 
+    /// A database of IPv4 addresses with these nodes and this data, written by hand: <https://maxmind.github.io/MaxMind-DB/>.
+    fn by_hand(nodes: &[[u32; 2]], data: &[u8]) -> Vec<u8> {
+        let mut bytes: Vec<u8> = nodes.iter().flatten().flat_map(|record| record.to_be_bytes()[1..].to_vec()).collect();
+        bytes.extend([0; 16]);
+        bytes.extend(data);
+        bytes.extend(b"\xab\xcd\xefMaxMind.com");
+        let text = |text: &str| [&[0x40 | u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+        let short = |number: u16| [&[0xa2], &number.to_be_bytes()[..]].concat();
+        let pairs = [
+            ("binary_format_major_version", short(2)),
+            ("binary_format_minor_version", short(0)),
+            ("build_epoch", vec![0x01, 0x02, 1]),
+            ("database_type", text("country")),
+            ("description", vec![0xe0]),
+            ("ip_version", short(4)),
+            ("languages", vec![0x00, 0x04]),
+            ("node_count", vec![0xc1, u8::try_from(nodes.len()).expect("few")]),
+            ("record_size", short(24)),
+        ];
+        bytes.push(0xe0 | u8::try_from(pairs.len()).expect("few"));
+        pairs.iter().for_each(|(key, value)| bytes.extend([text(key), value.clone()].concat()));
+        bytes
+    }
+
+    const BELGIUM: &[u8] = b"\xe1\x4ccountry_code\x42BE";
+
+    #[test]
+    fn a_record_that_refers_to_the_next_one_again_and_again_is_refused_at_once() {
+        let folder = Folder::new();
+        // Each map has the next one twice: who reads all would read 2^60 of them.
+        let level = |next: usize| {
+            let pointer = [0x20 | u8::try_from(next >> 8).expect("small"), next.to_le_bytes()[0]];
+            [b"\xe2\x44code".as_slice(), &pointer, b"\x44code", &pointer].concat()
+        };
+        let mut data = b"\xe2\x4ccountry_code\x42BE\x47country\x20\x1b".to_vec();
+        (0..60).for_each(|_| data.extend(level(data.len() + 15)));
+        data.extend(b"\x42BE");
+        let nodes = [[1 + 16, 1 + 16]];
+        let (_, problems) = Locator::open(&location(&folder.put("country.mmdb", &by_hand(&nodes, &data)))).expect("no error");
+        assert!(problems[0].reason.contains("damaged"), "{}", problems[0]);
+    }
+
+    #[test]
+    fn a_tree_that_names_one_network_four_billion_times_takes_no_time() {
+        let folder = Folder::new();
+        let nodes: Vec<[u32; 2]> = (1..=32).map(|next| if next == 32 { [32 + 16; 2] } else { [next; 2] }).collect();
+        let locator = open(&location(&folder.put("country.mmdb", &by_hand(&nodes, BELGIUM))));
+        locator.prepare();
+        assert_eq!(country(&locator.locate(address("193.0.6.139"))).as_deref(), Some("be"));
+    }
+
     /// Any byte may be wrong: the file is refused or a place is unknown or wrong, and nothing worse happens.
     #[test]
     fn damaged_bytes_never_panic() {

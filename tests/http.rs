@@ -1,5 +1,7 @@
 //! HTTP behaviour: the scripts of `tests/http`, and what no script can show: connections, time limits, HTTP/2, the drain.
 
+#[path = "http/framing.rs"]
+mod framing;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -743,6 +745,43 @@ async fn when_more_is_asked_than_can_be_answered_some_are_turned_away_until_it_i
 }
 
 #[tokio::test]
+async fn who_has_just_come_is_answered_although_the_server_stops() {
+    let mut world = world(&Settings::default()).await;
+    put_hashed(&mut world, "m.bin", 100_000);
+    world.instance().add_mirror(world::mirror("leiden", "nl", &std::collections::BTreeMap::new()));
+    world.instance().let_hold("leiden", "m.bin");
+    world.publish();
+    let redirect = GET.replace("a.txt", "m.bin");
+    let requests =
+        [redirect.clone(), GET.to_owned(), GET.replace("a.txt", ""), GET.replace("a.txt", "a.txt?x"), redirect.repeat(3)];
+    let mut streams = Vec::new();
+    for _ in &requests {
+        streams.push(connect(&world).await);
+    }
+    let mut proxied = TcpStream::connect(world.proxied).await.expect("connected");
+    let mut idle = connect(&world).await;
+    ask(&mut idle, GET, 1).await;
+    until("all are accepted", || world.connections() == requests.len() + 2).await;
+    // A socket is closed last of all, when no connection needs it any more.
+    let (address, stop) = (world.address, tokio::spawn(world.stop()));
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rest(&mut idle).await, b"", "who has been answered and idles is let go");
+    for (stream, request) in streams.iter_mut().zip(&requests) {
+        stream.write_all(request.as_bytes()).await.expect("sent");
+    }
+    let introduced = format!("PROXY TCP4 192.0.2.1 127.0.0.1 4711 80\r\n{GET}");
+    proxied.write_all(introduced.as_bytes()).await.expect("sent");
+    for (stream, request) in streams.iter_mut().zip(&requests) {
+        let answer = String::from_utf8_lossy(&rest(stream).await).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 302 "), "{request}: {answer:?}");
+    }
+    assert!(rest(&mut proxied).await.starts_with(b"HTTP/1.1 200 "));
+    stop.await.expect("stopped");
+}
+
+#[tokio::test]
 async fn administrators_see_what_is_counted_and_what_is_wrong() {
     let mut world = world(&Settings::default()).await;
     put(&mut world, "mirrored.bin", &Content::Size(1_000));
@@ -753,6 +792,8 @@ async fn administrators_see_what_is_counted_and_what_is_wrong() {
     ask(&mut stream, GET, 1).await;
     ask(&mut stream, &(GET.replace("a.txt", "mirrored.bin") + &GET.replace("a.txt", "nothing") + GET), 1).await;
 
+    // As a connection does for which there is no time.
+    world.router.turn_away();
     let geoip = Problem { instance: None, what: "geoip", detail: "the file is broken".to_owned() };
     let admin = Arc::new(Admin::new(Arc::clone(&world.router), Vec::new(), Box::new(move || vec![geoip.clone()])));
     let server = Server::new(Limits::new(&Settings::default()), Workers::here());
@@ -776,6 +817,7 @@ async fn administrators_see_what_is_counted_and_what_is_wrong() {
         r#"redirector_requests_total{instance="activities",answer="local",why="no-mirror"} 2"#,
         r#"redirector_requests_total{instance="activities",answer="redirect",why="world"} 1"#,
         r#"redirector_requests_total{instance="activities",answer="not-found",why=""} 1"#,
+        r#"redirector_requests_total{instance="",answer="overloaded",why=""} 1"#,
         r#"redirector_redirected_bytes_total{instance="activities"} 1000"#,
         r#"redirector_served_bytes_total{instance="activities"} 20"#,
         r#"redirector_mirror_redirects_total{instance="activities",mirror="leiden"} 1"#,

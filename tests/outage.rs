@@ -482,6 +482,28 @@ fn a_database_that_is_replaced_by_garbage_stops_no_download() {
 }
 
 #[test]
+fn a_backup_that_takes_the_databases_place_is_taken_as_it_is() {
+    let outage = Outage::new();
+    let hold = |path: &str| outage.site.run_well(&["files", "hold", path, "--because", "a test"]);
+    hold("before.xo");
+    let (database, backup) = (outage.site.database(), outage.site.folder.path().join("state/backup.sqlite"));
+    let copy = rusqlite::Connection::open(&database).expect("opens");
+    copy.execute("VACUUM INTO ?", [backup.to_str().expect("UTF-8")]).expect("copied");
+    drop(copy);
+    hold("after.xo");
+    until("the order is known", || outage.site.get("/after.xo").status == 410);
+    // What was written since lies in the log beside it, which is no part of the backup.
+    std::fs::rename(&backup, &database).expect("moved");
+    until("the backup is taken", || outage.site.get("/after.xo").status == 404);
+    assert_eq!(outage.site.get("/before.xo").status, 410);
+    outage.until_well();
+    let check = rusqlite::Connection::open(&database).expect("opens");
+    let sound: String = check.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("is checked");
+    let holds: i64 = check.query_row("SELECT count(*) FROM hold", [], |row| row.get(0)).expect("is read");
+    assert_eq!((sound.as_str(), holds), ("ok", 1));
+}
+
+#[test]
 fn a_database_that_is_damaged_in_its_place_stops_no_download() {
     let outage = Outage::new();
     let file = OpenOptions::new().write(true).open(outage.site.database()).expect("it is there");

@@ -40,7 +40,7 @@ pub(crate) enum Command {
         /// A URL, a path as a client asks for it (/activities/1/a.xo), or the path below the prefix (1/a.xo).
         path: String,
         /// The reason; it is written down with the time (`files holds --history`).
-        #[arg(long, value_name = "REASON")]
+        #[arg(long, value_name = "REASON", value_parser = target::reason)]
         because: String,
     },
     /// Hand out again what was on hold.
@@ -49,7 +49,7 @@ pub(crate) enum Command {
         /// The path that was put on hold, written in any of these ways.
         path: String,
         /// The reason; it is written down with the time (`files holds --history`).
-        #[arg(long, value_name = "REASON")]
+        #[arg(long, value_name = "REASON", value_parser = target::reason)]
         because: String,
     },
     /// Print a link to a file that is not public, signed with the instance's key (`application-access = "signed"`).

@@ -20,7 +20,8 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
@@ -154,7 +155,7 @@ const EXIT_CONFIGURATION: u8 = 78;
 /// Runs the program with the arguments of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = arguments();
     let is_server = matches!(cli.command, Command::Serve);
     let is_scan = matches!(cli.command, Command::Scan(_));
     start_log(cli.log.as_deref().unwrap_or(if is_server { "info" } else { "warn" }), cli.log_format);
@@ -170,10 +171,23 @@ pub fn run() -> ExitCode {
     status
 }
 
+/// The arguments of this process. A variable that is set to nothing is as good as none: so do compose files and units leave them out.
+fn arguments() -> Cli {
+    let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let mut command = Cli::command();
+    for (name, argument) in [("REDIRECTOR_CONFIG", "config"), ("RUST_LOG", "log")] {
+        if is_empty(name) {
+            command = command.mut_arg(argument, |argument| argument.env(Resettable::Reset));
+        }
+    }
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
 async fn dispatch(cli: Cli) -> ExitCode {
     let needs_none = matches!(cli.command, Command::Demo(_) | Command::Geoip(_));
     let given = |paths: &[PathBuf]| config::find(paths);
     let paths = match given(&cli.config) {
+        _ if matches!(cli.command, Command::Demo(_)) => Vec::new(),
         Ok(paths) => paths,
         Err(_) if needs_none => Vec::new(),
         Err(problems) => return misconfigured(&problems),

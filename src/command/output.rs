@@ -12,11 +12,18 @@ pub(crate) use crate::model::people::{ago, grouped};
 pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = bare();
     table.set_header(headings);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+    // Nothing follows the last one.
+    for column in table.column_iter_mut().take(N.saturating_sub(1)) {
+        column.set_padding((0, GAP));
+    }
+    if let Some(last) = table.column_iter_mut().last() {
+        last.set_padding((0, 0));
     }
     table
 }
+
+/// Blanks between columns.
+const GAP: u16 = 2;
 
 /// Prints facts, a line each: what it is, and what it is for this one.
 pub(crate) fn print_facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> anyhow::Result<()> {
@@ -62,13 +69,18 @@ pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
 fn fitted(table: &Table) -> Table {
     /// Longer texts than this are sentences, paths and URLs, which can be wrapped.
     const WHOLE: u16 = 18;
+    /// In no narrower column can a sentence be read; the terminal wraps its lines then.
+    const LEAST: u16 = 14;
     let mut table = table.clone();
     let widths = table.column_max_content_widths();
+    let (whole, long): (Vec<u16>, Vec<u16>) = widths.iter().partition(|width| **width <= WHOLE);
+    let gaps = GAP * u16::try_from(widths.len().saturating_sub(1)).unwrap_or(0);
+    let left = table.width().unwrap_or(u16::MAX).saturating_sub(whole.iter().sum::<u16>() + gaps);
+    let share = left / u16::try_from(long.len()).unwrap_or(1).max(1);
     for (column, width) in table.column_iter_mut().zip(widths) {
         column.set_constraint(match width {
             ..=WHOLE => ColumnConstraint::ContentWidth,
-            // In no narrower column can a sentence be read; the terminal wraps its lines then.
-            _ => ColumnConstraint::LowerBoundary(Width::Fixed(WHOLE)),
+            _ => ColumnConstraint::LowerBoundary(Width::Fixed(share.clamp(LEAST, WHOLE))),
         });
     }
     table
@@ -113,5 +125,26 @@ mod tests {
         let lines: Vec<String> = fitted(narrow.set_width(24)).lines().collect();
         assert!(lines[1].starts_with("rochester  16,193  left out:"), "{lines:#?}");
         assert!(lines.len() < 6, "{lines:#?}");
+    }
+
+    #[test]
+    fn a_usual_terminal_is_wide_enough() {
+        let mut usual = table(["RANK", "MIRROR", "CLASS", "TIER", "KM", "SCORE", "HOLDS", "HEALTH", ""]);
+        let why = "left out: is not known to hold this version";
+        usual.add_row(["-", "frankfurt", "continent", "12", "16,193", "100", "no", "failing", why]);
+        let mut places = table(["ADDRESS", "NETWORK", "COUNTRY", "CONTINENT", "PLACE", "AS"]);
+        places.add_row([
+            "2001:0:4136:e378:8000:63bf:3fff:fdfe = 192.0.2.1",
+            "145.96.0.0/11",
+            "-",
+            "Europe",
+            "",
+            "AS1145 SURF B.V.",
+        ]);
+        places.add_row(["10.0.0.1", "-", "private network (RFC 1918)", "-", "", "AS1103 SURFNET-NL SURF B.V."]);
+        for mut table in [usual, places] {
+            let lines: Vec<String> = fitted(table.set_width(80)).lines().map(|line| line.trim_end().to_owned()).collect();
+            assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) enum Command {
         /// The directory with the repositories: a URL, a path as a client asks for it, or the path below the prefix.
         directory: String,
         /// The reason; it is written down with the time.
-        #[arg(long, value_name = "REASON")]
+        #[arg(long, value_name = "REASON", value_parser = target::reason)]
         because: String,
     },
 }

@@ -24,6 +24,10 @@ pub(crate) struct Target<'a> {
 pub(crate) fn find<'a>(configs: &'a [Config], text: &str) -> anyhow::Result<Target<'a>> {
     let (scheme, host, rest) = split(text)?;
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    // Most likely a variable of a shell that was not set; the whole tree must not be put on hold for that.
+    if host.is_none() && rest.trim().is_empty() {
+        bail!("the path is empty; the whole tree is its prefix, like /");
+    }
     let absolute = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
     let request = RequestPath::parse(&absolute).with_context(|| format!("{text:?} is no path that a client could ask for"))?;
     if host.is_none() && !rest.starts_with('/') {
@@ -47,6 +51,11 @@ pub(crate) fn find<'a>(configs: &'a [Config], text: &str) -> anyhow::Result<Targ
             bail!("no instance answers for {text:?}; the configured prefixes are {}", prefixes.join(", "))
         }
     }
+}
+
+/// Reads the reason of an order. One that says nothing is none.
+pub(crate) fn reason(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("say why; whoever looks into it later wants to know") } else { Ok(text.to_owned()) }
 }
 
 fn split(text: &str) -> anyhow::Result<(Scheme, Option<&str>, &str)> {
@@ -87,10 +96,16 @@ mod tests {
             ("x.xo", None),
             ("http://a.example?/activities/x.xo", None),
             ("ftp://a.example/activities/x.xo", None),
+            ("", None),
+            (" ", None),
+            ("?x", None),
         ] {
             let found = find(&configs, text).ok().map(|target| target.config.name.clone());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
+        assert!(find(&configs[..1], "x.xo").is_ok_and(|target| target.path.to_string() == "x.xo"));
+        assert!(find(&configs[..1], "/activities/").is_ok_and(|target| target.path.is_root()));
+        assert!(find(&configs[..1], "").expect_err("nothing").to_string().contains("is empty"));
         assert!(find(&configs, "/activities/x.xo").expect_err("two").to_string().contains("several"));
     }
 }

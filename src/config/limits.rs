@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::MirrorSettings;
 use super::section::Reading;
 use crate::hash::{MAX_PIECE_BYTES, MIN_PIECE_BYTES};
-use crate::model::{Point, Span};
+use crate::model::{Point, Span, is_host};
 use crate::tree::{self, ApplicationAccess, Hidden};
 use crate::{format, hash, http, inventory, probe, scan};
 
@@ -22,6 +22,8 @@ const MAX_PARALLEL: usize = 1_000;
 const MAX_REQUESTS_PER_SECOND: usize = 100_000;
 /// Oftener than this, watching a mirror is a burden to it.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// Rarer, or older, than this is a slip in the unit; and times that far away can't be reckoned with.
+const MAX_AGE: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// More threads than this read slower than fewer, from any disk.
 const MAX_HASH_THREADS: usize = 256;
 /// The largest file for which block sums may be made: all of them are in memory at a time, and in one row of the database.
@@ -67,6 +69,11 @@ impl Values<'_, '_> {
 
     fn interval(&mut self, key: &str, span: Span) {
         self.require(key, span.0 >= MIN_INTERVAL, || format!("{span} is too often; at least 1s"));
+        self.age(key, span);
+    }
+
+    pub(super) fn age(&mut self, key: &str, span: Span) {
+        self.require(key, span.0 <= MAX_AGE, || format!("{span} is longer than ten years"));
     }
 
     fn timeout(&mut self, key: &str, span: Span) {
@@ -105,7 +112,7 @@ pub(super) fn server(reading: &mut Reading<'_>, settings: &http::Settings) {
         });
     }
     for (index, host) in settings.hosts.iter().enumerate() {
-        server.require_entry("hosts", index, is_host(host), || {
+        server.require_entry("hosts", index, is_bare_host(host), || {
             format!("{host:?} is no host name; write it without scheme and port")
         });
     }
@@ -114,6 +121,7 @@ pub(super) fn server(reading: &mut Reading<'_>, settings: &http::Settings) {
 pub(super) fn tree(reading: &mut Reading<'_>, settings: &tree::Settings) {
     let mut tree = values(reading, "tree");
     tree.interval("walk-interval", settings.walk_interval);
+    tree.age("min-age", settings.min_age);
     for (key, span) in [("settle", settings.settle), ("settle-shrunken", settings.settle_shrunken)] {
         tree.require(key, span.0 <= MAX_TIMEOUT, || format!("{span} is longer than a day"));
     }
@@ -242,15 +250,12 @@ fn is_origin(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| {
         let authority = rest.strip_suffix('/').unwrap_or(rest);
-        !authority.is_empty()
-            && !authority.contains(['/', '?', '#', '@'])
-            && authority.parse::<::http::uri::Authority>().is_ok()
+        is_host(authority)
     })
 }
 
 /// A name or an address, as a `Host` header has it but for the port.
-fn is_host(host: &str) -> bool {
-    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    !host.is_empty() && (host.chars().all(name) || address.parse::<std::net::Ipv6Addr>().is_ok())
+fn is_bare_host(host: &str) -> bool {
+    let has_port = !host.ends_with(']') && host.contains(':');
+    is_host(host) && !has_port || host.parse::<std::net::Ipv6Addr>().is_ok()
 }

@@ -104,13 +104,19 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Config>, Problems> {
     if problems.is_empty() { Ok(configs) } else { Err(Problems(problems)) }
 }
 
-/// Gives instances whose files have the same name longer ones: `a/mirrors` and `b/mirrors`.
+/// Gives instances whose files have the same name longer ones: `a/mirrors` and `b/mirrors`, or else their whole paths.
 pub(crate) fn tell_apart(configs: &mut [Config]) {
-    let mut used: BTreeMap<String, usize> = BTreeMap::new();
-    configs.iter().for_each(|config| *used.entry(config.name.clone()).or_default() += 1);
-    for config in configs.iter_mut().filter(|config| used.get(&config.name).is_some_and(|&n| n > 1)) {
+    let with_folder = |config: &Config| {
         let folder = config.path.parent().and_then(Path::file_name).unwrap_or_default();
-        config.name = format!("{}/{}", folder.to_string_lossy(), config.name);
+        format!("{}/{}", folder.to_string_lossy(), config.name)
+    };
+    let whole = |config: &Config| config.path.display().to_string();
+    for longer in [&with_folder as &dyn Fn(&Config) -> String, &whole] {
+        let mut used: BTreeMap<String, usize> = BTreeMap::new();
+        configs.iter().for_each(|config| *used.entry(config.name.clone()).or_default() += 1);
+        for config in configs.iter_mut().filter(|config| used.get(&config.name).is_some_and(|&n| n > 1)) {
+            config.name = longer(config);
+        }
     }
 }
 

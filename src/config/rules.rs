@@ -62,6 +62,7 @@ pub(super) fn repositories(reading: &mut Reading<'_>, repositories: &[(usize, re
         .require("path", !many, || format!("{} repositories; {MAX_REPOSITORIES} is the most", repositories.len()));
     for (index, settings) in repositories {
         let mut repository = values(reading, &format!("repository[{index}]"));
+        repository.age("accept-old", settings.accept_old);
         if let Err((_, (key, text))) = Repositories::new(std::slice::from_ref(settings)) {
             repository.require(key, false, || text);
         }

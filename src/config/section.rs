@@ -42,12 +42,16 @@ impl Reading<'_> {
         self.source.note(section.label.to_owned(), span.clone());
         self.take_unknown(section, fields::<T>(), &mut table);
         let mut taken: Vec<String> = Vec::new();
+        let mut stands_in = Vec::new();
         loop {
             let value = Spanned::new(span.clone(), DeValue::Table(table.clone()));
             let error = match T::deserialize(ValueDeserializer::from(value)) {
                 Ok(settings) => return Some(settings),
                 Err(error) => error,
             };
+            if error.message().contains(STAND_IN) {
+                return None;
+            }
             let at = narrow::<T>(&table, error.span().unwrap_or_else(|| span.clone()), error.message());
             match take(&mut table, &at) {
                 Some(key) => {
@@ -60,17 +64,21 @@ impl Reading<'_> {
                 }
                 None => {
                     let missing = quoted(error.message()).next().unwrap_or("");
-                    match taken.iter().position(|key| key == missing) {
-                        // It is there, but bad, and that has been told. Something in its place lets the rest be read.
-                        Some(index) => {
-                            taken.swap_remove(index);
-                            let text = format!("stand-in-{}", span.start);
+                    match taken.iter().any(|key| key == missing) {
+                        // It is there, but bad, and that has been told. Something in its place lets the rest be read, where a
+                        // text can stand there at all.
+                        true => {
+                            if stands_in.iter().any(|key| key == missing) {
+                                return None;
+                            }
+                            stands_in.push(missing.to_owned());
+                            let text = format!("{STAND_IN}{}", span.start);
                             table.insert(
                                 Spanned::new(0..0, missing.to_owned().into()),
                                 Spanned::new(0..0, DeValue::String(text.into())),
                             );
                         }
-                        None => {
+                        false => {
                             let text = error.message().replace("missing field", "missing key");
                             self.problem(at, format!("{}: {text}", bracketed(section.name)), None);
                             return None;
@@ -124,6 +132,9 @@ pub(super) fn bracketed(section: &str) -> String {
 
 /// Sections that may stand in the file any number of times.
 const LISTS: [&str; 3] = ["mirror", "fallback", "repository"];
+
+/// How a text begins that stands in the place of what could not be read.
+const STAND_IN: &str = "stand-in-";
 
 /// Nobody reads more problems of one section than this; each costs another reading of the section.
 const MAX_TOLD: usize = 50;
@@ -191,10 +202,10 @@ fn reword(message: &str, written: &str) -> (String, Option<String>) {
 const EXPECTED: [(&str, &str); 11] = [
     ("path string", "a path"),
     ("a string", "text"),
-    ("u16", "a whole number"),
-    ("u32", "a whole number"),
-    ("u64", "a whole number"),
-    ("usize", "a whole number"),
+    ("u16", "a whole number from 0 to 65,535"),
+    ("u32", "a whole number from 0 to 4,294,967,295"),
+    ("u64", "a whole number from 0 on"),
+    ("usize", "a whole number from 0 on"),
     ("f64", "a number"),
     ("a boolean", "true or false"),
     ("a duration in quotes, like \"30m\"", "a duration in quotes, like \"30m\","),

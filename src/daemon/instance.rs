@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::making::{self, Hashed, demand, makings};
+use super::making::{self, Hashed, access, demand, makings};
 use super::metrics;
 use super::places::Addresses;
 use super::tasks::{Died, Tasks};
@@ -16,14 +16,14 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::geo::{self, Change, Locator};
 use crate::hash::Hasher;
-use crate::http::signature::{self, Access, Key};
-use crate::http::{Counts, Problem, Site};
+use crate::http::signature::{self, Access};
+use crate::http::{Counts, Problem, Site, Stamp};
 use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::Mirror;
 use crate::probe::Prober;
 use crate::scan::{self, Clients, Scanner, Scheduler};
-use crate::tree::{self, ApplicationAccess, Trees};
+use crate::tree::{self, Trees};
 
 /// Why an instance can't start.
 #[derive(Debug, thiserror::Error)]
@@ -91,18 +91,6 @@ impl Parts {
     pub fn mirrors(&self) -> Vec<Arc<Mirror>> {
         self.inventory.snapshot().mirrors().members.iter().map(|state| Arc::clone(&state.mirror)).collect()
     }
-}
-
-/// Who gets what only the application tree has, with the key where there is one.
-///
-/// # Errors
-/// When the key can't be used.
-fn access(config: &Config) -> Result<Access, signature::Error> {
-    Ok(match (config.tree.application_access, &config.tree.application_key_file) {
-        (ApplicationAccess::Open, _) => Access::Open,
-        (ApplicationAccess::Signed, Some(path)) => Access::Signed(Key::read(path)?),
-        (ApplicationAccess::Deny, _) | (ApplicationAccess::Signed, None) => Access::Deny,
-    })
 }
 
 /// Opens the trees; on a thread that may wait, since a file system may not answer.
@@ -271,6 +259,13 @@ impl Instance {
     /// The instance as requests see it.
     pub(super) const fn site(&self) -> &Arc<Site> {
         &self.site
+    }
+
+    /// Whether the files with its keys have others by now, or none. Their names in the configuration are the same then.
+    pub(super) fn has_other_keys(&self) -> bool {
+        let Parts { config, access: known, ways, .. } = &self.parts;
+        let is_known = access(config).is_ok_and(|access| access == *known);
+        !is_known || Stamp::of(&config.answers).ok().as_ref() != Some(&ways.stamp)
     }
 
     /// Looks at once whether GeoIP files were replaced.

@@ -9,17 +9,31 @@ use super::instance::Parts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hash::Orders;
+use crate::http::signature::{self, Access, Key};
 use crate::http::{Counts, Doubts, Makings, NoRecords, Packages, Records, Route, Silent, Site, Trust};
 use crate::inventory::{self, Inventory};
 use crate::model::{Digests, Mirror, TreePath, VersionNumber};
 use crate::repository::Repositories;
 use crate::scan::{self, Clients, Demand, Nudge, Redirectable};
+use crate::tree::ApplicationAccess;
 
 /// The instance as requests see it; nothing looks at the paths that it finds to have changed.
 #[must_use]
 pub fn site(parts: &Parts) -> Site {
     let doubts = Arc::new(Doubts::new(mpsc::channel(1).0));
     Site::new(makings(parts, Arc::default(), (mpsc::channel(1).0, doubts), Arc::new(NoRecords)))
+}
+
+/// Who gets what only the application tree has, with the key where there is one.
+///
+/// # Errors
+/// When the key can't be used.
+pub(super) fn access(config: &Config) -> Result<Access, signature::Error> {
+    Ok(match (config.tree.application_access, &config.tree.application_key_file) {
+        (ApplicationAccess::Open, _) => Access::Open,
+        (ApplicationAccess::Signed, Some(path)) => Access::Signed(Key::read(path)?),
+        (ApplicationAccess::Deny, _) | (ApplicationAccess::Signed, None) => Access::Deny,
+    })
 }
 
 pub(super) fn makings(

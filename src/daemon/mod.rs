@@ -185,7 +185,7 @@ async fn reload(paths: &[PathBuf], instances: &mut [Instance], router: &Arc<Rout
         return;
     }
     for (instance, config) in instances.iter_mut().zip(&configs) {
-        if config.source == instance.config().source {
+        if config.source == instance.config().source && !instance.has_other_keys() {
             instance.refresh().await;
             continue;
         }

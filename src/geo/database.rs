@@ -47,7 +47,11 @@ impl Database {
     /// Its IPv4 part as a table; `None` where it can't be made. Takes a second for five million networks.
     pub(super) fn table(&self) -> Option<Table> {
         let mut builder = Builder::new();
-        for found in self.reader.within("0.0.0.0/0".parse().ok()?, WithinOptions::default()).ok()? {
+        // A tree has as many leaves, but for one: if there are more, its branches meet again, and there could be billions.
+        let most = self.reader.metadata().node_count as usize + 1;
+        let networks = self.reader.within("0.0.0.0/0".parse().ok()?, WithinOptions::default()).ok()?;
+        for (count, found) in networks.enumerate() {
+            (count < most).then_some(())?;
             let found = found.ok()?;
             let network = found.network().ok()?;
             let IpNet::V4(network) = IpNet::new(network.ip(), network.prefix()).ok()? else { return None };

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::bell::Turn;
 use super::connection::Stay;
-use super::door::Door;
+use super::door::{Door, NEWCOMER};
 use super::listener::Handler;
 use super::overloaded;
 use crate::clock;
@@ -52,10 +53,15 @@ impl<H: Handler> Door<H> {
                         continue;
                     }
                     // While all places are taken this one waits, and those behind it in the kernel's queue.
+                    let mut place = pin!(self.crowd.enter());
                     let place = tokio::select! {
                         biased;
-                        () = self.draining.cancelled() => return,
-                        place = self.crowd.enter() => place,
+                        place = place.as_mut() => place,
+                        // It was accepted, so nobody else will answer it; and places get free now.
+                        () = self.draining.cancelled() => match tokio::time::timeout(NEWCOMER, place).await {
+                            Ok(place) => place,
+                            Err(_) => return,
+                        },
                     };
                     let stay = Arc::new(Stay { seat, place, turn: Turn::default() });
                     let connection = Arc::clone(&self).connection(arrival, Arc::clone(&stay));

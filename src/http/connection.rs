@@ -75,6 +75,11 @@ impl Progress {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether a request has come.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) > 0
+    }
+
     fn glance(&self) -> Glance {
         let ended = self.ended.load(Ordering::Relaxed);
         let begun = self.begun.load(Ordering::Relaxed);

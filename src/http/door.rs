@@ -4,13 +4,15 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
@@ -42,6 +44,9 @@ const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs
 const MAX_SEND_BUFFER: usize = 32 * 1024;
 /// The body of a request that is read and thrown away, so that its sender gets the answer and not a broken connection.
 const MAX_REQUEST_BODY: usize = 256 * 1024;
+
+/// How long a connection that has just come may take for its first request where no others are to follow.
+pub(super) const NEWCOMER: Duration = Duration::from_secs(2);
 
 /// One socket and what its connections need.
 pub(super) struct Door<H> {
@@ -76,11 +81,17 @@ impl<H: Handler> Door<H> {
         let mut stream = TcpStream::from_std(stream).map_err(|error| error.to_string())?;
         let (origin, first) = match self.start {
             Start::Request => (Origin { address: peer, scheme: Scheme::Http }, Bytes::new()),
-            Start::ProxyHeader => tokio::select! {
-                biased;
-                () = self.draining.cancelled() => return Ok(()),
-                introduced = self.introduce(&mut stream, peer) => introduced?,
-            },
+            Start::ProxyHeader => {
+                let mut introduced = pin!(self.introduce(&mut stream, peer));
+                tokio::select! {
+                    biased;
+                    introduced = introduced.as_mut() => introduced?,
+                    () = self.draining.cancelled() => match tokio::time::timeout(NEWCOMER, introduced).await {
+                        Ok(introduced) => introduced?,
+                        Err(_) => return Ok(()),
+                    },
+                }
+            }
         };
         let progress = Arc::new(Progress::default());
         let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience, Arc::clone(&stay));
@@ -120,7 +131,9 @@ impl<H: Handler> Door<H> {
         Ok((origin, rest))
     }
 
-    fn builder(&self) -> auto::Builder<Tracked> {
+    /// A connection that began in HTTP/1 stays there: who reads a change of protocol in the middle where another server reads a request
+    /// takes requests of others for a part of it.
+    fn builder(&self, has_begun: bool) -> auto::Builder<Tracked> {
         let mut builder = auto::Builder::new(Tracked(self.tasks.clone()));
         let header_bytes = self.limits.max_header_bytes;
         builder
@@ -129,6 +142,8 @@ impl<H: Handler> Door<H> {
             // `Socket` keeps time, and tells headers from idling.
             .header_read_timeout(None)
             .max_headers(MAX_HEADERS)
+            // Who has said all may close that side and wait for the answer.
+            .half_close(true)
             // Both what a request's headers and what is buffered of an answer may take.
             .max_buf_size(header_bytes)
             .http2()
@@ -138,7 +153,7 @@ impl<H: Handler> Door<H> {
             .max_send_buf_size(MAX_SEND_BUFFER)
             .keep_alive_interval(PING.0)
             .keep_alive_timeout(PING.1);
-        builder
+        if has_begun { builder.http1_only() } else { builder }
     }
 }
 
@@ -166,7 +181,8 @@ impl<H: Handler> Talk<H> {
             let came_to = tokio::select! {
                 biased;
                 came_to = plain.serve(&self.progress, |head, began, out| self.at_once(head, began, out)) => came_to?,
-                _ = draining.next() => return self.finish(plain.flush()).await,
+                // Apart, as it comes once and would take room all the time.
+                _ = draining.next() => return self.finish(Box::pin(self.last(plain))).await,
             };
             let parts = match came_to {
                 End::Closed => return Ok(Next::Closed),
@@ -177,18 +193,40 @@ impl<H: Handler> Talk<H> {
             tokio::select! {
                 biased;
                 answered = answered.as_mut() => answered?,
-                _ = draining.next() => return self.finish(answered).await,
+                _ = draining.next() => return self.finish(async { answered.await.map(|()| Next::Closed) }).await,
             }
         }
     }
 
     /// What is done last, unless it takes too long.
-    async fn finish(&self, last: impl Future<Output = io::Result<()>>) -> io::Result<Next> {
+    async fn finish(&self, last: impl Future<Output = io::Result<Next>>) -> io::Result<Next> {
         tokio::select! {
             biased;
-            done = last => done.map(|()| Next::Closed),
+            done = last => done,
             () = self.door.cutting.cancelled() => Ok(Next::Closed),
         }
+    }
+
+    /// The end of a plain conversation. Who has just come has not asked yet, and would take the end of the connection for an answer.
+    async fn last(&self, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<Next> {
+        if !self.progress.has_begun() {
+            match self.first(plain).await? {
+                Some(End::Asked(parts)) => return self.answer(parts, plain).await.map(|()| Next::Closed),
+                Some(End::Other) => return Ok(Next::Hyper),
+                Some(End::Closed) | None => {}
+            }
+        }
+        plain.flush().await.map(|()| Next::Closed)
+    }
+
+    /// What the first requests come to, if they come in time; `None` where they are answered, or did not come.
+    async fn first(&self, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<Option<End>> {
+        let mut served = pin!(plain.serve(&self.progress, |head, began, out| self.at_once(head, began, out)));
+        let first = std::future::poll_fn(|cx| match served.as_mut().poll(cx) {
+            Poll::Pending if self.progress.has_begun() => Poll::Ready(None),
+            polled => polled.map(Some),
+        });
+        tokio::time::timeout(NEWCOMER, first).await.ok().flatten().transpose()
     }
 
     fn at_once(&self, head: &Head<'_>, began: Instant, out: &mut Vec<u8>) -> Reply {
@@ -229,7 +267,7 @@ impl<H: Handler> Talk<H> {
     async fn by_hyper(self: Arc<Self>, socket: Socket<TcpStream>) -> Result<(), String> {
         let mut draining = FuturesUnordered::from_iter([self.door.draining.cancelled()]);
         let service = hyper::service::service_fn(|request| Arc::clone(&self).respond(request));
-        let builder = self.door.builder();
+        let builder = self.door.builder(self.progress.has_begun());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
         tokio::select! {
             biased;
@@ -248,8 +286,9 @@ impl<H: Handler> Talk<H> {
         let (Stay { seat, turn, .. }, now) = (&*self.stay, clock::instant());
         let is_late = seat.turns_away(now, turn) || seat.is_line_long(now);
         let (parts, body) = request.into_parts();
-        // Who waits for a "100 Continue" has sent nothing yet that would have to be thrown away.
-        if !body.is_end_stream() && !parts.headers.contains_key(http::header::EXPECT) {
+        // Who waits for a "100 Continue" has sent nothing yet that would have to be thrown away. Whether it still does is its choice.
+        let is_body_in_doubt = !body.is_end_stream() && parts.headers.contains_key(EXPECT);
+        if !body.is_end_stream() && !is_body_in_doubt {
             discard(body, self.door.limits.patience.header).await;
         }
         let mut response = if is_late {
@@ -259,6 +298,9 @@ impl<H: Handler> Talk<H> {
         } else {
             self.in_line(&parts).await
         };
+        if is_body_in_doubt && parts.version != Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response.body_mut().accompany(under_way);
         Ok(response)
     }

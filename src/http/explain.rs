@@ -159,11 +159,11 @@ impl Site {
                 let has_mirrors = !self.makings.snapshot.mirrors().members.is_empty();
                 plain(200, why.as_str(), &format!("the file itself: {}", sentence(*why, &self.makings.rules, has_mirrors)))
             }
-            Decision::Index if !asked.is_directory => {
-                plain(308, "slash", "a redirect to the same path with a slash: it is a directory")
-            }
             Decision::Index if !self.makings.index => {
                 plain(404, "index-off", "nothing: directories are not listed (tree.index)")
+            }
+            Decision::Index if !asked.is_directory => {
+                plain(308, "slash", "a redirect to the same path with a slash: it is a directory")
             }
             Decision::Index => plain(200, "index", "a list of what is in the directory"),
             Decision::NotFound if standing == Standing::Hidden => {

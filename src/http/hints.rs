@@ -8,7 +8,7 @@ use http::header::HOST;
 use http::request::Parts;
 
 use crate::format::Kind;
-use crate::model::{Scheme, Sha256, TreePath};
+use crate::model::{Scheme, Sha256, TreePath, is_host};
 
 /// Where this site's tree is, as clients see it. Three parts that stand one behind the other.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +29,11 @@ impl<'a> Own<'a> {
             return Some(Self { scheme: "", authority: url.trim_end_matches('/'), prefix });
         }
         let authority = authority?;
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
         let scheme = match scheme {
             Scheme::Http => "http://",
             Scheme::Https => "https://",
         };
-        (!authority.is_empty() && authority.bytes().all(good)).then_some(Self { scheme, authority, prefix })
+        is_host(authority).then_some(Self { scheme, authority, prefix })
     }
 
     /// The base URL, with its slash.

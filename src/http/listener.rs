@@ -95,12 +95,28 @@ impl Limits {
 
 /// Why a socket can't be listened at.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen at {address}")]
+#[error("can't listen at {address}{}", advice(address, source))]
 pub struct Error {
     /// Where.
     pub address: SocketAddr,
     /// What the kernel says.
     pub source: io::Error,
+}
+
+/// What to do about it.
+fn advice(address: &SocketAddr, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied if address.port() < 1024 => format!(
+            " (port {} takes a right: `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the systemd unit, or `setcap \
+             cap_net_bind_service=+ep` on the program; ports from 1024 on take none)",
+            address.port()
+        ),
+        io::ErrorKind::AddrInUse => " (another program does, or another redirector: `ss -ltnp` tells which)".to_owned(),
+        io::ErrorKind::AddrNotAvailable => {
+            " (this machine has no such address, or not yet: `ip address` tells which it has)".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 /// Connections that the kernel queues for a socket while all are served that may be.
@@ -190,5 +206,23 @@ impl Server {
             self.cutting.cancel();
             self.tasks.wait().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::chain;
+
+    #[test]
+    fn who_may_not_listen_is_told_what_to_do() {
+        let told = |address: &str, kind: io::ErrorKind| {
+            chain(&Error { address: address.parse().expect("an address"), source: kind.into() })
+        };
+        let low = told("0.0.0.0:80", io::ErrorKind::PermissionDenied);
+        assert!(low.contains("AmbientCapabilities") && low.contains("setcap") && low.contains("port 80 "), "{low}");
+        assert_eq!(told("0.0.0.0:8080", io::ErrorKind::PermissionDenied), "can't listen at 0.0.0.0:8080: permission denied");
+        assert!(told("[::]:80", io::ErrorKind::AddrInUse).contains("ss -ltnp"));
+        assert!(told("192.0.2.1:80", io::ErrorKind::AddrNotAvailable).contains("ip address"));
     }
 }

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::body::Body;
 use super::connection::Progress;
 use super::{answering, overloaded};
+use crate::model::is_host;
 
 /// The head of a plain request.
 #[derive(Debug)]
@@ -96,7 +97,10 @@ impl<'a> Head<'a> {
         for line in lines {
             let is = |name: &str| line.name.eq_ignore_ascii_case(name);
             let is_plain = match line.name.len() {
-                4 if is("host") => host.replace(std::str::from_utf8(line.value).ok()?).is_none() && line.value.is_ascii(),
+                4 if is("host") => {
+                    let name = std::str::from_utf8(line.value).ok()?;
+                    host.replace(name).is_none() && is_host(name)
+                }
                 5 => !is("range"),
                 6 => !is("accept") && !is("expect") || is("accept") && !names_metalink(line.value),
                 7 => !is("upgrade") && !is("trailer"),
@@ -338,6 +342,8 @@ mod tests {
             ("GET /a.xo HTTP/1.1\r\nAccept: */*", "other"),
             ("GET /a.xo HTTP/1.1\r\nHost: a\r\nHost: a", "other"),
             ("GET /a.xo HTTP/1.1\r\nHost: \u{fc}", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: a/b", "other"),
+            ("GET /a.xo HTTP/1.1\r\nHost: [::1", "other"),
             ("GET /a.xo HTTP/1.0\r\nHost: a", "other"),
             ("GET /a.xo?x HTTP/1.1\r\nHost: a", "other"),
             ("GET /a\"b HTTP/1.1\r\nHost: a", "other"),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::header::HOST;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 
 use super::body::Body;
@@ -18,7 +19,7 @@ use super::site::{Asked, Site};
 use super::wishes::Wishes;
 use super::{response, route};
 use crate::clock;
-use crate::model::RequestPath;
+use crate::model::{RequestPath, is_host};
 
 /// The sites that answer, to be replaced as a whole.
 #[derive(Debug, Default)]
@@ -137,12 +138,19 @@ impl Handler for Router {
 fn host(request: &Parts) -> Result<Option<&str>, &'static str> {
     let mut lines = request.headers.get_all(HOST).iter();
     let line = match (lines.next(), lines.next()) {
-        (Some(line), None) => Some(line.to_str().map_err(|_| "The Host header can't be read.")?),
+        (Some(line), None) => Some(line.to_str().ok().filter(|line| is_host(line)).ok_or("The Host header names no host.")?),
         (None, _) => None,
         (Some(_), Some(_)) => return Err("There is more than one Host header."),
     };
-    match request.uri.authority() {
-        Some(authority) => Ok(Some(authority.as_str())),
+    match request.uri.authority().map(Authority::as_str) {
+        Some(authority) if !is_host(authority) => Err("The target names no host."),
+        // RFC 9113 section 8.3.1; in HTTP/1.1 the line means nothing beside a whole URL.
+        Some(authority)
+            if request.version == Version::HTTP_2 && line.is_some_and(|line| !line.eq_ignore_ascii_case(authority)) =>
+        {
+            Err("The Host header and :authority differ.")
+        }
+        Some(authority) => Ok(Some(authority)),
         None if line.is_none() && request.version == Version::HTTP_11 => Err("The Host header is missing."),
         None => Ok(line),
     }
@@ -156,4 +164,36 @@ fn refuse(counts: &Counts, other: Other, detail: &str, headers: &HeaderMap) -> R
         _ => StatusCode::NOT_FOUND,
     };
     response::error(status, detail, headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_one_host() {
+        let named = |version, uri: &str, lines: &[&str]| {
+            let mut request = http::Request::builder().version(version).uri(uri);
+            for line in lines {
+                request = request.header(HOST, *line);
+            }
+            let request = request.body(()).expect("a request").into_parts().0;
+            host(&request)
+                .map(|host| host.map(str::to_owned))
+                .map_err(|detail| detail.split(' ').take(3).collect::<Vec<_>>().join(" "))
+        };
+        let good = |host: &str| Ok(Some(host.to_owned()));
+        let bad = |words: &str| Err(words.to_owned());
+        assert_eq!(named(Version::HTTP_11, "/a", &["a.example"]), good("a.example"));
+        assert_eq!(named(Version::HTTP_11, "/a", &["a.example", "a.example"]), bad("There is more"));
+        assert_eq!(named(Version::HTTP_11, "/a", &[]), bad("The Host header"));
+        assert_eq!(named(Version::HTTP_10, "/a", &[]), Ok(None));
+        assert_eq!(named(Version::HTTP_10, "/a", &["a/b"]), bad("The Host header"));
+        // In HTTP/1.1, what the target says counts; in HTTP/2, both have to say the same.
+        assert_eq!(named(Version::HTTP_11, "http://b.example/a", &["a.example"]), good("b.example"));
+        assert_eq!(named(Version::HTTP_2, "http://b.example/a", &["a.example"]), bad("The Host header"));
+        assert_eq!(named(Version::HTTP_2, "http://b.example/a", &["B.example"]), good("b.example"));
+        assert_eq!(named(Version::HTTP_2, "http://b.example/a", &[]), good("b.example"));
+        assert_eq!(named(Version::HTTP_2, "http://user@b.example/a", &[]), bad("The target names"));
+    }
 }

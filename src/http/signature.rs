@@ -14,7 +14,7 @@ use ring::hmac;
 use crate::model::{Prefix, TreePath};
 
 /// Who gets files that only the application tree has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Access {
     /// Everyone.
     Open,
@@ -27,6 +27,13 @@ pub enum Access {
 /// What links are signed with.
 #[derive(Clone)]
 pub struct Key(hmac::Key);
+
+/// Keys are equal that sign alike.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        hmac::verify(&other.0, b"", hmac::sign(&self.0, b"").as_ref()).is_ok()
+    }
+}
 
 /// What the query of a link is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub enum Method {
 }
 
 /// Makes stamps.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Stamp {
     method: Method,
     key: Box<[u8]>,
@@ -102,6 +102,10 @@ impl Stamp {
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut key = Vec::new();
+    // Opening a pipe would wait for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
     std::fs::File::open(path)?.take(MAX_KEY_BYTES as u64 + 2).read_to_end(&mut key)?;
     Ok(key)
 }
@@ -132,6 +136,8 @@ mod tests {
         assert!(!format!("{:?}", Stamp::new(Method::Md5, b"secret").expect("a key")).contains("secret"));
         let missing = Settings { stamp_key_file: Some("/nowhere/key".into()), ..Settings::default() };
         assert!(matches!(Stamp::of(&missing), Err(Error::File { .. })));
+        let device = Settings { stamp_key_file: Some("/dev/zero".into()), ..Settings::default() };
+        assert!(matches!(Stamp::of(&device), Err(Error::File { .. })));
         assert!(Stamp::of(&Settings::default()).expect("none is wanted").is_none());
     }
 }

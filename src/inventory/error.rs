@@ -19,6 +19,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// There is a folder at its place, or a device, or a pipe.
+    #[error("the database {} is no regular file; name another one in inventory.database", path.display())]
+    NoFile {
+        /// What is there.
+        path: PathBuf,
+    },
     /// The file is a database of some other program.
     #[error("{} is another program's database and was left alone; name another file in inventory.database", path.display())]
     Foreign {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::country::{Continent, Country};
+use super::host::is_host;
 use super::path::TreePath;
 use super::place::Point;
 use super::way::Scanning;
@@ -104,8 +105,8 @@ impl BaseUrl {
         if authority.is_empty() || authority.contains('@') {
             return Err(wrong("it has no host name, or a user name before it"));
         }
-        if text.parse::<http::Uri>().is_err() {
-            return Err(wrong("it is no URL"));
+        if !is_host(authority) || text.parse::<http::Uri>().is_err() {
+            return Err(wrong("it is no URL, or its host or port can't be"));
         }
         if !text.ends_with('/') {
             return Err(wrong("it does not end with a slash"));

@@ -225,7 +225,12 @@ fn parts(text: &str, names: &[&String]) -> Result<Vec<Part>, Wrong> {
     if let Some(Part::Text(last)) = parts.last_mut() {
         last.truncate(last.trim_end_matches('/').len());
     }
-    Ok(parts)
+    // Whatever the values are: it is a path, or never one.
+    let example = parts.iter().map(|part| if let Part::Text(text) = part { text } else { "x" });
+    match TreePath::parse(example.collect::<String>().into_bytes()) {
+        Ok(_) => Ok(parts),
+        Err(error) => Err(("directory", format!("{text:?} is no directory below the repository: {error}"))),
+    }
 }
 
 #[cfg(test)]
@@ -310,6 +315,8 @@ mod tests {
             ("kind = 'dnf'\ndirectory = 'a'", "directory", "go together"),
             ("kind = 'dnf'\narguments = { a = ['*'] }", "directory", "go together"),
             ("kind = 'dnf'\narguments = { a = ['*'] }\ndirectory = '$b'", "directory", "names none"),
+            ("kind = 'dnf'\narguments = { a = ['*'] }\ndirectory = '../$a'", "directory", "dot segment"),
+            ("kind = 'dnf'\narguments = { a = ['*'] }\ndirectory = '$a//x'", "directory", "empty segment"),
         ] {
             let settings: Settings = toml::from_str(&format!("path = 'p'\n{keys}")).expect("settings");
             let (_, (wrong, text)) = Repositories::new(&[settings]).expect_err("wrong");

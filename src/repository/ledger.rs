@@ -89,7 +89,7 @@ impl Ledger {
         let book = told.get_or_insert_with(|| self.read_book());
         let changed = turn(book, &path, current, since.min(now));
         if changed && let Some(database) = &self.database {
-            keep(&versions_file(database), book);
+            keep(database, book);
         }
         let oldest = now.saturating_sub(i64::try_from(accept_old.as_secs()).unwrap_or(i64::MAX));
         let replaced = book.get(&path).map_or(&[][..], |entry| &entry.replaced);
@@ -159,7 +159,9 @@ pub fn expire(database: &Path, directory: &TreePath<'_>, because: &str, now: i64
     orders.retain(|order| order.directory != directory);
     orders.insert(0, Order { directory, at: now, because: because.to_owned() });
     orders.truncate(MAX_ORDERS);
-    durable::write(&file, serde_json::to_string_pretty(&orders).map_err(io::Error::other)?.as_bytes())
+    let text = serde_json::to_string_pretty(&orders).map_err(io::Error::other)?;
+    // The server reads it, which may be another user than who gives the order.
+    durable::write_like(&file, text.as_bytes(), database)
 }
 
 fn versions_file(database: &Path) -> PathBuf {
@@ -170,8 +172,10 @@ fn orders_file(database: &Path) -> PathBuf {
     database.with_extension("expired.json")
 }
 
-fn keep(file: &Path, book: &Book) {
-    let written = serde_json::to_string(book).map_err(io::Error::other).and_then(|text| durable::write(file, text.as_bytes()));
+fn keep(database: &Path, book: &Book) {
+    let file = versions_file(database);
+    let text = serde_json::to_string(book).map_err(io::Error::other);
+    let written = text.and_then(|text| durable::write_like(&file, text.as_bytes(), database));
     if let Err(error) = written {
         tracing::warn!(file = %file.display(), %error, "versions of repositories can't be kept; a restart forgets them");
     }
@@ -258,6 +262,21 @@ mod tests {
         assert_eq!(note(&eight, told(3, "c"), 600), [2]);
         expire(&database, &TreePath::root(), "all of it", 700).expect("written");
         assert_eq!((note(&eight, told(3, "c"), 800), note(&nine, told(2, "b"), 800)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn who_may_read_the_database_may_read_the_orders() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("site.sqlite");
+        expire(&database, &TreePath::root(), "before there is one", 1).expect("written");
+        durable::write(&database, b"").expect("written");
+        std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
+        // As root gives orders to a server that is another user; others can't.
+        chown(&database, Some(65534), Some(65534)).ok();
+        expire(&database, &TreePath::root(), "a test", 1).expect("written");
+        let of = |path: &Path| std::fs::metadata(path).map(|data| (data.mode(), data.uid(), data.gid())).expect("it is there");
+        assert_eq!(of(&orders_file(&database)), of(&database));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::command::output::grouped;
 use crate::config::check::{Finding, Severity};
 use crate::config::{Config, MirrorSettings};
 use crate::geo::{Locator, Source};
+use crate::http::Stamp;
 use crate::http::signature::Key;
 use crate::inventory::sqlite::{Inspection, Sqlite};
 use crate::model::{Protocol, TreePath};
@@ -24,6 +25,7 @@ pub(super) fn all(config: &Config, now: Timestamp) -> Vec<Finding> {
     look.clock(now);
     look.trees(now);
     look.key();
+    look.stamp();
     look.database();
     look.geoip(now);
     look.sockets();
@@ -141,15 +143,36 @@ impl Look<'_> {
 
     /// The key of signed links: usable, and not for everyone to read.
     fn key(&mut self) {
-        use std::os::unix::fs::PermissionsExt as _;
         const KEY: &str = "tree.application-key-file";
         let Some(path) = &self.config.tree.application_key_file else { return };
         if let Err(error) = Key::read(path) {
             return self.tell(Severity::Error, KEY, chain(&error), "signed links can't be checked without it");
         }
+        self.readable_by_all(KEY, path, "who has the key can make links");
+    }
+
+    /// The key of stamps, without which the server does not start.
+    fn stamp(&mut self) {
+        let answers = &self.config.answers;
+        if let Err(error) = Stamp::of(answers) {
+            let key = if answers.stamp_key_file.is_some() { "answers.stamp-key-file" } else { "answers.stamp-key-variable" };
+            self.tell(
+                Severity::Error,
+                key,
+                chain(&error),
+                "redirects can't be stamped without it, and the server does not start",
+            );
+        }
+        if let Some(path) = answers.stamp_key_file.clone() {
+            self.readable_by_all("answers.stamp-key-file", &path, "who has the key can make stamps");
+        }
+    }
+
+    fn readable_by_all(&mut self, key: &str, path: &Path, why: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
         if std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0) {
             let text = format!("every user of this machine can read the key {}", path.display());
-            self.tell(Severity::Warning, KEY, text, "chmod o-r: who has the key can make links");
+            self.tell(Severity::Warning, key, text, &format!("chmod o-r: {why}"));
         }
     }
 
@@ -326,7 +349,7 @@ impl Look<'_> {
         let wanted = (self.config.server.max_connections as u64).saturating_add(OTHER_FILES);
         let Some(most) = getrlimit(Resource::Nofile).maximum.filter(|&most| most < wanted) else { return };
         let text =
-            format!("{} connections, but a process may open {} files only", self.config.server.max_connections, grouped(most));
+            format!("{} connections, but a process may open {} files only", grouped(wanted - OTHER_FILES), grouped(most));
         let advice = "raise the limit (systemd: LimitNOFILE=) where the server runs, or lower this";
         self.tell(Severity::Hint, "server.max-connections", text, advice);
     }

@@ -21,11 +21,12 @@ use crate::tree::Trees;
 
 /// What `files hash --help` says beyond its options.
 pub(super) const HELP: &str = "\
-Without --verify, files get the digests that they lack, as `serve` would make them in time; files that have all are
-left alone, so it can be stopped and started again. With --verify, files that were hashed are read again: one whose bytes
-changed while its size and times did not is damaged (a bad disk, a bad copy). That is told, written down and shown by
-`files show`, and it stays the version that it was: mirrors that hold the good copy go on serving it. Restore the file
-from one of them; if the new content is what you want, `touch` the file.
+Without --verify, files get the digests that they lack, as `serve` would make them in time; files that \
+have all are left alone, so it can be stopped and started again. With --verify, files that were hashed are \
+read again: one whose bytes changed while its size and times did not is damaged (a bad disk, a bad copy). \
+That is told, written down and shown by `files show`, and it stays the version that it was: mirrors that \
+hold the good copy go on serving it. Restore the file from one of them; if the new content is what you \
+want, `touch` the file.
 
 It may run beside `serve`. Exit status: 0 all is well, 1 a file is damaged or could not be read.
 

@@ -6,6 +6,7 @@ mod descriptions;
 mod fault;
 mod files;
 mod holds;
+mod left;
 mod listed;
 mod load;
 mod memory;
@@ -28,6 +29,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use self::changes::{Change, Touched};
 use self::descriptions::Beside;
 use self::fault::Fault;
+use self::left::Log;
 use self::open::Identity;
 use self::turn::Turn;
 use super::error::Error;
@@ -61,7 +63,7 @@ const NEXT_ROOM: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 enum Place {
-    File { path: PathBuf, identity: Identity },
+    File { path: PathBuf, identity: Identity, log: Option<Log> },
     Memory,
 }
 
@@ -80,7 +82,7 @@ impl Sqlite {
             opened => (opened?, None),
         };
         let (connection, identity) = opened;
-        let place = Place::File { path: path.to_owned(), identity };
+        let place = Place::File { path: path.to_owned(), identity, log: Log::of(path) };
         Ok(Self { place, connection, turn: Turn::of(path), opened: 1, room_at })
     }
 
@@ -116,14 +118,25 @@ impl Sqlite {
     /// Opens the file again if it was replaced: what is written to a deleted file is lost.
     fn stay_with_the_file(&mut self) -> Result<(), Error> {
         self.look_for_room()?;
-        let Place::File { path, identity } = &mut self.place else { return Ok(()) };
+        let Place::File { path, identity, log } = &mut self.place else { return Ok(()) };
         if Identity::of(path).is_some_and(|now| now == *identity) {
             return Ok(());
         }
+        // Others that have the same open find out as well.
+        let turn = self.turn.take();
+        if let Some(left) = log.as_ref().filter(|log| log.is_left()) {
+            drop(std::mem::replace(&mut self.connection, open::memory()?));
+            *identity = Identity::NONE;
+            if let Err(error) = left.put_aside() {
+                tracing::warn!(%error, "the log of the database that was replaced stays beside the new one");
+            }
+        }
+        drop(turn);
         let (connection, now) = open::file(path, open::Missing::Refuse)?;
         tracing::warn!(path = %path.display(), "the database was replaced by another file, which is used from now on");
         self.connection = connection;
         *identity = now;
+        *log = Log::of(path);
         self.opened += 1;
         Ok(())
     }
@@ -131,7 +144,7 @@ impl Sqlite {
     /// Opens the file as usual once there is room for that. What is known of it is read again then.
     fn look_for_room(&mut self) -> Result<(), Error> {
         let now = clock::instant();
-        let Place::File { path, identity } = &mut self.place else { return Ok(()) };
+        let Place::File { path, identity, log } = &mut self.place else { return Ok(()) };
         if self.room_at.is_none_or(|at| now < at) {
             return Ok(());
         }
@@ -148,6 +161,7 @@ impl Sqlite {
                 self.room_at = Some(now + NEXT_ROOM);
             }
         }
+        *log = Log::of(path);
         Ok(())
     }
 
@@ -193,7 +207,7 @@ impl Store for Sqlite {
         let has_room = self.room_at.is_none();
         self.read(|transaction, opened| {
             let twin = match &place {
-                Place::File { path, identity } if has_room => Some(load::Twin { path, identity: *identity }),
+                Place::File { path, identity, .. } if has_room => Some(load::Twin { path, identity: *identity }),
                 Place::File { .. } | Place::Memory => None,
             };
             if let [front, back @ ..] = sinks {
@@ -240,7 +254,7 @@ impl Store for Sqlite {
     }
 
     fn beside(&self) -> Option<Box<OpenBeside>> {
-        let Place::File { path, identity } = self.place.clone() else { return None };
+        let Place::File { path, identity, .. } = self.place.clone() else { return None };
         if self.room_at.is_some() {
             return None;
         }

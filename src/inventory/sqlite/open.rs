@@ -20,6 +20,9 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// That of no file.
+    pub(super) const NONE: Self = Self { device: u64::MAX, inode: u64::MAX };
+
     /// The file that the path names now, if there is one.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
@@ -53,6 +56,7 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
     if missing == Missing::Refuse && Identity::of(path).is_none() {
         return Err(gone());
     }
+    refuse_what_is_no_file(path)?;
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     if missing == Missing::Create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
@@ -78,6 +82,13 @@ fn try_file(path: &Path, missing: Missing) -> Result<(Connection, Identity), Err
     look_often(&mut connection).map_err(|fault| fault.at(path))?;
     let identity = Identity::of(path).ok_or_else(gone)?;
     Ok((connection, identity))
+}
+
+fn refuse_what_is_no_file(path: &Path) -> Result<(), Error> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(Error::NoFile { path: path.to_owned() }),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a database of ours on a disk without any room, for reading. SQLite wants room for the index of its log there, which it
@@ -133,6 +144,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, Error> {
     if !path.exists() {
         return Ok(Inspection::Absent);
     }
+    refuse_what_is_no_file(path)?;
     let look = || -> Result<(Ownership, i64), Fault> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         prepare(&connection)?;
@@ -185,7 +197,7 @@ fn look_often(connection: &mut Connection) -> Result<(), Fault> {
 }
 
 /// "rdir", in the header of every database of ours.
-const APPLICATION_ID: i64 = 0x7264_6972;
+pub(super) const APPLICATION_ID: i64 = 0x7264_6972;
 
 enum Ownership {
     Ours,
