@@ -242,7 +242,12 @@ async fn rescanned(world: &World) -> Report {
 
 /// Probes that compare bytes with a tree.
 fn comparing(world: &World, root: &Root) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    comparing_or_not(world, root, true)
+}
+
+fn comparing_or_not(world: &World, root: &Root, compare_bytes: bool) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let settings = probe::Settings {
+        compare_bytes,
         interval: Span(Duration::from_millis(10)),
         timeout: Span(Duration::from_secs(10)),
         successes: 1,
@@ -289,6 +294,45 @@ async fn a_copy_with_other_bytes_is_left_out_until_it_is_right() {
     assert_eq!(world.held().await.len(), 2);
     stop.cancel();
     task.await.expect("it did not die");
+}
+
+#[tokio::test]
+async fn no_bytes_are_compared_where_that_is_switched_off() {
+    const LISTED: [(&str, u64, i64); 1] = [("a.xo", BYTES as u64, THEN)];
+    // How often the last bytes were asked for, as at each try of what a mirror can do, and how often other parts.
+    let (tried, compared) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (tries, comparisons) = (Arc::clone(&tried), Arc::clone(&compared));
+    let server = Odd::start(move |request, out| {
+        let own = content("a.xo", BYTES);
+        match (request.path.as_str(), request.header("Range").and_then(|range| range.strip_prefix("bytes="))) {
+            ("/", _) => {
+                let page = servers::listing("/", &LISTED);
+                respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+            }
+            ("/a.xo", None) => respond(request, out, "200 OK", &[], &own),
+            ("/a.xo", Some(range)) => {
+                let ends: Vec<usize> = range.split('-').map(|end| end.parse().expect("a number")).collect();
+                let part = &own[ends[0]..=ends[1]];
+                let counter = if part.len() == 16 { &tries } else { &comparisons };
+                counter.fetch_add(1, Ordering::SeqCst);
+                let told = format!("bytes {range}/{BYTES}");
+                respond(request, out, "206 Partial Content", &[("Content-Range", &told)], part)
+            }
+            _ => respond(request, out, "404 Not Found", &[], b""),
+        }
+    });
+    let tree = Folder::new();
+    tree.write_bytes("a.xo", &content("a.xo", BYTES), THEN);
+    let (world, root) = known_tree(&tree, &["a.xo"], &server.url()).await;
+    for compare_bytes in [false, true] {
+        let (stop, task) = comparing_or_not(&world, &root, compare_bytes);
+        let before = tried.load(Ordering::SeqCst);
+        // Its first try may have ended before the bytes of it are compared; two more have not.
+        until("its ways were tried", async || tried.load(Ordering::SeqCst) >= before + 3).await;
+        assert_eq!(compared.load(Ordering::SeqCst) > 0, compare_bytes);
+        stop.cancel();
+        task.await.expect("it did not die");
+    }
 }
 
 #[tokio::test]
@@ -385,6 +429,58 @@ async fn what_was_tried_outlives_a_restart_and_not_a_move() {
     let moved = open(&Mirror { http: http("http://n.example/"), ..world.mirror.clone() }).await;
     assert_eq!(moved.snapshot().mirrors().members[0].abilities, Abilities::default());
     assert_eq!(moved.checkup(world.mirror.name.clone()).await.expect("it is read"), None);
+}
+
+/// A server that has a file of a site and sends the whole of it, whatever part is asked for; of parts beyond what it can count, rubbish.
+fn sends_no_parts(name: &'static str, size: u64) -> Odd {
+    Odd::start(move |request, out| {
+        let length = ("Content-Length", &*size.to_string());
+        match request.path.trim_start_matches('/') {
+            "" => {
+                let page = servers::listing("/", &[(name, size, running::OLD)]);
+                respond(request, out, "200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+            }
+            path if path == name && request.method == "HEAD" => respond(request, out, "200 OK", &[length], b""),
+            path if path == name => respond(request, out, "200 OK", &[("Content-Length", "5000")], &[b'x'; 5000]),
+            _ => respond(request, out, "404 Not Found", &[], b""),
+        }
+    })
+}
+
+#[test]
+fn who_asks_for_a_part_is_not_sent_to_a_server_that_sends_none() {
+    let site = running::Site::with_a_file("parts");
+    let server = sends_no_parts("old.xo", 100_000);
+    // Its bytes are not what is at issue here.
+    site.configure("", "", &format!("compare-bytes = false\n{}", running::mirror("whole", &server.url())));
+    let _serving = running::Running::start(&[&site]);
+    let part = || running::get(site.listen, "/old.xo", "Range: bytes=0-9\r\n").expect("it answers");
+    running::until("it is scanned", || site.get("/old.xo").mirror() == Some("whole"));
+    running::until("it is found out", || part().status == 206);
+    assert_eq!((part().mirror(), part().body.len()), (None, 10), "{:?}", part());
+    assert_eq!(site.get("/old.xo").mirror(), Some("whole"), "whole files are to be had there");
+}
+
+#[test]
+fn nobody_is_sent_for_a_large_file_to_a_server_that_can_not_count_so_far() {
+    let site = running::Site::new("large");
+    for (name, size, mtime) in &LARGE[..2] {
+        let name = format!("tree/{name}");
+        site.folder.write(&name, 0, *mtime);
+        let file = fs::File::options().write(true).open(site.folder.path().join(name)).expect("it is there");
+        file.set_len(*size).expect("holes take no room");
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(mtime.unsigned_abs())).expect("the time can be set");
+    }
+    let server = Odd::start(counts_to(31));
+    site.configure("", "", &format!("compare-bytes = false\n{}", running::mirror("short", &server.url())));
+    let _serving = running::Running::start(&[&site]);
+    let sent_to = |name: &str| {
+        let reply = running::get(site.listen, name, "Range: bytes=0-9\r\n").expect("it answers");
+        reply.mirror().map(str::to_owned)
+    };
+    running::until("it is scanned", || sent_to("/medium.iso").as_deref() == Some("short"));
+    running::until("it is found out", || sent_to("/medium.iso").is_none());
+    assert_eq!(sent_to("/small.iso").as_deref(), Some("short"));
 }
 
 #[test]

@@ -154,6 +154,66 @@ mod real {
     }
 
     #[tokio::test]
+    async fn mini_httpd() {
+        finds_what_is_there_and_nothing_else(Server::mini_httpd).await;
+    }
+
+    #[tokio::test]
+    async fn webfs() {
+        finds_what_is_there_and_nothing_else(Server::webfs).await;
+    }
+
+    #[tokio::test]
+    async fn civetweb() {
+        finds_what_is_there_and_nothing_else(Server::civetweb).await;
+    }
+
+    #[tokio::test]
+    async fn h2o_which_lists_names_alone() {
+        finds_what_is_there_and_nothing_else(Server::h2o).await;
+    }
+
+    #[tokio::test]
+    async fn python_which_lists_names_alone() {
+        finds_what_is_there_and_nothing_else(Server::python).await;
+    }
+
+    #[tokio::test]
+    async fn names_that_are_no_utf_8_are_found_on_real_servers() {
+        use redirector::inventory::Observation;
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = b"odd/latin-1-\xe9 \xa7.xo";
+        type Start = fn(&std::path::Path) -> Server;
+        let servers: [(&str, Start); 5] = [
+            ("nginx", |root| Server::nginx(root, "autoindex on; charset off;")),
+            ("nginx, JSON", |root| Server::nginx(root, "autoindex on; autoindex_format json;")),
+            ("Apache", |root| Server::apache(root, "FancyIndexing HTMLTable NameWidth=*", "")),
+            ("lighttpd", Server::lighttpd),
+            ("nothing listed", |root| Server::nginx(root, "")),
+        ];
+        for (what, start) in servers {
+            let folder = Folder::new();
+            folder.write("odd/plain.xo", 12, THEN);
+            let path = folder.path().join(std::ffi::OsStr::from_bytes(name));
+            std::fs::rename(folder.path().join("odd/plain.xo"), path).expect("it is renamed");
+            folder.write("top.xo", 42, THEN);
+            let server = start(folder.path());
+            let world = World::new(&[("top.xo", 42, THEN)], &server.url()).await;
+            let path = TreePath::parse(name.to_vec()).expect("a path");
+            let fingerprint = redirector::model::Fingerprint {
+                size: 12,
+                mtime_ns: THEN * 1_000_000_000,
+                ctime_ns: THEN * 1_000_000_000,
+                inode: 2,
+            };
+            let observation = Observation { path, fingerprint, at: world.clock.now(), kind: Seen::First };
+            world.inventory.observe(vec![observation]).await.expect("written");
+            let report = world.scan().await;
+            assert_eq!(report.outcome.as_ref().map(|counts| (counts.found, counts.doubtful)), Ok((2, 0)), "{what}: {report:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn busybox_lists_nothing_and_is_asked_file_by_file() {
         let folder = folder();
         folder.remove("top.xo");
@@ -752,6 +812,20 @@ mod misbehaving {
     }
 
     #[tokio::test]
+    async fn a_byte_now_and_then_keeps_no_question_alive() {
+        let dripping = |_: &Request, out: &mut TcpStream| {
+            write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nContent-Type: text/html\r\n\r\n")?;
+            // The other side says nothing more: each wait for it ends with its bound.
+            out.set_read_timeout(Some(Duration::from_millis(20)))?;
+            while std::io::Read::read(out, &mut [0]).is_err() {
+                out.write_all(b"<")?;
+            }
+            Ok(())
+        };
+        keeps_all_with("in time", dripping, |settings| settings.timeout = Span(Duration::from_millis(300))).await;
+    }
+
+    #[tokio::test]
     async fn a_connection_is_taken_and_nothing_comes() {
         let silent = |_: &Request, out: &mut TcpStream| wait_for_hang_up(out);
         keeps_all_with("in time", silent, |settings| settings.timeout = Span(Duration::from_millis(300))).await;
@@ -763,6 +837,22 @@ mod misbehaving {
             if request.path.len() > 1 && request.method == "GET" { wait_for_hang_up(out) } else { good(request, out) }
         };
         keeps_all_with("took too long", slow, |settings| settings.limits.duration = Duration::from_millis(500)).await;
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_shows_more_than_a_scan_may_take_loses_nothing() {
+        // Each of its directories has a thousand files that are not ours before those that are.
+        let crowded = |request: &Request, out: &mut TcpStream| match page(&FILES, &request.path) {
+            Some(page) => {
+                let others: String =
+                    (0..1000).map(|n| format!("<a href=\"x{n}\">x{n}</a>  15-Jun-2025 15:07  {n}\r\n")).collect();
+                ok(request, out, page.replacen("../</a>\r\n", &format!("../</a>\r\n{others}"), 1).as_bytes())
+            }
+            None => good(request, out),
+        };
+        let told = "ended by its limits with";
+        keeps_all_with(told, crowded, |settings| settings.limits.entries = 500).await;
+        keeps_all_with(told, crowded, |settings| settings.limits.total_bytes = 10_000).await;
     }
 
     #[tokio::test]

@@ -1006,4 +1006,102 @@ mod seen_by_people {
         let plain = site.run(&["scan"]);
         assert!(!running::text(&plain.stderr).contains("files"), "{}", running::text(&plain.stderr));
     }
+
+    /// A site with three old files, and a mirror `m` of it.
+    fn site_and_mirror() -> (running::Site, Folder, Server) {
+        let (site, folder) = (running::Site::new("a"), Folder::new());
+        for name in ["d/one.xo", "d/two.xo", "top.xo"] {
+            folder.write(name, 1000, running::OLD);
+            site.folder.write(&format!("tree/{name}"), 1000, running::OLD);
+        }
+        let server = Server::nginx(folder.path(), "autoindex on;");
+        site.configure("", "", &running::mirror("m", &server.url()));
+        (site, folder, server)
+    }
+
+    fn json(site: &running::Site, arguments: &[&str]) -> serde_json::Value {
+        let output = site.run(arguments);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", running::text(&output.stderr)))
+    }
+
+    #[test]
+    fn a_dry_run_tells_path_by_path_what_would_change_and_writes_nothing_down() {
+        let (site, folder, _server) = site_and_mirror();
+        site.run_well(&["scan"]);
+        let known = |site: &running::Site| {
+            (json(site, &["mirrors", "list", "--json"]), json(site, &["mirrors", "show", "m", "--json"]))
+        };
+        folder.remove("d/two.xo");
+        folder.write("new/three.xo", 10, running::OLD);
+        site.folder.write("tree/new/three.xo", 10, running::OLD);
+        // The tree is read: what is new there is no news of the mirror.
+        let unchanged = site.run(&["scan", "--dry-run"]);
+        let before = known(&site);
+        let output = site.run(&["scan", "--dry-run", "--skip-tree"]);
+        for told in [running::text(&unchanged.stdout), running::text(&output.stdout)] {
+            let told = told.split_once("m would").map_or("", |(_, changes)| changes);
+            assert_eq!(told, " gain 1 file and lose 1 file\n+ new/three.xo\n- d/two.xo\n");
+        }
+        let told = json(&site, &["scan", "--dry-run", "--json"]);
+        let changes = serde_json::json!({ "gained": ["new/three.xo"], "lost": ["d/two.xo"], "untold": 0 });
+        assert_eq!(told[0]["changes"], changes, "{told}");
+        assert_eq!(known(&site), before);
+        assert_eq!((&before.0[0]["holds"], before.1["scans"].as_array().map(Vec::len)), (&3.into(), Some(1)), "{before:?}");
+        site.run_well(&["scan"]);
+        assert!(running::text(&site.run(&["scan", "--dry-run"]).stdout).ends_with("m: nothing would change\n"));
+    }
+
+    #[test]
+    fn the_history_of_a_mirror_tells_each_scan_and_probe_with_the_reason_for_each_failure() {
+        let (site, folder, server) = site_and_mirror();
+        site.run_well(&["scan"]);
+        let serving = running::Running::start(&[&site]);
+        let health = || json(&site, &["mirrors", "list", "--json"])[0]["health"].clone();
+        running::until("it is up", || health() == "up");
+        drop(server);
+        running::until("it is down", || health() == "down");
+        drop(serving);
+        assert_eq!(site.run(&["scan"]).status.code(), Some(1), "a mirror was not scanned");
+        let shown = running::text(&site.run(&["mirrors", "show", "m", "--last", "50"]).stdout);
+        let line = |parts: &[&str]| shown.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(line(&["http", "3", "complete"]), "{shown}");
+        assert!(line(&["failed"]) && line(&["can't connect", "Connection refused"]), "{shown}");
+        assert!(line(&["up"]) && line(&["failing", "can't connect"]) && line(&["down", "can't connect"]), "{shown}");
+        assert!(line(&["holds", "3 of 3 files"]), "what was known stays: {shown}");
+        drop(folder);
+    }
+
+    #[test]
+    fn a_wrong_url_is_told() {
+        let (site, folder, server) = site_and_mirror();
+        folder.write("else/where.xo", 5, running::OLD);
+        for (place, by) in [("else/", "http"), ("nowhere/", "head")] {
+            let base = format!("{}{place}", server.url());
+            site.configure("", "", &running::mirror("m", &base));
+            let told = json(&site, &["scan", "--json"]);
+            let note = format!("nothing of the public tree is there: is {base} the right place?");
+            assert_eq!((&told[0]["found"], &told[0]["protocol"]), (&0.into(), &by.into()), "{told}");
+            assert!(told[0]["notes"].as_array().is_some_and(|notes| notes.contains(&note.clone().into())), "{told}");
+        }
+        // A server in the clear where TLS was expected.
+        let base = format!("https://{}/", server.address());
+        site.configure("", "", &format!("[[mirror]]\nname = \"m\"\nhttps = \"{base}\"\n"));
+        let told = json(&site, &["scan", "--json"]);
+        assert!(told[0]["error"].as_str().is_some_and(|error| error.contains("does not speak TLS")), "{told}");
+    }
+
+    #[test]
+    fn what_is_told_of_mirrors_fits_a_terminal() {
+        let (site, _folder, server) = site_and_mirror();
+        site.configure("", "", &running::mirror("mirrors.example", &server.url()));
+        for arguments in ["scan", "mirrors list", "mirrors show mirrors.example"] {
+            let command = format!("stty cols 80; {} -c {} {arguments} 2>/dev/null", running::PROGRAM, site.path().display());
+            let mut script = std::process::Command::new("script");
+            let shown =
+                script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").output().expect("every Debian has it");
+            let shown = running::text(&shown.stdout);
+            let widest = shown.lines().map(|line| line.trim_end().chars().count()).max();
+            assert!(shown.contains("mirrors.example") && widest <= Some(80), "{arguments}: {widest:?}: {shown}");
+        }
+    }
 }

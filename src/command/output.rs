@@ -61,7 +61,8 @@ fn is_steering(character: char) -> bool {
 
 /// Prints a table without the blanks at the ends of its lines.
 ///
-/// Where the terminal is too narrow, long columns are wrapped: a name or number that is cut in two is no use to anyone.
+/// Where the terminal is too narrow, long columns are wrapped: a name or number that is cut in two is no use to anyone. Where that is
+/// not enough, and it helps, one blank stands between columns.
 pub(crate) fn print_table(table: &Table) -> anyhow::Result<()> {
     print(&fitted(table).lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>())
 }
@@ -74,10 +75,23 @@ fn fitted(table: &Table) -> Table {
     let mut table = table.clone();
     let widths = table.column_max_content_widths();
     let (whole, long): (Vec<u16>, Vec<u16>) = widths.iter().partition(|width| **width <= WHOLE);
-    let gaps = GAP * u16::try_from(widths.len().saturating_sub(1)).unwrap_or(0);
-    let left = table.width().unwrap_or(u16::MAX).saturating_sub(whole.iter().sum::<u16>() + gaps);
-    let share = left / u16::try_from(long.len()).unwrap_or(1).max(1);
-    for (column, width) in table.column_iter_mut().zip(widths) {
+    let long = u16::try_from(long.len()).unwrap_or(u16::MAX);
+    let room = table.width().unwrap_or(u16::MAX);
+    let left = |gap: u16| {
+        let gaps = u16::try_from(widths.len().saturating_sub(1)).unwrap_or(u16::MAX).saturating_mul(gap);
+        room.checked_sub(whole.iter().fold(gaps, |sum, width| sum.saturating_add(*width)))
+    };
+    let is_enough = |left: &Option<u16>| left.is_some_and(|left| left >= long.saturating_mul(LEAST));
+    let (is_narrow, left) = match (left(GAP), left(1)) {
+        (wide, narrow) if !is_enough(&wide) && is_enough(&narrow) => (true, narrow),
+        (wide, _) => (false, wide),
+    };
+    let share = left.unwrap_or(0) / long.max(1);
+    let last = widths.len().saturating_sub(1);
+    for (at, (column, width)) in table.column_iter_mut().zip(widths).enumerate() {
+        if is_narrow && at < last {
+            column.set_padding((0, 1));
+        }
         column.set_constraint(match width {
             ..=WHOLE => ColumnConstraint::ContentWidth,
             _ => ColumnConstraint::LowerBoundary(Width::Fixed(share.clamp(LEAST, WHOLE))),
@@ -125,6 +139,10 @@ mod tests {
         let lines: Vec<String> = fitted(narrow.set_width(24)).lines().collect();
         assert!(lines[1].starts_with("rochester  16,193  left out:"), "{lines:#?}");
         assert!(lines.len() < 6, "{lines:#?}");
+        let mut scans = table(["MIRROR", "FOUND", "GONE", "MISMATCHED", "DOUBTFUL", "BYTES", "SECONDS", "BY", "RESULT"]);
+        scans.add_row(["mirrors.example", "10,000", "0", "0", "0", "372.7 KiB", "0.2", "rsync", "complete"]);
+        let widths = |width| fitted(scans.clone().set_width(width)).lines().map(|line| line.trim_end().len()).max();
+        assert_eq!((widths(100), widths(80)), (Some(88), Some(80)), "two blanks between columns, or one");
     }
 
     #[test]

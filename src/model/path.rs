@@ -170,7 +170,7 @@ impl<'a> TreePath<'a> {
     /// The path, percent-encoded.
     #[must_use]
     pub fn encoded(&self) -> String {
-        percent_encode(&self.0, ENCODED).to_string()
+        Cow::from(percent_encode(&self.0, ENCODED)).into_owned()
     }
 }
 

@@ -127,6 +127,8 @@ pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 pub(super) fn failure(error: &reqwest::Error) -> Failure {
     if is_untrusted(error) {
         Failure::Untrusted(cause(error))
+    } else if speaks_no_tls(error) {
+        Failure::Connect("what answers there does not speak TLS".to_owned())
     } else if error.is_connect() {
         Failure::Connect(cause(error))
     } else if error.is_timeout() {
@@ -136,13 +138,23 @@ pub(super) fn failure(error: &reqwest::Error) -> Failure {
     }
 }
 
-/// Whether a certificate was refused, somewhere in the causes of an error.
+/// Whether a certificate was refused.
 fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    tls_says(error, |said| matches!(said, rustls::Error::InvalidCertificate(_)))
+}
+
+/// Whether what came was nothing that TLS knows: a server in the clear at that port, say.
+fn speaks_no_tls(error: &(dyn Error + 'static)) -> bool {
+    tls_says(error, |said| matches!(said, rustls::Error::InvalidMessage(_)))
+}
+
+/// Whether TLS says so, somewhere in the causes of an error.
+fn tls_says(error: &(dyn Error + 'static), is_so: fn(&rustls::Error) -> bool) -> bool {
     // What an I/O error was made of is not its source, but inside it.
     let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
-        || inside.is_some_and(|inside| is_untrusted(inside))
-        || error.source().is_some_and(is_untrusted)
+    error.downcast_ref().is_some_and(is_so)
+        || inside.is_some_and(|inside| tls_says(inside, is_so))
+        || error.source().is_some_and(|source| tls_says(source, is_so))
 }
 
 /// The innermost cause: the library's outer layers only repeat the URL.

@@ -306,6 +306,10 @@ impl Attempt<'_> {
         let settlement = settle(self.ground, &session, &self.scanner.inventory, &findings).await.map_err(refused)?;
         notes.extend(settlement.objection.clone());
         let complete = findings.troubles.is_empty() && settlement.objection.is_none();
+        let has_nothing = settlement.holdings.is_empty() && findings.mismatched.is_empty() && findings.doubtful.is_empty();
+        if complete && has_nothing && self.ground.plan.scope().is_root() {
+            notes.push(format!("nothing of the public tree is there: is {} the right place?", session.base()));
+        }
         let (unseen, note) = self.compare_twin(session.base(), &settlement.holdings).await.map_err(refused)?;
         notes.extend(note);
         let lesson = std::mem::take(&mut findings.lesson);

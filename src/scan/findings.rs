@@ -1,10 +1,10 @@
 //! What a lister found on one mirror: the versions that were seen, those that were not, and how far its eyes went.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use roaring::RoaringBitmap;
 
+use super::hashed::Hashed;
 use super::listing::Family;
 use super::matching::Verdict;
 use super::memory::Lesson;
@@ -97,7 +97,7 @@ impl Findings {
 #[derive(Debug, Default)]
 pub struct Coverage {
     hasher: RandomState,
-    extents: HashMap<u64, Extent>,
+    extents: Hashed<Extent>,
 }
 
 /// How much of a directory was seen.

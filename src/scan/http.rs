@@ -17,7 +17,7 @@ use super::findings::{Extent, Finding, Findings, Word};
 use super::ground::Ground;
 use super::judge::{Candidate, Judge, Sample};
 use super::listing::{self, Entry, Family, Kind, Listing, Zone};
-use super::matching::{Listed, Time, Verdict};
+use super::matching::{Before, Listed, Time, Verdict};
 use super::memory::{Below, Known, Recollection};
 use super::opening::is_disproof;
 use super::plan::Folder;
@@ -245,6 +245,8 @@ impl<'a> Crawl<'a> {
             let (entries, family) = (seen.entries, listing.family);
             Known { validators, body, mark: 0, mismatched, below, entries, held, family, shown: stop.shown }
         });
+        // What stands is not written down once more.
+        seen.learnt = seen.learnt.filter(|learnt| !stands.is_some_and(|known| known.says_the_same_as(learnt)));
         Ok(seen)
     }
 
@@ -258,8 +260,13 @@ impl<'a> Crawl<'a> {
             let Ok(path) = directory.join(&entry.name) else { continue };
             match (self.ground.sought(&path), entry.kind) {
                 (Some(sought), Kind::Directory) => findings.push(sought.finding(Word::Listing(Verdict::Mismatched))),
-                (Some(sought), Kind::File | Kind::Unknown) => {
-                    candidates.push(Candidate { path, sought, listed: self.listed(entry) })
+                (Some(mut sought), Kind::File | Kind::Unknown) => {
+                    let listed = self.listed(entry);
+                    // A name alone does not tell that a copy was cut short meanwhile: now and then, the file itself is asked for.
+                    if listed == Listed::default() && self.recollection.is_turn(directory) {
+                        sought.wanted.before = Before::Unknown;
+                    }
+                    candidates.push(Candidate { path, sought, listed })
                 }
                 (None, Kind::Directory | Kind::Unknown) if self.ground.plan.has_directory(&path) => {
                     below.push(Stop { directory: path, shown: self.telling(entry, listing.family) })

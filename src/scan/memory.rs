@@ -6,13 +6,13 @@
 //! `TrackModified` does not see a file that is written in place), so each directory is read and judged anew every so many scans,
 //! whatever it says.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+use super::hashed::Hashed;
 use super::listing::Family;
 use super::plan::{Folder, Plan};
 use super::validators::Validators;
@@ -24,7 +24,7 @@ use crate::model::TreePath;
 #[derive(Debug)]
 pub(super) struct Recollection {
     head: Head,
-    directories: HashMap<u64, Known>,
+    directories: Hashed<Known>,
     /// Nothing was remembered, or nothing that is of any use.
     is_new: bool,
     /// Every directory is read anew after so many scans.
@@ -120,6 +120,15 @@ impl Head {
     }
 }
 
+impl Known {
+    /// Whether a listing that was judged by now says all that it said, whatever it was held against.
+    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
+        let Self { validators, body, mark: _, mismatched, below, entries, held, family, shown } = self;
+        (validators, body, mismatched, below) == (&other.validators, &other.body, &other.mismatched, &other.below)
+            && (entries, held, family, shown) == (&other.entries, &other.held, &other.family, &other.shown)
+    }
+}
+
 impl Lesson {
     /// Learns about a directory, as far as there is room.
     pub(super) fn add(&mut self, directory: &TreePath<'_>, known: Known, (plan, recollection): (&Plan, &Recollection)) {
@@ -142,7 +151,7 @@ impl Recollection {
             .and_then(|stored| written::read(&stored))
             .filter(|(head, directories)| head.place == place && !is_bloated(directories.len()));
         let is_new = read.is_none();
-        let (head, directories) = read.unwrap_or_else(|| (Head::new(place), HashMap::new()));
+        let (head, directories) = read.unwrap_or_else(|| (Head::new(place), Hashed::default()));
         Self { head, directories, is_new, reread: reread.max(1), times }
     }
 

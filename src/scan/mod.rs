@@ -20,6 +20,7 @@ pub mod findings;
 pub mod ftp;
 mod gaps;
 mod ground;
+mod hashed;
 mod head;
 mod http;
 mod inquiry;

@@ -1,12 +1,12 @@
 //! What there is to find: the directories of the public tree that have files of ours. One plan serves the scans of many
 //! mirrors, and bounds what each of them costs: other directories of a mirror are not entered.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use roaring::RoaringBitmap;
 use siphasher::sip::SipHasher13;
 
+use super::hashed::Hashed;
 use super::listing::Family;
 use crate::inventory::{self, Inventory, Outline};
 use crate::model::{TreePath, VersionNumber};
@@ -17,7 +17,7 @@ pub struct Plan {
     scope: TreePath<'static>,
     hasher: RandomState,
     /// By hashes of their paths: a collision costs one request for a directory that has nothing of ours.
-    directories: HashMap<u64, Folder>,
+    directories: Hashed<Folder>,
     versions: RoaringBitmap,
     bytes: u64,
     unlisted: Vec<TreePath<'static>>,
@@ -56,7 +56,7 @@ impl Plan {
         Self {
             scope,
             hasher: RandomState::new(),
-            directories: HashMap::new(),
+            directories: Hashed::default(),
             versions: RoaringBitmap::new(),
             bytes: 0,
             unlisted: Vec::new(),

@@ -326,6 +326,19 @@ mod tests {
     }
 
     #[test]
+    fn scans_that_end_together_are_not_due_together() {
+        let mut table = table();
+        let names: Vec<_> = (0..20).map(|n| name(&format!("m{n}"))).collect();
+        for mirror in &names {
+            table.enter(mirror, start(), None);
+            table.begin(mirror, start());
+            table.end(mirror, start(), Ended::Done);
+        }
+        let pauses: std::collections::BTreeSet<_> = names.iter().map(|mirror| pause(&table, mirror, start())).collect();
+        assert!(pauses.len() > 15 && pauses.iter().all(|pause| (HOUR * 9 / 10..=HOUR * 11 / 10).contains(pause)), "{pauses:?}");
+    }
+
+    #[test]
     fn a_restart_does_not_scan_again_what_was_just_scanned() {
         let mut table = table();
         let (recent, old) = (name("recent"), name("old"));

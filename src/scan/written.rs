@@ -1,11 +1,12 @@
 //! The form in which what scans remember of listings is written down: as few bytes as is simple, with checksums. What is broken,
 //! foreign, or of another version of this program reads as nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
+use super::hashed::Hashed;
 use super::memory::{Head, Known};
 use crate::inventory::Listed;
 
@@ -23,7 +24,7 @@ struct Row<K> {
 }
 
 /// Reads all that can be read.
-pub(super) fn read(stored: &Listed) -> Option<(Head, HashMap<u64, Known>)> {
+pub(super) fn read(stored: &Listed) -> Option<(Head, Hashed<Known>)> {
     let (form, head): ((&str, u32), Head) = postcard::from_bytes(checked(&stored.head, SipHasher13::new())?).ok()?;
     if form != FORM {
         return None;
@@ -36,7 +37,7 @@ pub(super) fn read(stored: &Listed) -> Option<(Head, HashMap<u64, Known>)> {
 }
 
 /// Writes the head, and the parts that have one of the `touched` directories; all parts where that is not told.
-pub(super) fn write(head: &Head, directories: &HashMap<u64, Known>, touched: Option<&[u64]>) -> Listed {
+pub(super) fn write(head: &Head, directories: &Hashed<Known>, touched: Option<&[u64]>) -> Listed {
     let mut parts: BTreeMap<u16, Vec<Row<&Known>>> = match touched {
         Some(touched) => touched.iter().map(|key| (part_of(*key), Vec::new())).collect(),
         None => (0..PARTS as u16).map(|part| (part, Vec::new())).collect(),

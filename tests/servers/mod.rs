@@ -172,6 +172,59 @@ impl Server {
         })
     }
 
+    /// mini-httpd, which lists by `ls -l` in lines of its own.
+    pub fn mini_httpd(root: &Path) -> Self {
+        Self::start("mini_httpd", |_, address| {
+            let user = if is_root() { "user=root\n" } else { "" };
+            let (ip, port) = (address.ip(), address.port());
+            let config = format!("host={ip}\nport={port}\ndir={}\nnochroot\n{user}", root.display());
+            (config, vec!["-D".into(), "-C".into()])
+        })
+    }
+
+    /// webfs.
+    pub fn webfs(root: &Path) -> Self {
+        Self::start("webfsd", |_, address| {
+            let (ip, port) = (address.ip().to_string(), address.port().to_string());
+            let arguments = ["-F", "-a", "0", "-i", &ip, "-p", &port, "-r", &root.display().to_string()].map(str::to_owned);
+            ("# it takes no file\n".to_owned(), arguments.to_vec())
+        })
+    }
+
+    /// Civetweb.
+    pub fn civetweb(root: &Path) -> Self {
+        Self::start("civetweb", |_, address| {
+            let config = format!("listening_ports {address}\ndocument_root {}\nnum_threads 4\n", root.display());
+            (config, Vec::new())
+        })
+    }
+
+    /// h2o, which lists names alone.
+    pub fn h2o(root: &Path) -> Self {
+        Self::start("h2o", |_, address| {
+            let user = if is_root() { "user: root\n" } else { "" };
+            let (ip, port) = (address.ip(), address.port());
+            let config = format!(
+                "listen: {{host: {ip}, port: {port}}}\n{user}num-threads: 1\nhosts:\n  default:\n    paths:\n      /:\n        \
+                 file.dir: {}\n        file.dirlisting: ON\n",
+                root.display()
+            );
+            (config, vec!["-c".into()])
+        })
+    }
+
+    /// The one in Python's library, which lists names alone.
+    pub fn python(root: &Path) -> Self {
+        Self::start("python3", |_, address| {
+            let serve = "import functools, http.server, sys\n\
+                         handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[3])\n\
+                         http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), handler).serve_forever()";
+            let (ip, port) = (address.ip().to_string(), address.port().to_string());
+            let arguments = ["-c", serve, &ip, &port, &root.display().to_string()].map(str::to_owned);
+            ("# it takes no file\n".to_owned(), arguments.to_vec())
+        })
+    }
+
     /// rsyncd with a module `m`; `more` goes into it.
     pub fn rsyncd(root: &Path, more: &str) -> Self {
         Self::rsyncd_at(free_address(), root, more)

@@ -1,19 +1,23 @@
 //! From the address in a link to the name of an entry: RFC 3986 section 5.2 on bytes, since names need not be UTF-8.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
+use memchr::{memchr, memchr2, memchr3};
 use percent_encoding::percent_decode;
 
 use super::Error;
 use crate::model::path::MAX_SEGMENT_BYTES;
 
 /// The address of the directory that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Base {
-    scheme: Vec<u8>,
+    scheme: &'static [u8],
     authority: Vec<u8>,
-    /// The directory's segments, decoded.
-    segments: Vec<Vec<u8>>,
+    /// What stands between the host and the query.
+    path: Vec<u8>,
+    /// The directory's segments, decoded: few pages have links that need them.
+    segments: OnceLock<Vec<Vec<u8>>>,
 }
 
 /// What a link leads to, seen from the directory.
@@ -47,25 +51,25 @@ impl Base {
     pub fn parse(url: &str) -> Result<Self, Error> {
         let wrong = || Error::BadBase(url.to_owned());
         let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-            return Err(wrong());
-        }
-        let scheme = scheme.to_ascii_lowercase().into_bytes();
+        let known = [&b"http"[..], b"https"].into_iter().find(|known| known.eq_ignore_ascii_case(scheme.as_bytes()));
+        let scheme = known.ok_or_else(wrong)?;
         let (authority, path) = split_at_any(rest.as_bytes(), b"/?#");
-        let authority = normal_authority(&scheme, authority);
+        let authority = normal_authority(scheme, authority);
         if authority.is_empty() {
             return Err(wrong());
         }
         let (path, _) = split_at_any(path, b"?#");
-        let mut segments = Vec::new();
-        walk(&mut segments, path.strip_prefix(b"/").unwrap_or(path));
-        segments.pop(); // what follows the last slash: empty, or a document in the directory
-        Ok(Self { scheme, authority, segments: segments.into_iter().map(Cow::into_owned).collect() })
+        Ok(Self { scheme, authority, path: path.to_vec(), segments: OnceLock::new() })
     }
 
     /// The directory's decoded segments.
     pub(super) fn segments(&self) -> &[Vec<u8>] {
-        &self.segments
+        self.segments.get_or_init(|| {
+            let mut segments = Vec::new();
+            walk(&mut segments, self.path.strip_prefix(b"/").unwrap_or(&self.path));
+            segments.pop(); // what follows the last slash: empty, or a document in the directory
+            segments.into_iter().map(Cow::into_owned).collect()
+        })
     }
 
     /// The directory that relative links of a page with `<base href>` start at; `None` when it is elsewhere.
@@ -85,9 +89,9 @@ impl Base {
             return Target::Foreign;
         }
         if from.is_none()
-            && let Some(segment) = single_segment(href)
+            && let Some((segment, slash)) = single_segment(href)
         {
-            return judge(&[percent_decode(segment).into()], segment.len() < href.len() && has_slash_after(href, segment));
+            return judge(&[decoded(segment)], slash);
         }
         let Some(mut segments) = self.resolve(href, from) else {
             return Target::Foreign;
@@ -96,18 +100,19 @@ impl Base {
         if slash {
             segments.pop();
         }
-        let common = segments.iter().zip(&self.segments).take_while(|(a, b)| a.as_ref() == b.as_slice()).count();
+        let own = self.segments();
+        let common = segments.iter().zip(own).take_while(|(a, b)| a.as_ref() == b.as_slice()).count();
         if common == segments.len() {
             return Target::Aside;
         }
-        if common < self.segments.len() { Target::Foreign } else { judge(&segments[common..], slash) }
+        if common < own.len() { Target::Foreign } else { judge(&segments[common..], slash) }
     }
 
     /// The decoded segments of an address on the same host; the last is empty where it ends in a slash.
     fn resolve<'a>(&'a self, href: &'a [u8], from: Option<&'a [Vec<u8>]>) -> Option<Vec<Cow<'a, [u8]>>> {
         let (href, _) = split_at_any(href, b"?#");
         let rest = match scheme_length(href) {
-            Some(length) if href[..length].eq_ignore_ascii_case(&self.scheme) => {
+            Some(length) if href[..length].eq_ignore_ascii_case(self.scheme) => {
                 href[length + 1..].starts_with(b"//").then_some(&href[length + 1..])?
             }
             Some(_) => return None,
@@ -116,14 +121,14 @@ impl Base {
         let mut segments = Vec::new();
         let path = if let Some(rest) = rest.strip_prefix(b"//") {
             let (authority, path) = split_at_any(rest, b"/");
-            if normal_authority(&self.scheme, authority) != self.authority {
+            if normal_authority(self.scheme, authority) != self.authority {
                 return None;
             }
             path.strip_prefix(b"/").unwrap_or(path)
         } else if let Some(path) = rest.strip_prefix(b"/") {
             path
         } else {
-            segments.extend(from.unwrap_or(&self.segments).iter().map(|s| Cow::Borrowed(s.as_slice())));
+            segments.extend(from.unwrap_or_else(|| self.segments()).iter().map(|s| Cow::Borrowed(s.as_slice())));
             rest
         };
         walk(&mut segments, path);
@@ -135,12 +140,12 @@ impl Base {
 fn walk<'a>(segments: &mut Vec<Cow<'a, [u8]>>, path: &'a [u8]) {
     let mut dots = false;
     for segment in path.split(|&b| b == b'/') {
-        let decoded: Cow<'a, [u8]> = percent_decode(segment).into();
-        dots = matches!(decoded.as_ref(), b"." | b"..");
-        if decoded.as_ref() == b".." {
+        let segment = decoded(segment);
+        dots = matches!(segment.as_ref(), b"." | b"..");
+        if segment.as_ref() == b".." {
             segments.pop();
         } else if !dots {
-            segments.push(decoded);
+            segments.push(segment);
         }
     }
     if dots {
@@ -148,18 +153,21 @@ fn walk<'a>(segments: &mut Vec<Cow<'a, [u8]>>, path: &'a [u8]) {
     }
 }
 
-/// The usual case: `name`, `name/` or `./name`, perhaps with a query, and no scheme. Gives the segment, still escaped.
-fn single_segment(href: &[u8]) -> Option<&[u8]> {
+/// The usual case: `name`, `name/` or `./name`, perhaps with a query, and no scheme. Gives the segment, still escaped, and whether a
+/// slash came after it.
+fn single_segment(href: &[u8]) -> Option<(&[u8], bool)> {
     let start = href.strip_prefix(b"./").unwrap_or(href);
-    let (path, _) = split_at_any(start, b"?#");
-    let segment = path.strip_suffix(b"/").unwrap_or(path);
-    let plain = !segment.is_empty() && !segment.contains(&b'/');
-    (plain && (start.len() < href.len() || scheme_length(href).is_none())).then_some(segment)
+    let (segment, after) = split_at_any(start, b"/?#");
+    let slash = after.first() == Some(&b'/');
+    let plain = !segment.is_empty() && (!slash || matches!(after.get(1), None | Some(b'?' | b'#')));
+    // A scheme has its colon before any slash.
+    let may_have_scheme = start.len() == href.len() && memchr(b':', segment).is_some();
+    (plain && !(may_have_scheme && scheme_length(href).is_some())).then_some((segment, slash))
 }
 
-fn has_slash_after(href: &[u8], segment: &[u8]) -> bool {
-    let start = href.strip_prefix(b"./").unwrap_or(href);
-    start.get(segment.len()) == Some(&b'/')
+/// What stands for a segment in an address.
+fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'%', segment).is_none() { Cow::Borrowed(segment) } else { percent_decode(segment).into() }
 }
 
 /// Judges what is left below the directory.
@@ -186,11 +194,18 @@ fn scheme_length(href: &[u8]) -> Option<usize> {
 
 /// In lower case, without user name and without the scheme's own port.
 fn normal_authority(scheme: &[u8], authority: &[u8]) -> Vec<u8> {
-    let host = authority.rsplit(|&b| b == b'@').next().unwrap_or_default().to_ascii_lowercase();
+    let host = authority.rsplit(|&b| b == b'@').next().unwrap_or_default();
     let port: &[u8] = if scheme == b"https" { b":443" } else { b":80" };
-    host.strip_suffix(port).or(host.strip_suffix(b":")).unwrap_or(&host).to_vec()
+    host.strip_suffix(port).or(host.strip_suffix(b":")).unwrap_or(host).to_ascii_lowercase()
 }
 
-fn split_at_any<'a>(text: &'a [u8], stops: &[u8]) -> (&'a [u8], &'a [u8]) {
-    text.split_at(text.iter().position(|b| stops.contains(b)).unwrap_or(text.len()))
+/// Up to the first of a few bytes, and the rest with it.
+fn split_at_any<'a, const N: usize>(text: &'a [u8], stops: &[u8; N]) -> (&'a [u8], &'a [u8]) {
+    let stop = match stops.as_slice() {
+        &[a] => memchr(a, text),
+        &[a, b] => memchr2(a, b, text),
+        &[a, b, c] => memchr3(a, b, c, text),
+        _ => text.iter().position(|b| stops.contains(b)),
+    };
+    text.split_at(stop.unwrap_or(text.len()))
 }

@@ -128,13 +128,22 @@ impl<'a> Collector<'a> {
         Listing { entries: self.entries, family, complete, dropped: self.dropped, next: self.next }
     }
 
+    fn has_no_twins(&self) -> bool {
+        /// So many are sooner compared with each other than hashed.
+        const FEW: usize = 8;
+        if self.entries.len() <= FEW {
+            let is_new = |(at, entry): (usize, &Entry)| self.entries[..at].iter().all(|other| other.name != entry.name);
+            return self.entries.iter().enumerate().all(is_new);
+        }
+        let mut seen = HashSet::with_capacity(self.entries.len());
+        self.entries.iter().all(|entry| seen.insert(entry.name.as_slice()))
+    }
+
     /// Leaves each name once. Where two entries of one name differ, nobody knows which is right: what they differ in is left out.
     fn merge_twins(&mut self) {
-        let mut seen = HashSet::with_capacity(self.entries.len());
-        if self.entries.iter().all(|entry| seen.insert(entry.name.as_slice())) {
+        if self.has_no_twins() {
             return;
         }
-        drop(seen);
         let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut merged: Vec<Entry> = Vec::with_capacity(self.entries.len());
         for entry in self.entries.drain(..) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 /// When an entry was last changed, as far as a listing says.
@@ -71,7 +71,7 @@ pub(super) fn parse_start(text: &[u8]) -> Option<(ListedTime, usize)> {
     let date = cursor.date()?;
     let clock = cursor.clock(date.american)?;
     let local = DateTime::new(date.year, date.month, date.day, clock.hour, clock.minute, clock.second, 0).ok()?;
-    let at = TimeZone::UTC.to_timestamp(local).ok()?;
+    let at = Offset::UTC.to_timestamp(local).ok()?;
     let (at, zone) = match clock.offset {
         Some(offset) => (at.checked_sub(offset).ok()?, Zone::Known),
         None => (at, Zone::Unknown),

@@ -257,11 +257,14 @@ async fn keep(mut from: impl AsyncRead + Unpin, kept: &mut Vec<u8>, most: u64) -
     }
 }
 
-/// One line for people: what a server said stands in it, too.
+/// One line for people: what a server said stands in it, too. What the program says last of itself, the code at its end says as well.
 fn legible(complaint: &[u8]) -> String {
     let text = String::from_utf8_lossy(complaint);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let joined = lines.collect::<Vec<_>>().join("; ");
+    let mut lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.len() > 1 && lines.last().is_some_and(|last| last.starts_with("rsync error: ")) {
+        lines.pop();
+    }
+    let joined = lines.join("; ");
     joined.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -301,6 +304,8 @@ mod tests {
 
     #[test]
     fn complaints_are_one_line_that_orders_nothing() {
-        assert_eq!(legible(b"@ERROR: \x1b[2J no\n\n rsync error: x\n"), "@ERROR:  [2J no; rsync error: x");
+        assert_eq!(legible(b"@ERROR: \x1b[2J no\n\n rsync error: x\n"), "@ERROR:  [2J no");
+        assert_eq!(legible(b"rsync error: timeout in data\n"), "rsync error: timeout in data");
+        assert_eq!(legible(b"rsync: one\nrsync: two\n"), "rsync: one; rsync: two");
     }
 }
