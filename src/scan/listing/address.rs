@@ -201,10 +201,10 @@ fn normal_authority(scheme: &[u8], authority: &[u8]) -> Vec<u8> {
 
 /// Up to the first of a few bytes, and the rest with it.
 fn split_at_any<'a, const N: usize>(text: &'a [u8], stops: &[u8; N]) -> (&'a [u8], &'a [u8]) {
-    let stop = match stops.as_slice() {
-        &[a] => memchr(a, text),
-        &[a, b] => memchr2(a, b, text),
-        &[a, b, c] => memchr3(a, b, c, text),
+    let stop = match *stops.as_slice() {
+        [a] => memchr(a, text),
+        [a, b] => memchr2(a, b, text),
+        [a, b, c] => memchr3(a, b, c, text),
         _ => text.iter().position(|b| stops.contains(b)),
     };
     text.split_at(stop.unwrap_or(text.len()))
