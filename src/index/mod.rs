@@ -6,6 +6,7 @@
 
 pub mod freshness;
 mod intake;
+mod leap;
 mod once;
 mod round;
 pub mod watcher;
@@ -75,8 +76,6 @@ const TOGETHER: usize = 1000;
 const NUDGES: usize = 256;
 /// Directories that wait for a walk of their own; with more, everything is walked.
 const MAX_TO_WALK: usize = 1000;
-/// By how much a clock is put on at least: by less it is set all the time.
-const LEAP: SignedDuration = SignedDuration::from_secs(1);
 /// How long after the inventory failed everything is walked again, since what should have been written is not.
 const AFTER_ERROR: SignedDuration = SignedDuration::from_secs(30);
 
@@ -180,11 +179,7 @@ impl Index {
     }
 
     async fn pulse(&mut self, stop: &CancellationToken) -> Result<(), inventory::Error> {
-        self.notice_leap();
-        if let Some(leap) = self.leap {
-            self.intake.inventory.redate(leap).await?;
-            self.leap = None;
-        }
+        self.follow_clock().await?;
         self.notice_folders();
         self.events().await?;
         // Many files that are written at once are looked at less often.
@@ -195,27 +190,6 @@ impl Index {
         }
         self.begin_round(stop);
         Ok(())
-    }
-
-    /// Notices that the clock was put on, as at a start without the right time: what is young by then would seem to be old. One that is
-    /// put back makes files younger, which does no harm.
-    fn notice_leap(&mut self) {
-        let offset = self.intake.clock.offset();
-        let by = offset - std::mem::replace(&mut self.offset, offset);
-        if by < LEAP {
-            return;
-        }
-        let now = self.intake.clock.now();
-        let after = now.checked_sub(by).and_then(|before| before.checked_sub(self.min_age)).unwrap_or(Timestamp::MIN);
-        tracing::warn!("the clock was put on by {by:#}: files that were young stay so");
-        self.intake.is_leaping_until = Some(now.checked_add(self.min_age).unwrap_or(Timestamp::MAX));
-        // One that is not written down yet goes before this one: what it would have moved is moved by both together.
-        let earlier = self.leap.take();
-        self.leap = Some(earlier.map_or(Leap { after, by, now }, |earlier| Leap {
-            after: earlier.after.min(after),
-            by: earlier.by + by,
-            now,
-        }));
     }
 
     /// Notices a tree that went away, came, or was replaced.

@@ -1,6 +1,5 @@
 //! What goes into a store's verbs and comes out of them: places in the order of commits, pages, and all that it has.
 
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::holdings::Holdings;
@@ -80,35 +79,6 @@ pub enum Which {
 pub struct Swept {
     /// The files that were forgotten.
     pub forgotten: Vec<TreePath<'static>>,
-    /// The last path that was looked at; `None` when there are no more.
-    pub last: Option<TreePath<'static>>,
-}
-
-/// What putting the clock on means for what became public a short while before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Leap {
-    /// Versions that are public since before this moment, by the clock as it was, are old enough.
-    pub after: Timestamp,
-    /// By how much it was put on.
-    pub by: SignedDuration,
-    /// What it shows now.
-    pub now: Timestamp,
-}
-
-impl Leap {
-    /// Since when a version is public by the clock as it is now; none where that need not change.
-    #[must_use]
-    pub fn moved(&self, public_since: Timestamp) -> Option<Timestamp> {
-        let moved = public_since.checked_add(self.by).map_or(self.now, |moved| moved.min(self.now));
-        (public_since > self.after && moved > public_since).then_some(moved)
-    }
-}
-
-/// What was done about some files after the clock was put on.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Redated {
-    /// The files that have become public later than was thought.
-    pub records: Vec<FileRecord>,
     /// The last path that was looked at; `None` when there are no more.
     pub last: Option<TreePath<'static>>,
 }

@@ -12,6 +12,7 @@ pub mod holdings;
 mod holds;
 mod image;
 mod keeper;
+mod leap;
 mod members;
 mod newcomers;
 pub mod outline;
@@ -47,6 +48,7 @@ use store::{MAX_PAGE, Page, Store, Which};
 pub use error::Error;
 pub use holdings::Holdings;
 pub use keeper::MIN_FILES as IMAGE_FROM_FILES;
+pub use leap::Leap;
 pub use newcomers::Newcomer;
 pub use outline::Outline;
 pub use record::{
@@ -55,7 +57,7 @@ pub use record::{
 };
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
-pub use store::{Leap, PlanId};
+pub use store::PlanId;
 
 /// `[inventory]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -242,21 +244,6 @@ impl Inventory {
             match swept.last {
                 Some(last) => page.after = Some(last),
                 None => return Ok(forgotten),
-            }
-        }
-    }
-
-    /// After the clock was put on: has what became public a short while before stay young for as long as it would have.
-    ///
-    /// # Errors
-    /// When the store fails; then it can be asked for again with what is left of the leap, or as it was: nothing gets older by it.
-    pub async fn redate(&self, leap: Leap) -> Result<(), Error> {
-        let mut page = Page { within: TreePath::root(), after: None, limit: MAX_PAGE };
-        loop {
-            let this = page.clone();
-            page.after = self.ask(move |owner| owner.redate(&this, &leap)).await?;
-            if page.after.is_none() {
-                return Ok(());
             }
         }
     }

@@ -10,9 +10,10 @@ use roaring::RoaringBitmap;
 
 pub(super) use super::contents::shares_a_base;
 pub use super::contents::{
-    Bookmark, Changes, Contents, Lag, Leap, Page, Redated, Sequence, StoredMirror, Swept, Tried, Update, Which, Written,
+    Bookmark, Changes, Contents, Lag, Page, Sequence, StoredMirror, Swept, Tried, Update, Which, Written,
 };
 use super::error::Error;
+pub use super::leap::{Leap, Redated};
 use super::outline::Outline;
 use super::record::{
     Adjustment, Damage, Hashed, HealthChange, Hold, HoldEvent, Listed, Observation, Recorded, ScanMemory, ScanRecord,

@@ -9,11 +9,11 @@ use super::descriptions;
 use super::fault::Fault;
 use super::numbers::Numbers;
 use super::pages::visit;
-use super::trails;
+use super::trails::Trails;
 use crate::inventory::record::{Hashed, Observation, Recorded, Seen};
 use crate::inventory::snapshot::FileEntry;
 use crate::inventory::store::{Leap, Page, Redated, Swept};
-use crate::inventory::trail::{Copies, Trail};
+use crate::inventory::trail::Copies;
 use crate::inventory::versioning::{DigestVerdict, Verdict, judge, judge_digest, nanoseconds};
 use crate::model::{FileRecord, FileState, Fingerprint, Sha256, TreePath, VersionNumber};
 
@@ -168,11 +168,12 @@ fn changed(paths: Vec<TreePath<'static>>) -> Option<Change> {
 
 pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> Result<Changed<Vec<FileRecord>>, Fault> {
     let mut numbers = Numbers::read(transaction)?;
+    let mut trails = Trails::new(transaction)?;
     let mut records = Vec::with_capacity(batch.len());
     let mut touched = Vec::new();
     for seen in batch {
         let existing = one(transaction, &seen.path)?;
-        let verdict = judged(transaction, existing.as_ref(), seen)?;
+        let verdict = judged(&mut trails, existing.as_ref(), seen)?;
         let before = existing.as_ref().map(|known| known.version);
         let record = verdict.record(existing, seen, || numbers.take())?;
         if let Some(before) = before.filter(|before| *before != record.version) {
@@ -189,27 +190,20 @@ pub(super) fn observe(transaction: &Transaction<'_>, batch: &[Observation]) -> R
 }
 
 /// Judges an observation, and keeps what is to be remembered of the content before.
-fn judged(transaction: &Transaction<'_>, known: Option<&FileRecord>, seen: &Observation) -> Result<Verdict, Fault> {
+fn judged(trails: &mut Trails<'_>, known: Option<&FileRecord>, seen: &Observation) -> Result<Verdict, Fault> {
     let (path, size) = (&seen.path, seen.fingerprint.size);
     if known.is_some_and(|known| known.fingerprint == seen.fingerprint) || seen.kind == Seen::Changing {
         return Ok(judge(known, None, seen).0);
     }
-    let trail = trails::of(transaction, path, size)?;
+    let trail = trails.of(path, size)?;
     let (verdict, after) = judge(known, trail, seen);
     if after != trail {
-        trails::put(transaction, path, size, after)?;
+        trails.put(path, size, after)?;
     }
     if let Some(known) = known.filter(|known| known.fingerprint.size != size) {
-        leave(transaction, known)?;
+        trails.leave(known)?;
     }
     Ok(verdict)
-}
-
-/// Remembers a content that is gone.
-fn leave(transaction: &Transaction<'_>, known: &FileRecord) -> Result<(), Fault> {
-    let size = known.fingerprint.size;
-    let before = trails::of(transaction, &known.path, size)?;
-    trails::put(transaction, &known.path, size, Some(Trail::left_by(known, before)))
 }
 
 /// Keeps digests and, where there are some, the whole descriptions that they belong to.
@@ -219,9 +213,10 @@ pub(super) fn record_hashed(
     now: Timestamp,
 ) -> Result<Changed<Vec<Recorded>>, Fault> {
     let mut touched = Vec::new();
+    let mut trails = Trails::new(transaction)?;
     let mut all = Vec::with_capacity(batch.len());
     for hashed in batch {
-        let (recorded, is_new) = record_one(transaction, hashed, now)?;
+        let (recorded, is_new) = record_one(transaction, &mut trails, hashed, now)?;
         touched.extend(is_new.then(|| hashed.path.clone()));
         all.push(recorded);
     }
@@ -229,10 +224,15 @@ pub(super) fn record_hashed(
 }
 
 /// Also tells whether others should read it again.
-fn record_one(transaction: &Transaction<'_>, hashed: &Hashed, now: Timestamp) -> Result<(Recorded, bool), Fault> {
+fn record_one(
+    transaction: &Transaction<'_>,
+    trails: &mut Trails<'_>,
+    hashed: &Hashed,
+    now: Timestamp,
+) -> Result<(Recorded, bool), Fault> {
     let Hashed { path, fingerprint, sha256, description } = hashed;
     let Some(known) = one(transaction, path)? else { return Ok((Recorded::Outdated, false)) };
-    let trail = trails::of(transaction, path, fingerprint.size)?;
+    let trail = trails.of(path, fingerprint.size)?;
     let (verdict, after) = judge_digest(&known, trail, fingerprint, sha256, now);
     let confirmed = |copies: Copies| FileRecord {
         sha256: Some(*sha256),
@@ -258,7 +258,7 @@ fn record_one(transaction: &Transaction<'_>, hashed: &Hashed, now: Timestamp) ->
         }
     };
     if after != trail {
-        trails::put(transaction, path, fingerprint.size, after)?;
+        trails.put(path, fingerprint.size, after)?;
     }
     if verdict != DigestVerdict::Unchanged {
         put(transaction, &record, now)?;
@@ -291,7 +291,8 @@ pub(super) fn forget(
         }
     }
     // Only now: in a database that is full there is room again.
-    forgotten.iter().try_for_each(|known| leave(transaction, known))?;
+    let mut trails = Trails::new(transaction)?;
+    forgotten.iter().try_for_each(|known| trails.leave(known))?;
     let paths: Vec<_> = forgotten.into_iter().map(|known| known.path).collect();
     Ok((paths.clone(), changed(paths)))
 }
