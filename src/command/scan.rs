@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// Ask for everything and judge it, whatever earlier scans remember of it.
     #[arg(long)]
     pub(crate) anew: bool,
-    /// Write nothing down; tell, path by path, what would change.
+    /// Write nothing down of what mirrors hold; tell, path by path, what would change.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Print JSON, for programs.
