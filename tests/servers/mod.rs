@@ -156,12 +156,12 @@ impl Server {
         })
     }
 
-    /// lighttpd with `mod_dirlisting`.
+    /// lighttpd with `mod_dirlisting`. As in Debian's configuration every file has a type: of one without it, it tells no time.
     pub fn lighttpd(root: &Path) -> Self {
         Self::start("lighttpd", |home, address| {
             let config = format!(
                 "server.modules = (\"mod_dirlisting\")\nserver.document-root = \"{}\"\nserver.bind = \"{}\"\nserver.port = {}\n\
-                 server.errorlog = \"{}/error.log\"\n\
+                 server.errorlog = \"{}/error.log\"\nmimetype.assign = (\"\" => \"application/octet-stream\")\n\
                  server.stat-cache-engine = \"disable\"\ndir-listing.activate = \"enable\"\ndir-listing.encoding = \"utf-8\"\n",
                 root.display(),
                 address.ip(),
