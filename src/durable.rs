@@ -17,7 +17,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// is no such file yet, the new one is for its writer alone.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_like(path: &Path, content: &[u8], like: &Path) -> io::Result<()> {
     let Ok(like) = std::fs::metadata(like) else { return write(path, content) };
     write_as(path, content, |file| {

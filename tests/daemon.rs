@@ -220,6 +220,26 @@ fn what_can_not_be_opened_leaves_the_old_instance_at_work() {
 }
 
 #[test]
+fn two_servers_do_not_serve_from_one_database() {
+    let (site, copy) = (Site::with_a_file("site"), Site::new("copy"));
+    site.configure("", "", "");
+    let mut running = Running::start(&[&site]);
+    // Another tree, and the database that was forgotten.
+    let inventory = format!("[inventory]\ndatabase = \"{}\"\n", site.database().display());
+    copy.configure("", "", &inventory);
+    let second = Running::spawn(serve(&[&copy]));
+    second.wait_for_log("another redirector serves from this database");
+    assert!(!second.log().contains("serving instances"), "{}", second.log());
+    assert_eq!(site.get("/old.xo").status, 200);
+    // Another name for the same database is no other one.
+    site.configure("", "", &inventory);
+    assert!(running.reload().contains("took the new configuration"));
+    running.signal(Signal::TERM);
+    assert!(running.end().success());
+    second.wait_for_log("serving instances");
+}
+
+#[test]
 fn a_reload_of_one_instance_leaves_the_others_alone() {
     let (one, two) = (Site::with_a_file("one"), Site::with_a_file("two"));
     two.folder.write("tree/large", LARGE, OLD);

@@ -190,7 +190,7 @@ fn no_link_leads_out_of_the_directory() {
         "/pub/dir/",
         "/pub/dir/?x",
     ];
-    let long = "x".repeat(256);
+    let long = "x".repeat(redirector::model::path::MAX_SEGMENT_BYTES + 1);
     let links: Vec<&str> = hostile.into_iter().chain([long.as_str()]).collect();
     let listing = parse(nginx(&links).as_bytes(), None, &here()).expect("a listing");
     assert_eq!(names(&listing), [""; 0], "nothing of it is below the directory");

@@ -86,7 +86,8 @@ mod real {
         folder.write("deep/er/and/deeper/x.xo", 1, THEN);
         folder.write("odd/a&b;c,d=e.xo", 1_048_575, THEN);
         let report = world.scan().await;
-        assert_eq!(world.held().await.len(), 15, "{report:?}");
+        let held = world.held().await;
+        assert_eq!(held.len(), 15, "{held:?} {report:?}");
     }
 
     #[tokio::test]

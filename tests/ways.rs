@@ -1072,6 +1072,38 @@ mod seen_by_people {
     }
 
     #[test]
+    fn a_scan_that_is_interrupted_says_so_and_leaves_nobody_at_work() {
+        let (site, folder, server) = site_and_mirror();
+        let program = folder.path().join("rsync");
+        let text = "#!/bin/sh\nsleep 1000 &\necho $$ $! >\"$0.tmp\"; mv \"$0.tmp\" \"$0.pids\"; wait\n";
+        folder.write_bytes("rsync", text.as_bytes(), THEN);
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let hanging = format!("{}rsync = \"rsync://127.0.0.1/m/\"\n", running::mirror("hangs", &server.url()));
+        site.configure("", "", &(running::mirror("m", &server.url()) + &hanging));
+        let configured = std::fs::read_to_string(site.path()).expect("it is there");
+        let scanning = format!("[scan]\nrsync-program = \"{}\"\n", program.display());
+        site.write(&configured.replacen("[scan]\n", &scanning, 1));
+        let mut command = std::process::Command::new(running::PROGRAM);
+        command.arg("-c").arg(site.path()).arg("scan");
+        let mut scan = running::Running::spawn(command);
+        running::until("the program runs", || program.with_extension("pids").exists());
+        running::until("the other one is scanned", || json(&site, &["mirrors", "list", "--json"])[0]["holds"] == 3);
+        scan.signal(rustix::process::Signal::INT);
+        assert_eq!(scan.end().code(), Some(1));
+        scan.wait_for_log("interrupted");
+        let pids = std::fs::read_to_string(program.with_extension("pids")).expect("written");
+        for pid in pids.split_whitespace() {
+            running::until("it is gone", || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+                Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')),
+                Err(_) => true,
+            });
+        }
+        let mirrors = json(&site, &["mirrors", "list", "--json"]);
+        assert_eq!((&mirrors[0]["holds"], &mirrors[1]["holds"]), (&3.into(), &0.into()), "{mirrors}");
+        assert!(mirrors[1]["last_scan"].is_null(), "as if it had not been begun: {mirrors}");
+    }
+
+    #[test]
     fn a_wrong_url_is_told() {
         let (site, folder, server) = site_and_mirror();
         folder.write("else/where.xo", 5, running::OLD);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::{grouped, print, print_json, print_table, table};
 use crate::clock::Clock;
@@ -28,7 +29,7 @@ listings over HTTP, or file by file. It may run beside `serve`, which knows the 
   DOUBTFUL    copies of which nothing can be said
   BYTES       what the mirror sent to tell this
 
-A scan that fails takes nothing away. Exit status: 0 all were scanned, 1 some mirror was not.
+A scan that fails, or is interrupted, takes nothing away. Exit status: 0 all were scanned, 1 some mirror was not.
 
 Examples:
   redirector scan
@@ -82,14 +83,15 @@ pub(crate) struct Instance {
 pub(crate) async fn run(args: &Args, instances: &[Instance], clock: &Clock) -> anyhow::Result<ExitCode> {
     check_names(&args.mirrors, instances)?;
     let bars = Bars::new(instances.iter().map(|instance| chosen(&args.mirrors, instance).len()).sum());
-    let mut all = Vec::new();
-    for instance in instances {
-        let mirrors = chosen(&args.mirrors, instance);
-        if !mirrors.is_empty() {
-            all.push((instance, scan(args, instance, &mirrors, &bars, clock).await?));
-        }
-    }
+    // Whoever is dropped in the middle takes the programs along that it has started.
+    let scanned = tokio::select! {
+        scanned = scan_all(args, instances, &bars, clock) => Some(scanned?),
+        interrupted = interruption() => interrupted.map(|()| None)?,
+    };
     bars.clear();
+    let Some(all) = scanned else {
+        bail!("interrupted: mirrors whose scans had ended are known as they were seen, the others as before");
+    };
     if all.iter().all(|(_, reports)| reports.is_empty()) {
         bail!("no mirror to scan: none is configured, or none is enabled");
     }
@@ -101,6 +103,31 @@ pub(crate) async fn run(args: &Args, instances: &[Instance], clock: &Clock) -> a
     }
     let failed = all.iter().flat_map(|(_, reports)| reports).any(|report| report.outcome.is_err());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn scan_all<'a>(
+    args: &Args,
+    instances: &'a [Instance],
+    bars: &Bars,
+    clock: &Clock,
+) -> anyhow::Result<Vec<(&'a Instance, Vec<Report>)>> {
+    let mut all = Vec::new();
+    for instance in instances {
+        let mirrors = chosen(&args.mirrors, instance);
+        if !mirrors.is_empty() {
+            all.push((instance, scan(args, instance, &mirrors, bars, clock).await?));
+        }
+    }
+    Ok(all)
+}
+
+/// Waits until somebody wants this to end.
+async fn interruption() -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// Refuses names that no instance has, with the likeliest right one.

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::claim::{self, Claim, Taken};
 use super::making::{self, Hashed, access, demand, makings};
 use super::metrics;
 use super::places::Addresses;
@@ -37,6 +38,9 @@ pub enum Error {
     /// The database.
     #[error("the inventory can't be used")]
     Inventory(#[from] inventory::Error),
+    /// The database is another server's.
+    #[error(transparent)]
+    Taken(#[from] Taken),
     /// A fault of our own.
     #[error("opening its parts failed inside; this is a bug in redirector")]
     Died,
@@ -137,6 +141,8 @@ struct Kept {
     metrics: metrics::Counts,
     /// Where mirrors' hosts are.
     addresses: Arc<Addresses>,
+    /// Nobody else serves from its database.
+    claim: Arc<Claim>,
     /// Mirrors are to be placed again: the GeoIP databases are others.
     replaced: Arc<Notify>,
 }
@@ -165,7 +171,8 @@ impl Instance {
     /// Opens the parts and starts the tasks. Names of mirrors are looked up later, so that the start waits for no DNS; the tree
     /// is walked later too, and until then requests are answered from what is known from before.
     pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
-        let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), replaced: Arc::default() };
+        let claim = Arc::new(Claim::take(&config.name, &config.inventory.database).await?);
+        let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), claim, replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
         let (access, ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
@@ -184,11 +191,12 @@ impl Instance {
         let locator = open_locator(config).await?;
         let mirrors = placed(config, &locator, &self.kept.addresses);
         let clock = self.parts.clock.clone();
-        let same_database = config.inventory.database == self.parts.config.inventory.database;
-        let inventory = if same_database {
-            self.parts.inventory.clone()
+        let same_database = claim::is_same(&config.inventory.database, &self.parts.config.inventory.database);
+        let (inventory, claim) = if same_database {
+            (self.parts.inventory.clone(), Arc::clone(&self.kept.claim))
         } else {
-            making::inventory(config, mirrors.clone(), &clock).await?
+            let claim = Claim::take(&config.name, &config.inventory.database).await?;
+            (making::inventory(config, mirrors.clone(), &clock).await?, Arc::new(claim))
         };
         let trees = open_trees(config, &inventory).await?;
         if same_database {
@@ -205,7 +213,7 @@ impl Instance {
         }
         let gone = self.parts.config.mirrors.iter().filter(|old| !config.mirrors.iter().any(|new| new.name == old.name));
         gone.for_each(|mirror| self.kept.metrics.forget(&mirror.name));
-        let mut next = Self::run(parts, clients, self.kept.clone());
+        let mut next = Self::run(parts, clients, Kept { claim, ..self.kept.clone() });
         self.watched.store(next.watched.load_full());
         next.watched = Arc::clone(&self.watched);
         let last = std::mem::replace(self, next);

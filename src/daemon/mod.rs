@@ -1,5 +1,6 @@
 //! `serve`: the parts are started in order, then it waits for signals, and stops them in reverse.
 
+mod claim;
 mod doors;
 pub mod instance;
 pub mod making;

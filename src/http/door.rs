@@ -81,17 +81,11 @@ impl<H: Handler> Door<H> {
         let mut stream = TcpStream::from_std(stream).map_err(|error| error.to_string())?;
         let (origin, first) = match self.start {
             Start::Request => (Origin { address: peer, scheme: Scheme::Http }, Bytes::new()),
-            Start::ProxyHeader => {
-                let mut introduced = pin!(self.introduce(&mut stream, peer));
-                tokio::select! {
-                    biased;
-                    introduced = introduced.as_mut() => introduced?,
-                    () = self.draining.cancelled() => match tokio::time::timeout(NEWCOMER, introduced).await {
-                        Ok(introduced) => introduced?,
-                        Err(_) => return Ok(()),
-                    },
-                }
-            }
+            // Apart, since it takes room, and is soon over.
+            Start::ProxyHeader => match Box::pin(self.introduce_soon(&mut stream, peer)).await? {
+                Some(introduced) => introduced,
+                None => return Ok(()),
+            },
         };
         let progress = Arc::new(Progress::default());
         let socket = Socket::new(stream, first, Arc::clone(&progress), self.limits.patience, Arc::clone(&stay));
@@ -104,6 +98,16 @@ impl<H: Handler> Door<H> {
         let (socket, rest) = plain.into_rest();
         // Apart, since it takes more than all the rest of a connection.
         Box::pin(talk.by_hyper(socket.unread(rest))).await
+    }
+
+    /// Reads the PROXY header; `None` where the server stops before it has come.
+    async fn introduce_soon(&self, stream: &mut TcpStream, peer: IpAddr) -> Result<Option<(Origin, Bytes)>, String> {
+        let mut introduced = pin!(self.introduce(stream, peer));
+        tokio::select! {
+            biased;
+            introduced = introduced.as_mut() => introduced.map(Some),
+            () = self.draining.cancelled() => tokio::time::timeout(NEWCOMER, introduced).await.ok().transpose(),
+        }
     }
 
     /// Reads the PROXY header: whose connection it is, and what was read beyond it.

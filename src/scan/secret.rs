@@ -1,7 +1,8 @@
 //! Passwords: read from a file of their own when they are needed, shown to nobody.
 
 use std::fmt;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 /// A password.
@@ -29,9 +30,7 @@ impl Secret {
     /// When there is none.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let shown = || path.display().to_string();
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(|error| Error::Unreadable(shown(), error))?;
-        file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| Error::Unreadable(shown(), error))?;
+        let text = text(path).map_err(|error| Error::Unreadable(shown(), error))?;
         let line = text.lines().next().unwrap_or_default();
         let good = !line.is_empty() && !line.contains(char::is_control);
         if good { Ok(Self(line.to_owned())) } else { Err(Error::Empty(shown())) }
@@ -41,6 +40,16 @@ impl Secret {
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    // Opening a pipe would wait for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 impl fmt::Debug for Secret {
@@ -65,5 +74,9 @@ mod tests {
         assert_eq!((secret.reveal(), format!("{secret:?}").as_str()), ("se cret", "Secret(..)"));
         assert!(matches!(read("\nsecond"), Err(Error::Empty(_))));
         assert!(matches!(Secret::read(&folder.path().join("none")), Err(Error::Unreadable(..))));
+        let pipe = folder.path().join("pipe");
+        let made = rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0);
+        made.expect("made");
+        assert!(matches!(Secret::read(&pipe), Err(Error::Unreadable(..))), "nobody waits for who would write to it");
     }
 }

@@ -156,13 +156,13 @@ impl Server {
         })
     }
 
-    /// lighttpd with `mod_dirlisting`. As in Debian's configuration every file has a type: of one without it, it tells no time.
+    /// lighttpd with `mod_dirlisting`, and a media type for all files: of those that have none it tells no times.
     pub fn lighttpd(root: &Path) -> Self {
         Self::start("lighttpd", |home, address| {
             let config = format!(
                 "server.modules = (\"mod_dirlisting\")\nserver.document-root = \"{}\"\nserver.bind = \"{}\"\nserver.port = {}\n\
-                 server.errorlog = \"{}/error.log\"\nmimetype.assign = (\"\" => \"application/octet-stream\")\n\
-                 server.stat-cache-engine = \"disable\"\ndir-listing.activate = \"enable\"\ndir-listing.encoding = \"utf-8\"\n",
+                 server.errorlog = \"{}/error.log\"\n\
+                 server.stat-cache-engine = \"disable\"\nmimetype.assign = (\"\" => \"application/octet-stream\")\ndir-listing.activate = \"enable\"\ndir-listing.encoding = \"utf-8\"\n",
                 root.display(),
                 address.ip(),
                 address.port(),

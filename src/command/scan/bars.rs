@@ -43,6 +43,9 @@ impl Bars {
 
     /// Takes all bars away, for what is printed next.
     pub(super) fn clear(&self) {
+        // Of scans that have ended, there are none any more.
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
+        bars.drain().for_each(|(_, (bar, _))| bar.finish_and_clear());
         self.total.iter().for_each(ProgressBar::finish_and_clear);
     }
 }
