@@ -160,11 +160,6 @@ mod real {
     }
 
     #[tokio::test]
-    async fn webfs() {
-        finds_what_is_there_and_nothing_else(Server::webfs).await;
-    }
-
-    #[tokio::test]
     async fn civetweb() {
         finds_what_is_there_and_nothing_else(Server::civetweb).await;
     }

@@ -182,15 +182,6 @@ impl Server {
         })
     }
 
-    /// webfs.
-    pub fn webfs(root: &Path) -> Self {
-        Self::start("webfsd", |_, address| {
-            let (ip, port) = (address.ip().to_string(), address.port().to_string());
-            let arguments = ["-F", "-a", "0", "-i", &ip, "-p", &port, "-r", &root.display().to_string()].map(str::to_owned);
-            ("# it takes no file\n".to_owned(), arguments.to_vec())
-        })
-    }
-
     /// Civetweb.
     pub fn civetweb(root: &Path) -> Self {
         Self::start("civetweb", |_, address| {
