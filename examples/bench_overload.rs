@@ -1,6 +1,6 @@
 //! The load for the last part of `scripts/bench-local`: requests come at a fixed rate, whether or not those before them were answered.
 //!
-//! `bench_overload ADDRESS PATH RATE SECONDS [--host HOST] [--anew] [--from-start]` prints, tab-separated: requests sent, those answered with 200 or 302 and
+//! `bench_overload ADDRESS PATH RATE SECONDS [--host HOST] [--head] [--anew] [--from-start]` prints, tab-separated: requests sent, those answered with 200 or 302 and
 //! the median, 99th and 99.9th percentile of their latency in milliseconds, then the same of those that were turned away (503), then those that came to
 //! nothing. Latency counts from when the request was due to the last byte of the answer. The first second, in which the server has to notice, is not
 //! counted.
@@ -30,6 +30,9 @@ struct Args {
     seconds: f64,
     #[arg(long, default_value = "download.example")]
     host: String,
+    /// HEAD: of an answer, to make it counts, and not its bytes.
+    #[arg(long)]
+    head: bool,
     #[arg(long)]
     anew: bool,
     #[arg(long)]
@@ -47,6 +50,7 @@ const MOST: usize = 20_000;
 #[derive(Default)]
 struct Seen {
     anew: bool,
+    head: bool,
     /// The same for what is counted and what is not.
     idle: Rc<RefCell<Vec<TcpStream>>>,
     under_way: Cell<usize>,
@@ -63,9 +67,10 @@ enum Answer {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let args = Args::parse();
-    let request: Rc<str> = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", args.path, args.host).into();
-    let seen = Rc::new(Seen { anew: args.anew, ..Seen::default() });
-    let unseen = Rc::new(Seen { anew: args.anew, idle: Rc::clone(&seen.idle), ..Seen::default() });
+    let request: Rc<str> =
+        format!("{} {} HTTP/1.1\r\nHost: {}\r\n\r\n", if args.head { "HEAD" } else { "GET" }, args.path, args.host).into();
+    let seen = Rc::new(Seen { anew: args.anew, head: args.head, ..Seen::default() });
+    let unseen = Rc::new(Seen { anew: args.anew, head: args.head, idle: Rc::clone(&seen.idle), ..Seen::default() });
     let start = if args.from_start { 0.0 } else { START };
     let mut sent = 0_usize;
     LocalSet::new()
@@ -117,7 +122,7 @@ async fn ask(seen: &Seen, request: &str, address: SocketAddr) -> std::io::Result
     stream.set_nodelay(true)?;
     stream.write_all(request.as_bytes()).await?;
     let head = read_head(&mut stream).await?;
-    let mut rest = head.rest;
+    let mut rest = if seen.head { 0 } else { head.rest };
     let mut buffer = [0; 64 * 1024];
     while rest > 0 {
         let read = stream.read(&mut buffer[..rest.min(64 * 1024)]).await?;
