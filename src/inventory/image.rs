@@ -82,7 +82,8 @@ fn place_of_next(image: &Path) -> PathBuf {
     beside(image, ".new")
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path of a file whose name has a suffix more.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::open::{APPLICATION_ID, Identity};
+use crate::inventory::image::beside;
 
 /// The log of the database that is open.
 #[derive(Clone, Debug)]
@@ -37,12 +38,6 @@ impl Log {
         let removed = std::fs::remove_file(beside(&self.database, "-shm"));
         removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
     }
-}
-
-fn beside(database: &Path, end: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(end);
-    name.into()
 }
 
 /// Whether a file says at its start that it is a database of ours, read without SQLite, which would read the log as well.

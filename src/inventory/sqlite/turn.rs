@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::open::BUSY;
 use crate::clock;
+use crate::inventory::image::beside;
 
 /// The place in the queue: an empty file beside the database. Without one all goes on as SQLite has it.
 #[derive(Debug, Default)]
@@ -22,8 +23,7 @@ const TRY: Duration = Duration::from_millis(1);
 
 impl Turn {
     pub(super) fn of(database: &Path) -> Self {
-        let mut name = database.as_os_str().to_owned();
-        name.push("-turn");
+        let name = beside(database, "-turn");
         let opened = OpenOptions::new().read(true).append(true).create(true).open(&name);
         // Another user's will do: reading is enough for a lock.
         let opened = opened.or_else(|_| File::open(&name));
