@@ -137,7 +137,7 @@ fn mirrors() -> anyhow::Result<MirrorSet> {
         health: Health::Up,
         abilities: Abilities::default(),
     });
-    Ok(MirrorSet { generation: 1, members: members.collect() })
+    Ok(MirrorSet::new(1, members.collect()))
 }
 
 fn tiers(set: &MirrorSet) -> Tiers {
@@ -161,6 +161,6 @@ fn snapshot(paths: &[String], mirrors: &MirrorSet) -> anyhow::Result<Snapshot> {
         })
     };
     let records = (0..).zip(paths).map(record).collect::<anyhow::Result<Vec<_>>>()?;
-    let mirrors = MirrorSet { generation: mirrors.generation, members: mirrors.members.clone() };
+    let mirrors = MirrorSet::new(mirrors.generation, mirrors.members.to_vec());
     Ok(Snapshot::for_test(records, mirrors, Vec::new()))
 }

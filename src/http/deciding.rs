@@ -11,7 +11,7 @@ use super::site::{Asked, Makings, Site};
 use super::wishes::{Trace, Wishes};
 use super::{hints, local};
 use crate::decide::{self, Decision, Standing};
-use crate::inventory::{FileEntry, MirrorState};
+use crate::inventory::{FileEntry, Offer};
 use crate::model::{Place, TreePath};
 
 /// What of a request a redirect hangs on.
@@ -104,7 +104,7 @@ impl Site {
     fn rank(&self, errand: &Errand<'_>, entry: &FileEntry) -> Option<Ranked> {
         let is_part = errand.is_get && errand.has_range;
         let portion = if is_part { Portion::Part } else { Portion::Whole };
-        let needs = Needs { holds: |state: &MirrorState| state.holds(entry.version), size: entry.size, portion };
+        let needs = Needs::of_version(entry.version, entry.size, portion);
         self.rank_by((errand.client, &errand.wishes), &needs, redirect::MAX_LINES)
     }
 
@@ -112,7 +112,7 @@ impl Site {
     pub(super) fn rank_by(
         &self,
         (client, wishes): (Client, &Wishes<'_>),
-        needs: &Needs<impl Fn(&MirrorState) -> bool>,
+        needs: &Needs<impl Fn(&Offer) -> bool>,
         wanted: usize,
     ) -> Option<Ranked> {
         let Makings { snapshot, counts, .. } = &self.makings;

@@ -19,7 +19,7 @@ use super::ranker::{Needs, Portion, Ranked};
 use super::site::{Asked, Makings, Site};
 use crate::decide::{Decision, Standing};
 use crate::format::Kind;
-use crate::inventory::{FileEntry, MirrorState};
+use crate::inventory::FileEntry;
 use crate::model::digests::{MAX_SIGNATURE_BYTES, Signature, SignatureKind};
 use crate::model::{Digests, FileState, Scheme, TreePath, VersionNumber};
 
@@ -167,7 +167,7 @@ impl Site {
             return None;
         }
         let portion = if wanted.kind.is_read_by_parts() { Portion::Part } else { Portion::Whole };
-        let needs = Needs { holds: |state: &MirrorState| state.holds(entry.version), size: entry.size, portion };
+        let needs = Needs::of_version(entry.version, entry.size, portion);
         self.rank_by((asked.client, &asked.wishes), &needs, usize::MAX)
     }
 

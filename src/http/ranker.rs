@@ -8,9 +8,9 @@ use quick_cache::sync::Cache;
 use super::client::Client;
 use super::metrics::{Counts, MirrorCounts};
 use super::wishes::Wishes;
-use crate::inventory::{MirrorSet, MirrorState, Snapshot};
-use crate::model::{ClientNetwork, Mirror, Place};
-use crate::selection::{self, IpVersion, Kinship, KinshipKey, PlaceKey, Ranking, Selector, Tiers};
+use crate::inventory::{MirrorSet, MirrorState, Offer, Snapshot};
+use crate::model::{ClientNetwork, Mirror, Place, Scheme, VersionNumber};
+use crate::selection::{self, Eligible, IpVersion, Kinship, KinshipKey, PlaceKey, Ranking, Selector, Tiers};
 
 /// Ranks the mirrors of one instance.
 #[derive(Debug)]
@@ -84,10 +84,43 @@ pub enum Portion {
 pub struct Needs<H> {
     /// Whether it holds what is needed.
     pub holds: H,
+    /// The version, or one of those, that `holds` asks for.
+    pub version: Option<VersionNumber>,
     /// Bytes of the file.
     pub size: u64,
     /// How much of the file is asked for.
     pub portion: Portion,
+}
+
+impl Needs<()> {
+    /// What is needed for a file of one version and so many bytes.
+    pub fn of_version(version: VersionNumber, size: u64, portion: Portion) -> Needs<impl Fn(&Offer) -> bool> {
+        Needs { holds: move |offer: &Offer| offer.holds(version), version: Some(version), size, portion }
+    }
+}
+
+/// The mirrors that can do what is needed.
+struct Able<'a, H> {
+    mirrors: &'a MirrorSet,
+    scheme: Scheme,
+    needs: &'a Needs<H>,
+    wishes: &'a Wishes<'a>,
+}
+
+impl<H: Fn(&Offer) -> bool> Eligible for Able<'_, H> {
+    fn is_usable(&mut self, index: usize) -> bool {
+        let Self { mirrors, scheme, needs, wishes } = *self;
+        mirrors.offer(index).is_some_and(|offer| {
+            (needs.holds)(offer)
+                && offer.serves(scheme, needs.size)
+                && (needs.portion == Portion::Whole || offer.sends_parts())
+                && (wishes.avoid.is_none() || !wishes.avoids(&mirrors.members[index].mirror.name))
+        })
+    }
+
+    fn touch(&self, index: usize) -> u64 {
+        self.needs.version.zip(self.mirrors.offer(index)).map_or(0, |(version, offer)| offer.touch(version))
+    }
 }
 
 /// What the tiers of the places that are remembered may take, in bytes, about. A country database has 250 places; a city database has tens of
@@ -119,26 +152,17 @@ impl Ranker {
         &self,
         (snapshot, counts): (&Snapshot, &Counts),
         (client, place): (Client, &Place),
-        needs: &Needs<impl Fn(&MirrorState) -> bool>,
+        needs: &Needs<impl Fn(&Offer) -> bool>,
         wishes: &Wishes<'_>,
         wanted: usize,
     ) -> Option<Ranked> {
         let (mirrors, prepared) = self.prepare(snapshot, counts);
         let key = prepared.selector.key(place, client.address);
         let tiers = prepared.tiers(&key);
-        let usable = |index: usize| {
-            mirrors.members.get(index).is_some_and(|state| {
-                (needs.holds)(state)
-                    && state.base(client.scheme).is_some()
-                    && (needs.portion == Portion::Whole || state.abilities.ranges.are_usable())
-                    && state.abilities.sends(needs.size)
-                    && selection::refusal_of_request(&state.mirror, state.health, client.scheme, needs.size).is_none()
-                    && !wishes.avoids(&state.mirror.name)
-            })
-        };
-        let answers = |index: usize| mirrors.members.get(index).is_some_and(|state| state.abilities.answers(client.address));
+        let mut able = Able { mirrors: &mirrors, scheme: client.scheme, needs, wishes };
+        let answers = |index: usize| mirrors.offer(index).is_some_and(|offer| offer.answers(client.address));
         let network = ClientNetwork::of(client.address);
-        let ranking = tiers.draw_reachable(network, self.ip_version, usable, answers, wanted);
+        let ranking = tiers.draw_reachable(network, self.ip_version, &mut able, answers, wanted);
         let is_far = tiers.iter().next().is_some_and(|tier| ranking.first().is_some_and(|best| best.class > tier.class));
         (!ranking.is_empty()).then_some(Ranked { ranking, mirrors, is_far, prepared, key })
     }
@@ -189,5 +213,59 @@ impl Prepared {
             self.kinships.insert(*key, Arc::clone(&kinship));
             kinship
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Abilities, BaseUrl, Health, MirrorName, Ranges, Trust};
+    use crate::selection::Request;
+
+    /// A mirror in each state that matters to requests.
+    fn states() -> Vec<MirrorState> {
+        let mut states = Vec::new();
+        let base = |url: &str, scheme| BaseUrl::parse(url, scheme).expect("a URL");
+        let (http, https) = (base("http://m.example/", Scheme::Http), base("https://m.example/", Scheme::Https));
+        for bits in 0_u32..1 << 9 {
+            let bit = |number: u32| bits >> number & 1 == 1;
+            let mut mirror = Mirror::new(MirrorName::parse("m").expect("a name"));
+            mirror.http = bit(0).then(|| http.clone());
+            mirror.https = bit(1).then(|| https.clone());
+            mirror.max_file_size = bit(2).then_some(100);
+            let unseen = [None, Some(Scheme::Http), Some(Scheme::Https), None][(bits >> 3 & 3) as usize];
+            let abilities = Abilities {
+                ranges: if bit(5) { Ranges::Ignored } else { Ranges::Unknown },
+                largest: bit(6).then_some(50),
+                certificate: if bit(7) { Trust::Refused } else { Trust::Trusted },
+                ..Abilities::default()
+            };
+            let health = if bit(8) { Health::Down } else { Health::Failing };
+            states.push(MirrorState { unseen, health, abilities, ..MirrorState::unknown(Arc::new(mirror)) });
+        }
+        states
+    }
+
+    #[test]
+    fn a_mirror_is_used_just_where_nothing_is_said_against_it() {
+        let set = MirrorSet::new(1, states());
+        let (place, wishes) = (Place::default(), Wishes::default());
+        let mut used = 0;
+        for scheme in [Scheme::Http, Scheme::Https] {
+            for (size, portion) in [50, 51, 100, 101].into_iter().zip([Portion::Whole, Portion::Part].into_iter().cycle()) {
+                let needs = Needs { holds: |_: &Offer| true, version: None, size, portion };
+                let mut able = Able { mirrors: &set, scheme, needs: &needs, wishes: &wishes };
+                let request = Request { scheme, size, place: &place, address: [192, 0, 2, 1].into() };
+                for (index, state) in set.members.iter().enumerate() {
+                    let said = selection::refusal(&state.mirror, state.health, &request).is_some()
+                        || state.base(scheme).is_none()
+                        || !state.abilities.sends(size)
+                        || portion == Portion::Part && !state.abilities.ranges.are_usable();
+                    assert_eq!(able.is_usable(index), !said, "{scheme:?}, {size} bytes, {portion:?}: {state:?}");
+                    used += usize::from(!said);
+                }
+            }
+        }
+        assert!(used > 100, "{used}");
     }
 }

@@ -13,7 +13,7 @@ use super::ranker::{Needs, Portion};
 use super::response::{ASK_AGAIN_EACH, X_REDIRECTOR};
 use super::site::{Asked, Site};
 use crate::decide::{self, Standing, Why};
-use crate::inventory::{FileEntry, MirrorState};
+use crate::inventory::{FileEntry, MirrorState, Offer};
 use crate::model::{FileState, Fingerprint, TreePath};
 use crate::repository::ledger::{Ledger, Told};
 use crate::repository::metalink::{self, Source, Version};
@@ -85,7 +85,7 @@ impl Site {
         markers: &[FileEntry],
         now: Timestamp,
     ) -> Response<Body> {
-        let holds_all = |state: &MirrorState| markers.iter().all(|entry| state.holds(entry.version));
+        let holds_all = |offer: &Offer| markers.iter().all(|entry| offer.holds(entry.version));
         let mirrors = if markers.is_empty() { Vec::new() } else { self.sources(asked, &holds_all) };
         let slash = if wanted.directory.is_root() { "" } else { "/" };
         let below = wanted.directory.encoded() + slash;
@@ -122,8 +122,8 @@ impl Site {
             Err(_) => return self.unavailable(asked),
         };
         // Those that hold the present version, then those that are known to hold an older one that is accepted.
-        let holds_current = |state: &MirrorState| entry.is_some_and(|entry| state.holds(entry.version));
-        let holds_older = |state: &MirrorState| alternates.iter().any(|told| state.holds(told.version_number()));
+        let holds_current = |offer: &Offer| entry.is_some_and(|entry| offer.holds(entry.version));
+        let holds_older = |offer: &Offer| alternates.iter().any(|told| offer.holds(told.version_number()));
         let mut sources = if may_leave && entry.is_some() { self.sources(asked, &holds_current) } else { Vec::new() };
         if !alternates.is_empty() {
             let known = |source: &Source| sources.iter().any(|other| other.url == source.url);
@@ -142,8 +142,8 @@ impl Site {
     }
 
     /// The base URLs of the best mirrors for a client out of those that hold what is needed.
-    fn sources(&self, asked: Asked<'_>, holds: &dyn Fn(&MirrorState) -> bool) -> Vec<Source> {
-        let needs = Needs { holds, size: 0, portion: Portion::Whole };
+    fn sources(&self, asked: Asked<'_>, holds: &dyn Fn(&Offer) -> bool) -> Vec<Source> {
+        let needs = Needs { holds, version: None, size: 0, portion: Portion::Whole };
         let Some(ranked) = self.rank_by((asked.client, &asked.wishes), &needs, MAX_LISTED) else { return Vec::new() };
         let states = ranked.ranking.iter().filter_map(|best| ranked.mirrors.members.get(best.index()));
         let source = |state: &MirrorState| {

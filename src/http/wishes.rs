@@ -72,7 +72,7 @@ pub struct Wishes<'a> {
     /// `?trace`: the decision instead of the answer.
     pub trace: bool,
     /// `?avoid=`: names of mirrors, as they were written.
-    avoid: Option<&'a str>,
+    pub(super) avoid: Option<&'a str>,
 }
 
 /// Names in one `?avoid=`: who wants to avoid more mirrors wants a list of all.

@@ -60,6 +60,13 @@ impl Holdings {
         }
     }
 
+    /// Reads where a version is likely to be, so that the processor has that at hand.
+    #[must_use]
+    pub fn touch(&self, version: VersionNumber) -> u64 {
+        let at = self.chunks.get((version.0 >> u16::BITS) as usize).map_or(0, |chunk| chunk.at as usize);
+        self.bytes.get(at + usize::from(version.0 as u16 / 8)).copied().unwrap_or_default().into()
+    }
+
     /// How many versions are held.
     #[must_use]
     pub const fn len(&self) -> u64 {

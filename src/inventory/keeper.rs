@@ -125,7 +125,7 @@ impl Owner {
         // log speaks of most of them, and what they hold is large.
         let contents = self.store.load(&mut [])?;
         let (generation, members) = self.members();
-        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, contents.mirrors) });
+        self.snapshot.set_mirrors(MirrorSet::new(generation, known(members, contents.mirrors)));
         self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
         self.desk.serve(&*self.store, self.at.opened);
         self.keeper.last = Some(image.head.bookmark);

@@ -15,6 +15,7 @@ mod keeper;
 mod leap;
 mod members;
 mod newcomers;
+mod offer;
 pub mod outline;
 mod owner;
 pub mod record;
@@ -50,6 +51,7 @@ pub use holdings::Holdings;
 pub use keeper::MIN_FILES as IMAGE_FROM_FILES;
 pub use leap::Leap;
 pub use newcomers::Newcomer;
+pub use offer::Offer;
 pub use outline::Outline;
 pub use record::{
     Adjustment, Counts, Damage, Hashed, HealthChange, Hold, HoldAction, HoldEvent, Listed, Observation, Protocol, Recorded,

@@ -73,7 +73,7 @@ impl Owner {
         let key = image.as_ref().map_or_else(|| (random.hash_one(0), random.hash_one(1)), |image| image.head.key);
         let snapshot = Arc::new(Snapshot::new(key, detail));
         let members = mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect();
-        snapshot.set_mirrors(MirrorSet { generation: 1, members });
+        snapshot.set_mirrors(MirrorSet::new(1, members));
         let at = Sequence::default();
         let mut owner = Self {
             store,
@@ -192,11 +192,11 @@ impl Owner {
         let unknown: Vec<MirrorState> = members.iter().map(unknown).collect();
         if contents.sequence.opened != self.at.opened {
             // Another database, with its own numbers: old holdings and new files must not meet.
-            self.snapshot.set_mirrors(MirrorSet { generation, members: unknown.clone() });
+            self.snapshot.set_mirrors(MirrorSet::new(generation, unknown.clone()));
             self.valid_from.all = (self.at != Sequence::default()).then(|| self.clock.now());
         }
         self.snapshot.replace_files(filling);
-        self.snapshot.set_mirrors(MirrorSet { generation, members: known(unknown, contents.mirrors) });
+        self.snapshot.set_mirrors(MirrorSet::new(generation, known(unknown, contents.mirrors)));
         self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
         self.at = contents.sequence;
         self.desk.serve(&*self.store, self.at.opened);
@@ -234,20 +234,20 @@ impl Owner {
 
     pub(super) fn members(&self) -> (u64, Vec<MirrorState>) {
         let set = self.snapshot.mirrors();
-        (set.generation, set.members.clone())
+        (set.generation, set.members.to_vec())
     }
 
     pub(super) fn change_mirror(&self, name: &MirrorName, change: impl FnOnce(&mut MirrorState)) {
         let (generation, mut members) = self.members();
         if let Some(member) = members.iter_mut().find(|member| member.mirror.name == *name) {
             change(member);
-            self.snapshot.set_mirrors(MirrorSet { generation, members });
+            self.snapshot.set_mirrors(MirrorSet::new(generation, members));
         }
     }
 
     fn learn(&self, stored: Vec<StoredMirror>) {
         let (generation, members) = self.members();
-        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
+        self.snapshot.set_mirrors(MirrorSet::new(generation, known(members, stored)));
     }
 }
 
@@ -269,7 +269,7 @@ impl Owner {
         }
         let (generation, members) =
             (generation + 1, mirrors.iter().map(|mirror| MirrorState::unknown(Arc::clone(mirror))).collect());
-        self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, stored) });
+        self.snapshot.set_mirrors(MirrorSet::new(generation, known(members, stored)));
         Ok(())
     }
 

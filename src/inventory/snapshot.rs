@@ -10,6 +10,7 @@ use siphasher::sip::SipHasher13;
 
 use super::filling::Filling;
 use super::holdings::Holdings;
+use super::offer::Offer;
 use super::slot::MAX_SIZE;
 use super::table::Table;
 use super::trail::Copies;
@@ -116,7 +117,23 @@ pub struct MirrorSet {
     /// Grows whenever the list of mirrors or a mirror's settings changed, and not when holdings or health did.
     pub generation: u64,
     /// In the order of the configuration; what ranks mirrors speaks of them by their index in here.
-    pub members: Vec<MirrorState>,
+    pub members: Box<[MirrorState]>,
+    offers: Box<[Offer]>,
+}
+
+impl MirrorSet {
+    /// The mirrors as they are.
+    #[must_use]
+    pub fn new(generation: u64, members: Vec<MirrorState>) -> Self {
+        let offers = members.iter().map(Offer::from).collect();
+        Self { generation, members: members.into(), offers }
+    }
+
+    /// What a mirror offers, by its index.
+    #[must_use]
+    pub fn offer(&self, index: usize) -> Option<&Offer> {
+        self.offers.get(index)
+    }
 }
 
 /// One mirror, with what is known of it.

@@ -6,6 +6,7 @@
 //! along. (Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; with weights: Schindelhauer and
 //! Schomaker, "Weighted distributed hash tables", 2005.)
 
+use std::hint::black_box;
 use std::ops::Deref;
 
 use crate::model::{ClientNetwork, Mirror};
@@ -113,30 +114,49 @@ impl Contender {
     }
 }
 
+/// Says which mirrors may win.
+pub trait Eligible {
+    /// Whether a mirror, by its index, can serve the request.
+    fn is_usable(&mut self, index: usize) -> bool;
+
+    /// Reads what [`Self::is_usable`] will look at, without a branch on what is read, so that the waits for several mirrors are one. What comes
+    /// back hangs on all that was read.
+    fn touch(&self, _index: usize) -> u64 {
+        0
+    }
+}
+
+impl<F: FnMut(usize) -> bool> Eligible for F {
+    fn is_usable(&mut self, index: usize) -> bool {
+        self(index)
+    }
+}
+
 /// Gives `push` the best `room` (at most [`Ranking::INLINE`]) usable mirrors of a tier, best first.
 pub(super) fn draw_few(
     contenders: &[Contender],
     tier: &[u16],
     lot: Lot,
     room: usize,
-    usable: &mut impl FnMut(usize) -> bool,
+    eligible: &mut impl Eligible,
     mut push: impl FnMut(u16),
 ) {
     if let [only] = tier {
-        if usable(usize::from(*only)) {
+        if eligible.is_usable(usize::from(*only)) {
             push(*only);
         }
         return;
     }
     // Whether a mirror is usable is asked of as few as may be: for that, memory is looked at that nothing else looks at.
     let first = Fastest::of(contenders, tier, lot, Ranking::INLINE.min(room + SPARE), |_| true);
+    black_box(first.iter().take(room).fold(0, |sum, index| sum ^ eligible.touch(usize::from(index))));
     let mut found = 0;
-    for index in first.iter().filter(|index| usable(usize::from(*index))).take(room) {
+    for index in first.iter().filter(|index| eligible.is_usable(usize::from(*index))).take(room) {
         push(index);
         found += 1;
     }
     if found < room && first.count < tier.len() {
-        let is_other = |index: u16| first.iter().all(|tried| tried != index) && usable(usize::from(index));
+        let is_other = |index: u16| first.iter().all(|tried| tried != index) && eligible.is_usable(usize::from(index));
         Fastest::of(contenders, tier, lot, room - found, is_other).iter().for_each(push);
     }
 }
@@ -185,11 +205,11 @@ pub(super) fn draw_all(
     tier: &[u16],
     lot: Lot,
     room: usize,
-    usable: &mut impl FnMut(usize) -> bool,
+    eligible: &mut impl Eligible,
     push: impl FnMut(u16),
 ) {
     let mut times: Vec<(f64, u16)> = Vec::with_capacity(tier.len());
-    let usable = tier.iter().filter(|index| usable(usize::from(**index)));
+    let usable = tier.iter().filter(|index| eligible.is_usable(usize::from(**index)));
     times.extend(usable.map(|index| (contenders[usize::from(*index)].time(lot), *index)));
     times.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     times.into_iter().take(room).map(|(_, index)| index).for_each(push);

@@ -52,9 +52,8 @@ pub fn refusal_of_place(mirror: &Mirror, place: &Place, address: IpAddr) -> Opti
     refusal_of_class(mirror, place.country, class)
 }
 
-/// The reasons that hang on the mirror's state and on the file: what is left to ask of a mirror out of [`Tiers`](super::Tiers).
-#[must_use]
-pub fn refusal_of_request(mirror: &Mirror, health: Health, scheme: Scheme, size: u64) -> Option<Refusal> {
+/// The reasons that hang on the mirror's state and on the file.
+fn refusal_of_request(mirror: &Mirror, health: Health, scheme: Scheme, size: u64) -> Option<Refusal> {
     if !health.is_usable() {
         return Some(Refusal::Down);
     }

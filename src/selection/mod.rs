@@ -14,8 +14,8 @@ mod protocol;
 mod selector;
 mod tiers;
 
-pub use draw::{Ranked, Ranking};
-pub use eligible::{Refusal, Request, refusal, refusal_of_place, refusal_of_request};
+pub use draw::{Eligible, Ranked, Ranking};
+pub use eligible::{Refusal, Request, refusal, refusal_of_place};
 pub use fallback::{Fallback, fall_back};
 pub use nearness::Class;
 pub use protocol::IpVersion;

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use serde::Deserialize;
 
-use super::draw::Ranking;
+use super::draw::{Eligible, Ranked, Ranking};
 use super::tiers::Tiers;
 use crate::model::ClientNetwork;
 
@@ -24,28 +24,39 @@ pub enum IpVersion {
 }
 
 impl Tiers {
-    /// As [`Self::draw`], with regard to who `answers` over the client's version of the Internet Protocol.
+    /// As [`Self::draw_eligible`], with regard to who `answers` over the client's version of the Internet Protocol.
     #[must_use]
     pub fn draw_reachable(
         &self,
         network: ClientNetwork,
         rule: IpVersion,
-        mut usable: impl FnMut(usize) -> bool,
+        eligible: &mut impl Eligible,
         answers: impl Fn(usize) -> bool,
         wanted: usize,
     ) -> Ranking {
         if rule == IpVersion::Require {
-            return self.draw(network, |index| answers(index) && usable(index), wanted);
+            return self.draw(network, |index| answers(index) && eligible.is_usable(index), wanted);
         }
-        let ranking = self.draw(network, &mut usable, wanted);
-        // Nearly always: nothing else is looked at then.
-        let Some(best) = ranking.first().filter(|best| !answers(best.index())) else { return ranking };
-        let reachable = self.draw(network, |index| answers(index) && usable(index), wanted);
-        let Some(other) = reachable.first().filter(|other| self.are_as_near(best.index(), other.index())) else {
-            return ranking;
+        let ranking = self.draw_eligible(network, eligible, wanted);
+        match ranking.first() {
+            Some(best) if !answers(best.index()) => {
+                let other = self.draw(network, |index| answers(index) && eligible.is_usable(index), 1);
+                self.with_first(&ranking, other.first().copied(), wanted)
+            }
+            // Nearly always: nothing else is looked at then.
+            _ => ranking,
+        }
+    }
+
+    /// A ranking with `other` put first, if that is as near as its best.
+    #[cold]
+    fn with_first(&self, ranking: &Ranking, other: Option<Ranked>, wanted: usize) -> Ranking {
+        let best = ranking.first();
+        let Some(other) = other.filter(|other| best.is_some_and(|best| self.are_as_near(best.index(), other.index()))) else {
+            return ranking.clone();
         };
         let mut changed = Ranking::default();
-        changed.push(*other);
+        changed.push(other);
         ranking
             .iter()
             .filter(|ranked| ranked.index() != other.index())

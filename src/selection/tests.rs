@@ -374,7 +374,7 @@ fn a_mirror_that_speaks_the_clients_protocol_comes_first_where_that_costs_nobody
     let network = ClientNetwork::of("2001:db8::1".parse().expect("an address"));
     let order = |rule, deaf: &str| {
         let answers = |index: usize| !deaf.split(' ').any(|name| name == site.name(index));
-        let ranking = tiers.draw_reachable(network, rule, |_| true, answers, 5);
+        let ranking = tiers.draw_reachable(network, rule, &mut |_| true, answers, 5);
         ranking.iter().map(|ranked| site.name(ranked.index())).collect::<Vec<_>>().join(" ")
     };
     let usual = order(Prefer, "");

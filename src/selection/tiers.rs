@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::ClientNetwork;
 
-use super::draw::{Contender, Lot, Ranked, Ranking, draw_all, draw_few};
+use super::draw::{Contender, Eligible, Lot, Ranked, Ranking, draw_all, draw_few};
 use super::nearness::Class;
 
 /// The mirrors that may serve clients of one place, sorted into tiers. Small: two bytes a mirror and four a tier, to be kept for many
@@ -66,11 +66,17 @@ impl Tiers {
     }
 
     /// The best `wanted` mirrors for clients of this network out of those that are `usable` (by index), best first.
-    ///
-    /// Goes from tier to tier only as far as needed, and asks `usable` only of mirrors that would get a rank. Allocates nothing
-    /// when at most [`Ranking::INLINE`] are wanted.
     #[must_use]
     pub fn draw(&self, network: ClientNetwork, mut usable: impl FnMut(usize) -> bool, wanted: usize) -> Ranking {
+        self.draw_eligible(network, &mut usable, wanted)
+    }
+
+    /// The same.
+    ///
+    /// Goes from tier to tier only as far as needed, and asks only of mirrors that would get a rank. Allocates nothing
+    /// when at most [`Ranking::INLINE`] are wanted.
+    #[must_use]
+    pub fn draw_eligible(&self, network: ClientNetwork, eligible: &mut impl Eligible, wanted: usize) -> Ranking {
         let lot = Lot::new(network);
         let mut ranking = Ranking::default();
         for tier in self.iter() {
@@ -80,9 +86,9 @@ impl Tiers {
             }
             let push = |index: u16| ranking.push(Ranked { index, class: tier.class });
             if room <= Ranking::INLINE {
-                draw_few(&self.contenders, tier.members, lot, room, &mut usable, push);
+                draw_few(&self.contenders, tier.members, lot, room, eligible, push);
             } else {
-                draw_all(&self.contenders, tier.members, lot, room, &mut usable, push);
+                draw_all(&self.contenders, tier.members, lot, room, eligible, push);
             }
         }
         ranking

@@ -462,7 +462,7 @@ impl Instance {
         let keep = Keep::new(&self.keep, self.repositories.iter().map(metadata).collect()).expect("rules");
         let repositories = Repositories::new(&self.repositories).expect("repositories");
         let fallbacks = self.fallback_list.clone();
-        let mirrors = MirrorSet { generation: self.generation, members: self.mirrors.clone() };
+        let mirrors = MirrorSet::new(self.generation, self.mirrors.clone());
         let snapshot = Snapshot::for_test(self.files.values().cloned().collect(), mirrors, self.holds.clone());
         Site::new(Makings {
             name: self.name.clone(),
