@@ -2,7 +2,7 @@
 //! a scan's result shows in a snapshot under load. All print `name value` lines.
 //!
 //! `site DIR` makes DIR/mirrors.toml and, below DIR/public, the first files of the site; `walk DIR` has the inventory take them in, as
-//! the first walk of `serve` does; `fill DIR` adds the others through the store, in the order in which a walk meets files, and digests
+//! the first walk of `serve` does; `look DIR` looks at the files that DIR/asked names as a request does; `fill DIR` adds the others through the store, in the order in which a walk meets files, and digests
 //! and holdings of all; `sizes DIR` tells what the database is made of. `swap DIR` opens it, lets a thread look up files, and replaces
 //! one mirror's holdings again and again.
 
@@ -27,7 +27,7 @@ use redirector::inventory::sqlite::Sqlite;
 use redirector::inventory::store::{MAX_PAGE, Page, PlanId, Store, Which};
 use redirector::inventory::{Hashed, Inventory, Observation, ScanRecord, Seen};
 use redirector::model::{Digests, FileRecord, Fingerprint, Mirror, Pieces, Sha256, TreePath, VersionNumber};
-use redirector::tree::Trees;
+use redirector::tree::{Glance, Trees};
 use roaring::RoaringBitmap;
 
 #[derive(Parser)]
@@ -50,6 +50,8 @@ enum What {
     },
     /// Walk through the tree once, into a new database.
     Walk { directory: PathBuf },
+    /// Look once at each file that is asked for, as a request does.
+    Look { directory: PathBuf },
     /// Add files that are not in the tree, digests and holdings.
     Fill {
         directory: PathBuf,
@@ -82,6 +84,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Site { directory, files, mirrors, listen } => site(&directory, files, mirrors, &listen),
         What::Walk { directory } => block_on(walk(&directory)),
+        What::Look { directory } => look(&directory),
         What::Fill { directory, from, files } => fill(&directory, from, files),
         What::Sizes { directory } => sizes(&directory),
         What::Swap { directory, rounds } => block_on(swap(&directory, rounds)),
@@ -163,6 +166,28 @@ async fn walk(directory: &Path) -> anyhow::Result<()> {
     println!("walk_store_ms {}", store * TICK_MS);
     println!("walk_rest_ms {}", (ticks(None)? - before.0 - store) * TICK_MS);
     Ok(inventory.close().await?)
+}
+
+fn look(directory: &Path) -> anyhow::Result<()> {
+    let trees = Trees::open(&read_config(directory)?.tree)?;
+    let asked = fs::read(directory.join("asked"))?;
+    let lines = asked.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let paths = lines.map(TreePath::parse).collect::<Result<Vec<_>, _>>()?;
+    let before = own_nanoseconds()?;
+    for path in paths.iter().cycle().take(LOOKS) {
+        anyhow::ensure!(matches!(trees.public.glance(path), Glance::File(_)), "{path} is not there");
+    }
+    println!("{}", (own_nanoseconds()? - before) / LOOKS as u64);
+    Ok(())
+}
+
+/// For a figure that the kernel's accounting tells.
+const LOOKS: usize = 400_000;
+
+/// CPU time of this thread so far.
+fn own_nanoseconds() -> anyhow::Result<u64> {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(stat.split(' ').next().context("a line without a figure")?.parse()?)
 }
 
 /// A tick of the kernel's accounting, on all systems that matter here.
