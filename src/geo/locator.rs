@@ -48,6 +48,13 @@ impl Locator {
         address::public(address).map_or_else(|_| Place::default(), |address| self.active.load().place(address))
     }
 
+    /// Has the memory on its way that [`Self::locate`] will read for this address.
+    pub fn prefetch(&self, address: IpAddr) {
+        if let (Ok(IpAddr::V4(address)), Some(Some(table))) = (address::public(address), self.active.load().table.get()) {
+            table.prefetch(address);
+        }
+    }
+
     /// Everything that is known about an address, and from where, for a person to read.
     #[must_use]
     pub fn look_up(&self, address: IpAddr) -> Finding {

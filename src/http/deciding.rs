@@ -11,8 +11,15 @@ use super::site::{Asked, Makings, Site};
 use super::wishes::{Trace, Wishes};
 use super::{hints, local};
 use crate::decide::{self, Decision, Standing};
-use crate::inventory::{FileEntry, Offer};
-use crate::model::{Place, TreePath};
+use crate::inventory::{FileEntry, Offer, Sought};
+use crate::model::{Place, SignatureKind, TreePath};
+
+/// What is being looked for in memory, while other things are done.
+pub(super) struct Seeking {
+    file: Sought,
+    /// The file with a signature of it, where redirects tell of that.
+    signature: Option<Sought>,
+}
 
 /// What of a request a redirect hangs on.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +80,16 @@ impl Site {
         }
     }
 
+    /// Begins to look for what a redirect tells of a path.
+    pub(super) fn seek(&self, path: &TreePath<'_>) -> Seeking {
+        let Makings { snapshot, describe, .. } = &self.makings;
+        if !describe.links {
+            return Seeking { file: snapshot.seek(path), signature: None };
+        }
+        let (file, signature) = snapshot.seek_both(path, SignatureKind::Asc.suffix());
+        Seeking { file, signature: Some(signature) }
+    }
+
     /// What is answered, and why.
     #[must_use]
     pub fn decide(&self, standing: Standing, asked: Asked<'_>, now: Timestamp) -> Decision<Ranked, usize> {
@@ -124,7 +141,7 @@ impl Site {
         &'a self,
         errand: &Errand<'a>,
         ranked: &'a Ranked,
-        entry: &FileEntry,
+        (entry, has_signature): (&FileEntry, impl FnOnce() -> bool),
         now: Timestamp,
     ) -> Redirect<'a> {
         Redirect {
@@ -132,7 +149,7 @@ impl Site {
             mirrors: &ranked.mirrors,
             scheme: errand.client.scheme,
             path: errand.path,
-            hints: self.hints(errand, entry),
+            hints: self.hints(errand, entry, has_signature),
             stamp: self.makings.stamp.as_ref().map(|stamp| (stamp, now.as_second())),
             mirrorbrain: self.makings.answers.mirrorbrain_headers,
         }
@@ -158,19 +175,23 @@ impl Site {
 
     /// Appends the lines of a redirect, where that is the answer to a plain request and can be told without waiting; else false, and nothing
     /// is counted.
-    pub(super) fn redirect_at_once(&self, errand: &Errand<'_>, out: &mut Vec<u8>) -> bool {
-        let Makings { packages, doubts, clock, .. } = &self.makings;
+    pub(super) fn redirect_at_once(&self, errand: &Errand<'_>, seeking: Seeking, out: &mut Vec<u8>) -> bool {
+        let Makings { packages, doubts, clock, locator, .. } = &self.makings;
         if !packages.repositories.is_empty() && packages.repositories.find(errand.path, false, None).is_some() {
             return false;
         }
+        let Seeking { file, signature } = seeking;
         let now = clock.now();
-        let Some(standing @ Standing::Public { .. }) = self.standing_by_a_glance(errand.path, false) else { return false };
+        // Is there when the file has been looked at.
+        locator.prefetch(errand.client.address);
+        let Some(standing @ Standing::Public { .. }) = self.standing_of(errand.path, file, false) else { return false };
         let decision = self.decide_errand(standing, errand, now);
         let Decision::Redirect { ranking, entry } = &decision else { return false };
         self.tell_of(errand, &standing);
         doubts.take(errand, &standing, &decision, now);
         self.count_redirect(ranking, if errand.is_get { entry.size } else { 0 });
-        self.redirect(errand, ranking, entry, now).lines_into(out);
+        let has_signature = || signature.is_none_or(|sought| sought.find().is_some()) && self.has_signature(errand.path);
+        self.redirect(errand, ranking, (entry, has_signature), now).lines_into(out);
         true
     }
 }

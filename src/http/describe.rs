@@ -244,8 +244,18 @@ impl Site {
         is_there.then_some(path)
     }
 
+    /// Whether redirects tell of a signature of this file.
+    pub(super) fn has_signature(&self, path: &TreePath<'_>) -> bool {
+        self.signature_path(path, SignatureKind::Asc).is_some()
+    }
+
     /// What a redirect tells of a file beside its mirrors.
-    pub(super) fn hints<'a>(&'a self, errand: &Errand<'a>, entry: &FileEntry) -> Hints<'a> {
+    pub(super) fn hints<'a>(
+        &'a self,
+        errand: &Errand<'a>,
+        entry: &FileEntry,
+        has_signature: impl FnOnce() -> bool,
+    ) -> Hints<'a> {
         let settings = &self.makings.describe;
         let negotiated = self.negotiates();
         let Some(digest) = entry.sha256.filter(|_| settings.links) else { return Hints { negotiated, ..Hints::default() } };
@@ -253,7 +263,7 @@ impl Site {
             digest: Some(digest),
             own: self.own_at(errand.authority, errand.client.scheme),
             linked: &self.linked,
-            signature: self.signature_path(errand.path, SignatureKind::Asc).is_some(),
+            signature: has_signature(),
             negotiated,
         }
     }

@@ -108,6 +108,7 @@ impl Handler for Router {
             return false;
         };
         let site = &sites[index];
+        let seeking = site.seek(&below);
         let errand = Errand {
             path: &below,
             client: site.client(from, head.lines),
@@ -117,7 +118,7 @@ impl Handler for Router {
             user_agent: head.user_agent,
             authority: Some(head.host),
         };
-        let is_answered = !below.is_root() && site.redirect_at_once(&errand, out);
+        let is_answered = !below.is_root() && site.redirect_at_once(&errand, seeking, out);
         if is_answered {
             site.counts().took(began.elapsed());
         }

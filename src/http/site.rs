@@ -240,7 +240,8 @@ impl Site {
             Decision::Redirect { ranking, entry } => {
                 let size = range::wanted_bytes(&asked.request.method, &asked.request.headers, entry.size);
                 self.count_redirect(&ranking, size);
-                self.redirect(&errand, &ranking, &entry, now).response()
+                let has_signature = || self.has_signature(errand.path);
+                self.redirect(&errand, &ranking, (&entry, has_signature), now).response()
             }
             Decision::Fallback { to, size } => self.fall_back(asked, to, size, now),
             Decision::Local(Why::NotPublic) if let Some(detail) = self.objection(asked, now) => {

@@ -60,6 +60,7 @@ pub use record::{
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
 pub use store::PlanId;
+pub use table::Sought;
 
 /// `[inventory]`.
 #[derive(Debug, Clone, Deserialize)]

@@ -12,7 +12,7 @@ use super::filling::Filling;
 use super::holdings::Holdings;
 use super::offer::Offer;
 use super::slot::MAX_SIZE;
-use super::table::Table;
+use super::table::{Sought, Table};
 use super::trail::Copies;
 use super::versioning::nanoseconds;
 use crate::model::{
@@ -217,6 +217,18 @@ impl Snapshot {
     #[must_use]
     pub fn file(&self, path: &TreePath<'_>) -> Option<FileEntry> {
         self.files.get(path)
+    }
+
+    /// As [`Self::file`], step by step.
+    #[must_use]
+    pub fn seek(&self, path: &TreePath<'_>) -> Sought {
+        self.files.seek(path)
+    }
+
+    /// The same, and for the path with `suffix` behind it.
+    #[must_use]
+    pub fn seek_both(&self, path: &TreePath<'_>, suffix: &str) -> (Sought, Sought) {
+        self.files.seek_both(path, suffix)
     }
 
     /// As [`Self::file`], for many paths: that takes less time than one after the other.

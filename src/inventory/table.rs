@@ -5,12 +5,14 @@
 //! make two paths meet. Each shard is an immutable sorted list; hashes being spread evenly, the place of one in the list
 //! can be reckoned, and is off by the square root of the list's length at most or so.
 
+use std::hash::Hasher as _;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
-use siphasher::sip128::SipHasher13;
+use arc_swap::{ArcSwap, Guard};
+use prefetch_index::prefetch_index;
+use siphasher::sip128::{Hash128, Hasher128 as _, SipHasher13};
 
 use super::filling::Filling;
 use super::slot::Slot;
@@ -40,9 +42,27 @@ impl Table {
     }
 
     pub(super) fn get(&self, path: &TreePath<'_>) -> Option<FileEntry> {
-        let key = self.key(path);
+        self.seek(path).find()?.entry()
+    }
+
+    /// Begins to look for a path's entry.
+    pub(super) fn seek(&self, path: &TreePath<'_>) -> Sought {
+        self.seek_key(self.key(path))
+    }
+
+    /// Begins to look for a path's entry, and for that of the path with `suffix` behind it.
+    pub(super) fn seek_both(&self, path: &TreePath<'_>, suffix: &str) -> (Sought, Sought) {
+        let mut hasher = self.hasher;
+        hasher.write(path.as_bytes());
+        let first = hasher.finish128().into();
+        hasher.write(suffix.as_bytes());
+        (self.seek_key(first), self.seek_key(hasher.finish128().into()))
+    }
+
+    fn seek_key(&self, key: Key) -> Sought {
         let shard = self.shards[key.shard()].load();
-        shard.find(key).map(|at| shard.entry(at))
+        prefetch_index(&shard.tags, shard.likely_place(key.tag));
+        Sought { shard, key }
     }
 
     /// As [`Self::get`], for many paths. Each look-up waits for memory three times, one wait for the next; those of several are
@@ -150,12 +170,45 @@ impl Table {
     }
 }
 
+/// A path that is being looked for. Each step has the memory on its way that the next one reads: what is done between them is not waited for.
+pub struct Sought {
+    shard: Guard<Arc<Shard>>,
+    key: Key,
+}
+
+impl Sought {
+    /// Where its entry is.
+    #[must_use]
+    pub fn find(self) -> Option<Found> {
+        let Self { shard, key } = self;
+        let at = shard.lower_bound(key.tag).filter(|at| shard.tags[*at] == key.tag)?;
+        prefetch_index(&shard.slots, at);
+        prefetch_index(&shard.digests, at);
+        Some(Found { shard, key, at })
+    }
+}
+
+/// Where the entry of a path is.
+pub struct Found {
+    shard: Guard<Arc<Shard>>,
+    key: Key,
+    /// The first one with its tag.
+    at: usize,
+}
+
+impl Found {
+    /// The entry.
+    #[must_use]
+    pub fn entry(&self) -> Option<FileEntry> {
+        self.shard.find_from(self.at, self.key).map(|at| self.shard.entry(at))
+    }
+}
+
 /// What the allocator and two reference counts add to a shard, in bytes.
 const SHARD_OVERHEAD_BYTES: usize = 64;
 
 pub(super) fn key(hasher: &SipHasher13, path: &[u8]) -> Key {
-    let hash = hasher.hash(path);
-    Key { top: hash.h1, tag: hash.h2 }
+    hasher.hash(path).into()
 }
 
 /// A path's hash. Its highest bits tell the shard, its tag the place in it, and the lowest half of `top` is compared too.
@@ -163,6 +216,12 @@ pub(super) fn key(hasher: &SipHasher13, path: &[u8]) -> Key {
 pub(super) struct Key {
     pub(super) top: u64,
     pub(super) tag: u64,
+}
+
+impl From<Hash128> for Key {
+    fn from(Hash128 { h1, h2 }: Hash128) -> Self {
+        Self { top: h1, tag: h2 }
+    }
 }
 
 impl Key {
@@ -222,7 +281,10 @@ impl Row {
 
 impl Shard {
     fn find(&self, key: Key) -> Option<usize> {
-        let mut at = self.lower_bound(key.tag)?;
+        self.find_from(self.lower_bound(key.tag)?, key)
+    }
+
+    fn find_from(&self, mut at: usize, key: Key) -> Option<usize> {
         while self.tags.get(at) == Some(&key.tag) {
             if self.slots[at].rest() == key.rest() {
                 return Some(at);
@@ -371,6 +433,23 @@ mod tests {
                 assert_eq!(Slot::new(key.rest(), &entry).rest(), 0x1234_5678);
             }
         }
+    }
+
+    #[test]
+    fn a_path_and_the_one_beside_it_are_sought_together_as_each_alone() {
+        let table = Table::new((1, 2), Detail::Full);
+        let path = |text: &str| TreePath::parse(text.as_bytes().to_vec()).expect("a path");
+        let (file, beside) = (path("pub/a-name-of-some-length.iso"), path("pub/a-name-of-some-length.iso.asc"));
+        let both = |path: &TreePath<'_>| {
+            let (file, beside) = table.seek_both(path, ".asc");
+            [file, beside].map(|sought| sought.find().and_then(|found| found.entry()))
+        };
+        assert_eq!(both(&file), [None, None]);
+        table.apply([(beside, Some(entry(2)))]);
+        assert_eq!(both(&file), [None, Some(entry(2))]);
+        table.apply([(file.borrowed(), Some(entry(1)))]);
+        assert_eq!(both(&file), [Some(entry(1)), Some(entry(2))]);
+        assert_eq!(table.get(&file), Some(entry(1)));
     }
 
     #[test]
