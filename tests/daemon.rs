@@ -183,7 +183,7 @@ fn a_broken_configuration_is_told_and_changes_nothing() {
     fs::remove_file(site.path()).expect("it was there");
     let from = running.log().len();
     running.signal(Signal::HUP);
-    running.wait_for_more_log(from, "can't open the configuration");
+    running.wait_for_more_log(from, "can't read the configuration");
     site.write(&good.replace("\"one\"", "\"renamed\""));
     running.reload();
     until("the mended one is taken", || site.get("/old.xo").mirror() == Some("renamed"));
@@ -376,7 +376,7 @@ fn what_makes_a_start_impossible_is_told_with_the_right_exit_status() {
 
     fs::remove_file(site.path()).expect("it was there");
     let (status, told) = fail(&[&site]);
-    assert!(told.contains("can't open the configuration"), "{told}");
+    assert!(told.contains("can't read the configuration"), "{told}");
     assert_eq!(status, Some(78));
 }
 

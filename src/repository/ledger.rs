@@ -5,7 +5,7 @@
 //! replaced as a whole, so neither is ever seen half written, and neither writer disturbs the other.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::metalink::Version;
-use crate::durable;
 use crate::model::{TreePath, VersionNumber};
+use crate::{durable, file};
 
 /// Remembers what clients were told.
 #[derive(Debug, Default)]
@@ -182,12 +182,10 @@ fn keep(database: &Path, book: &Book) {
 }
 
 /// A whole file of JSON; `None` where there is none.
-fn read<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
-    let mut text = Vec::new();
-    match std::fs::File::open(file) {
-        Ok(opened) => opened.take(MAX_FILE_BYTES).read_to_end(&mut text)?,
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    let text = match file::read_start(path, MAX_FILE_BYTES) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        read => read?,
     };
     serde_json::from_slice(&text).map(Some).map_err(io::Error::other)
 }
