@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -34,12 +34,31 @@ pub fn read_start(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A file that is there to be locked: processes agree by it whose turn it is. It is made where there is none.
+///
+/// # Errors
+/// When it can be neither written nor read.
+pub fn open_for_locks(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
+    // Another user's will do: reading is enough for a lock.
+    opened.or_else(|_| open(path))
+}
+
+/// The path of a file whose name has a suffix more.
+#[must_use]
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 fn no_regular_file() -> io::Error {
     io::Error::other("it is no regular file")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixListener;
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -71,6 +90,21 @@ mod tests {
                 (found, _) => panic!("{name}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_lock_is_had_by_one_also_where_the_file_may_only_be_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = beside(&folder.path().join("a.sqlite"), "-lock");
+        assert_eq!(path, folder.path().join("a.sqlite-lock"));
+        let first = open_for_locks(&path).expect("is made");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).expect("it is ours");
+        let second = open_for_locks(&path).expect("is opened");
+        first.try_lock().expect("nobody has it");
+        assert!(second.try_lock().is_err());
+        drop(first);
+        second.try_lock().expect("nobody has it any more");
+        assert!(open_for_locks(&folder.path().join("none/lock")).is_err());
     }
 
     #[test]

@@ -37,7 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("scan", &["inventory", "tree", "metrics", "model", "clock", "file", "cause"]),
     ("index", &["hash", "inventory", "tree", "metrics", "model", "clock", "cause"]),
     ("hash", &["inventory", "tree", "metrics", "model", "clock", "cause"]),
-    ("inventory", &["model", "durable", "metrics", "clock", "cause"]),
+    ("inventory", &["model", "durable", "metrics", "clock", "file", "cause"]),
     ("tree", &["model", "durable", "metrics"]),
     ("geo", &["model", "durable", "metrics", "file", "cause"]),
     ("format", &["model"]),

@@ -1,10 +1,10 @@
 //! One server for each database: two that index different trees would take each other's files for gone, again and again.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::clock;
+use crate::{clock, file};
 
 /// The right to serve from a database, as long as it is kept. Commands work beside whoever has it.
 #[derive(Debug)]
@@ -50,11 +50,7 @@ impl Claim {
     }
 
     fn try_take(database: &Path) -> Option<Self> {
-        let mut name = database.as_os_str().to_owned();
-        name.push("-server");
-        let opened = OpenOptions::new().read(true).append(true).create(true).open(&name);
-        // Another user's will do: reading is enough for a lock.
-        let Ok(file) = opened.or_else(|_| File::open(&name)) else { return Some(Self { _file: None }) };
+        let Ok(file) = file::open_for_locks(&file::beside(database, "-server")) else { return Some(Self { _file: None }) };
         match file.try_lock() {
             Ok(()) => Some(Self { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => None,
