@@ -170,8 +170,13 @@ const CLOSING: Duration = Duration::from_secs(10);
 impl Instance {
     /// Opens the parts and starts the tasks. Names of mirrors are looked up later, so that the start waits for no DNS; the tree
     /// is walked later too, and until then requests are answered from what is known from before.
-    pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
-        let claim = Arc::new(Claim::take(&config.name, &config.inventory.database).await?);
+    pub(super) async fn start(
+        config: &Config,
+        clock: &Clock,
+        metrics: metrics::Counts,
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        let claim = Arc::new(Claim::take(&config.name, &config.inventory.database, patience).await?);
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), claim, replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
         let (access, ways) = (access(config)?, Ways::open(config)?);
@@ -185,7 +190,7 @@ impl Instance {
 
     /// Takes a new configuration: the parts are opened again; counts, requests under way and, where it is the same database,
     /// the inventory stay. When it fails, everything stays as it was.
-    pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
+    pub(super) async fn reload(&mut self, config: &Config, patience: Duration) -> Result<(), Error> {
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
         let (access, mut ways) = (access(config)?, Ways::open(config)?);
         let locator = open_locator(config).await?;
@@ -195,7 +200,7 @@ impl Instance {
         let (inventory, claim) = if same_database {
             (self.parts.inventory.clone(), Arc::clone(&self.kept.claim))
         } else {
-            let claim = Claim::take(&config.name, &config.inventory.database).await?;
+            let claim = Claim::take(&config.name, &config.inventory.database, patience).await?;
             (making::inventory(config, mirrors.clone(), &clock).await?, Arc::new(claim))
         };
         let trees = open_trees(config, &inventory).await?;

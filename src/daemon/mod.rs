@@ -94,8 +94,9 @@ pub async fn serve(configs: Vec<Config>, paths: &[PathBuf], clock: Clock, stop: 
 /// Starts all instances, or none.
 async fn start(configs: &[Config], clock: &Clock, metrics: &Metrics) -> Result<Vec<Instance>, Error> {
     let mut instances = Vec::new();
+    let patience = claim::patience(configs);
     for config in configs {
-        match Instance::start(config, clock, metrics.of(&config.name)).await {
+        match Instance::start(config, clock, metrics.of(&config.name), patience).await {
             Ok(instance) => instances.push(instance),
             Err(source) => {
                 futures_util::future::join_all(instances.into_iter().map(Instance::stop)).await;
@@ -185,12 +186,13 @@ async fn reload(paths: &[PathBuf], instances: &mut [Instance], router: &Arc<Rout
         tracing::error!("the configuration was not reloaded, the old one stays: {error}");
         return;
     }
+    let patience = claim::patience(&configs);
     for (instance, config) in instances.iter_mut().zip(&configs) {
         if config.source == instance.config().source && !instance.has_other_keys() {
             instance.refresh().await;
             continue;
         }
-        match instance.reload(config).await {
+        match instance.reload(config, patience).await {
             Ok(()) => tracing::info!(instance = config.name, "took the new configuration"),
             Err(error) => tracing::error!(instance = config.name, error = chain(&error), "not reloaded; the old one stays"),
         }
