@@ -503,6 +503,6 @@ fn a_client_that_has_nothing_but_ipv6_gets_only_mirrors_that_answer_there() {
     // One that answers there comes.
     let six = Server::nginx_at_ipv6(folder.path());
     site.configure("trusted-proxies = [\"127.0.0.0/8\"]\n", "", &mirrors(&running::mirror("six", &six.url())));
-    serving.signal(rustix::process::Signal::HUP);
+    serving.reload();
     running::until("it is scanned as well", || sent_to(new).as_deref() == Some("six"));
 }
