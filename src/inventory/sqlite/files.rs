@@ -319,22 +319,16 @@ pub(super) fn sweep(
 
 pub(super) fn redate(transaction: &Transaction<'_>, page: &Page, leap: &Leap) -> Result<Changed<Redated>, Fault> {
     let mut redated = Redated::default();
-    let mut young = Vec::new();
-    visit(transaction, "path, coalesce(public_since_ns, mtime_ns)", "", page, &mut |row| {
-        let path = path(row)?.into_owned();
-        let since = Timestamp::from_nanosecond(i128::from(row.get::<_, i64>(1)?)).unwrap_or(Timestamp::MIN);
+    visit(transaction, columns!(), "", page, &mut |row| {
+        let since = Timestamp::from_nanosecond(i128::from(Facts::of(row)?.public_since_ns)).unwrap_or(Timestamp::MIN);
         if let Some(moved) = leap.moved(since) {
-            young.push((path.clone(), moved));
+            redated.records.push(FileRecord { public_since: moved, ..record(row)? });
         }
-        redated.last = Some(path);
+        redated.last = Some(path(row)?.into_owned());
         Ok(())
     })?;
-    for (path, moved) in young {
-        let Some(known) = one(transaction, &path)? else { continue };
-        let record = FileRecord { public_since: moved, ..known };
-        put(transaction, &record, leap.now)?;
-        redated.records.push(record);
-    }
+    // Only now: what is read does not change meanwhile.
+    redated.records.iter().try_for_each(|record| put(transaction, record, leap.now))?;
     let paths = redated.records.iter().map(|record| record.path.clone()).collect();
     Ok((redated, changed(paths)))
 }
