@@ -23,6 +23,7 @@ use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::Mirror;
 use crate::probe::Prober;
+use crate::repository::ledger;
 use crate::scan::{self, Clients, Scanner, Scheduler};
 use crate::tree::{self, Trees};
 
@@ -177,6 +178,7 @@ impl Instance {
         patience: Duration,
     ) -> Result<Self, Error> {
         let claim = Arc::new(Claim::take(&config.name, &config.inventory.database, patience).await?);
+        ledger::take_over(&config.inventory.database);
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), claim, replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
         let (access, ways) = (access(config)?, Ways::open(config)?);

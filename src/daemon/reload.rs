@@ -15,6 +15,7 @@ use crate::cause::chain;
 use crate::config::{self, Config};
 use crate::http::Router;
 use crate::model::Mirror;
+use crate::repository::ledger;
 use crate::scan::Clients;
 
 /// Reads the configurations again. What is wrong is told, and everything stays as it was.
@@ -120,6 +121,7 @@ impl Instance {
             (self.parts.inventory.clone(), None)
         } else {
             let claim = Claim::take(&config.name, &config.inventory.database, patience).await?;
+            ledger::take_over(&config.inventory.database);
             (making::inventory(config, mirrors.clone(), &clock).await?, Some(Arc::new(claim)))
         };
         let trees = open_trees(config, &inventory).await?;
