@@ -1072,6 +1072,44 @@ mod seen_by_people {
     }
 
     #[test]
+    fn what_a_mirror_holds_is_told_alike_to_administrators_and_to_who_runs_it() {
+        let (site, folder, _server) = site_and_mirror();
+        let shown = || running::text(&site.run(&["mirrors", "show", "m"]).stdout);
+        assert!(shown().contains("0 files; of how many, no scan has told yet"), "{}", shown());
+        let listed = || json(&site, &["mirrors", "list", "--json"])[0].clone();
+        assert_eq!((&listed()["of"], &listed()["share"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+
+        // Too young for any mirror.
+        let now = redirector::clock::Clock::system().now().as_second();
+        site.folder.write("tree/new.xo", 1000, now);
+        site.run_well(&["scan"]);
+        assert!(shown().contains("3 of 3 files (100 %)"), "{}", shown());
+        let _serving = running::Running::start(&[&site]);
+        let page = |query: &str| -> serde_json::Value {
+            serde_json::from_slice(&site.get(&format!("/?{query}&json")).body).expect("JSON")
+        };
+        let alike = || {
+            let (all, one) = (page("mirrors")["mirrors"][0]["share"].clone(), page("mirror=m")["share"].clone());
+            let (list, show) = (listed(), json(&site, &["mirrors", "show", "m", "--json"]));
+            assert_eq!((&list["holds"], &list["of"]), (&list["share"]["held"], &list["share"]["files"]));
+            assert_eq!((&all, &one, &list["share"]), (&list["share"], &list["share"], &show["share"]));
+            list["share"]["held"].clone()
+        };
+        assert_eq!((alike(), &page("mirrors")["files"]), (3.into(), &4.into()));
+        let table = running::text(&site.run(&["mirrors", "list"]).stdout);
+        assert!(table.contains("100 %"), "{table}");
+
+        // What it should have counts.
+        folder.remove("top.xo");
+        running::until("it is scanned", || listed()["holds"] == 2);
+        assert!(shown().contains("2 of 3 files (66.67 %)"), "{}", shown());
+        running::until("pages are made anew", || {
+            page("mirror=m")["share"]["held"] == 2 && page("mirrors")["mirrors"][0]["share"]["held"] == 2
+        });
+        assert_eq!(alike(), 2);
+    }
+
+    #[test]
     fn a_scan_that_is_interrupted_says_so_and_leaves_nobody_at_work() {
         let (site, folder, server) = site_and_mirror();
         let program = folder.path().join("rsync");
