@@ -2,6 +2,7 @@
 
 mod running;
 mod servers;
+mod until;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -174,7 +175,6 @@ fn a_broken_configuration_is_told_and_changes_nothing() {
     ] {
         site.write(&bad);
         let log = running.reload_in_vain();
-        assert!(log.contains("the old one stays"), "{log}");
         assert!(log.contains(why), "{log}");
         assert_eq!(site.get("/old.xo").mirror(), Some("one"), "{why}");
     }
@@ -198,7 +198,7 @@ fn what_can_not_be_opened_leaves_the_old_instance_at_work() {
     let more = free_address();
     site.configure(&format!("listen = [\"{more}\"]\n"), "prefix = \"/x\"\n", "[inventory]\ndatabase = \"garbage\"\n");
     let log = running.reload_in_vain();
-    assert!(log.contains("is not an SQLite database") && log.contains("the old one stays"), "{log}");
+    assert!(log.contains("is not an SQLite database"), "{log}");
     assert_eq!(site.get("/old.xo").status, 200, "the old prefix at the old address");
     TcpStream::connect(more).expect_err("the new address is not listened at");
     // Its tasks are alive: what is new is indexed.
@@ -278,7 +278,7 @@ fn where_one_instance_can_not_take_its_new_configuration_no_other_takes_its_own(
     two.folder.write_bytes("garbage", &[7; 10_000], OLD);
     two.configure("", "prefix = \"/three\"\n", "[inventory]\ndatabase = \"garbage\"\n");
     let log = running.reload_in_vain();
-    assert!(log.contains("is not an SQLite database") && log.contains("no instance was reloaded"), "{log}");
+    assert!(log.contains("is not an SQLite database"), "{log}");
     assert_eq!((one.get("/one/old.xo").mirror(), two.get("/two/old.xo").status), (Some("before"), 200));
 
     // The database of another one is no database yet.
@@ -567,7 +567,7 @@ fn systemd_is_told_of_start_reload_and_end() {
     site.configure("", "", "");
     let path = site.folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_read_timeout(Some(running::BOUND)).expect("it is ours");
+    socket.set_read_timeout(Some(until::BOUND)).expect("it is ours");
     let next = || {
         let mut buffer = [0; 4096];
         let length = socket.recv(&mut buffer).expect("a message");

@@ -357,6 +357,26 @@ fn texts_below(folder: &Path) -> String {
     entries.map(text).collect()
 }
 
+/// Where tests may sleep, each with the reason.
+const SLEEPERS: &[(&str, &str)] = &[
+    ("until/mod.rs", "the one place where something is waited for"),
+    ("outage.rs", "a process is killed at any moment"),
+    ("http.rs", "a handler takes its time"),
+    ("layers.rs", "this one names it"),
+];
+
+#[test]
+fn tests_wait_for_conditions_and_do_so_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    let sleeps = |path: &&PathBuf| fs::read_to_string(path).expect("a text").contains("::sleep(");
+    let below = |path: &PathBuf| path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
+    let found: BTreeSet<String> = paths.iter().filter(sleeps).map(below).collect();
+    let excused: BTreeSet<String> = SLEEPERS.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(found, excused);
+}
+
 #[test]
 fn what_the_architecture_page_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -7,6 +7,7 @@
 
 mod running;
 mod servers;
+mod until;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -418,12 +419,8 @@ impl Outage {
 
     #[track_caller]
     fn until_well(&self) {
-        let began = redirector::clock::instant();
-        while !self.is_well() {
-            let told = || format!("{:?}\n{}", self.site.degraded(), self.running.log());
-            assert!(began.elapsed() < running::BOUND, "not all is well again: {}", told());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let well = until::look(|| self.is_well().then_some(()));
+        assert!(well.is_some(), "not all is well again: {:?}\n{}", self.site.degraded(), self.running.log());
         self.running.assert_well();
     }
 

@@ -5,6 +5,7 @@
 mod running;
 mod scanning;
 mod servers;
+mod until;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -18,6 +19,7 @@ use redirector::scan::{Mode, Quiet, Report};
 use scanning::{THEN, World, names, path};
 use servers::ftp::{DONE, Deed, Ftp};
 use servers::{Folder, Odd, Request, Server, listing, respond};
+use until::until_async;
 
 /// Names that servers and programs have trouble with, sizes that round, and an old file.
 const FILES: [(&str, u64, i64); 12] = [
@@ -283,24 +285,14 @@ mod by_rsync {
         let scan = world.scan_with(|settings| settings.rsync_program = program.path().join("rsync"));
         tokio::select! {
             report = scan => panic!("it ended: {report:?}"),
-            () = until(|| pids.exists()) => {}
+            () = until_async("it runs", async || pids.exists()) => {}
         }
         let started = std::fs::read_to_string(&pids).expect("written");
         let is_gone = |pid: &str| match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
             Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')),
             Err(_) => true,
         };
-        until(|| started.split_whitespace().all(is_gone)).await;
-    }
-
-    async fn until(is_so: impl Fn() -> bool) {
-        for _ in 0..1000 {
-            if is_so() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("not within ten seconds");
+        until_async("all are gone", async || started.split_whitespace().all(is_gone)).await;
     }
 
     #[tokio::test]

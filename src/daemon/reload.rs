@@ -20,12 +20,9 @@ use crate::scan::Clients;
 
 /// Reads the configurations again. What is wrong is told, and everything stays as it was.
 pub(super) async fn reload(paths: &[PathBuf], instances: &mut [Instance], router: &Arc<Router>, doors: &mut Doors) {
-    let read = config::read_all(paths).map_err(|problems| format!("\n{problems}"));
-    let configs = match read.and_then(|configs| refuse(&configs, instances).map(|()| configs)) {
-        Ok(configs) => configs,
-        Err(problems) => return tracing::error!("the configuration was not reloaded, the old one stays: {problems}"),
+    let Some((configs, next)) = prepare(paths, instances).await else {
+        return tracing::error!("not reloaded: the old configuration stays, with every instance");
     };
-    let Some(next) = prepare(instances, &configs).await else { return };
     for (instance, next) in instances.iter_mut().zip(next) {
         match next {
             Some(next) => {
@@ -38,6 +35,18 @@ pub(super) async fn reload(paths: &[PathBuf], instances: &mut [Instance], router
     router.replace(sites(instances));
     doors.change(&configs).await;
     tracing::info!("reloaded");
+}
+
+/// The configurations, and what each instance is going to be by them; `None` where that is told to be impossible.
+async fn prepare(paths: &[PathBuf], instances: &[Instance]) -> Option<(Vec<Config>, Vec<Option<Next>>)> {
+    let read = config::read_all(paths).map_err(|problems| format!("\n{problems}"));
+    match read.and_then(|configs| refuse(&configs, instances).map(|()| configs)) {
+        Ok(configs) => open(instances, &configs).await.map(|next| (configs, next)),
+        Err(problems) => {
+            tracing::error!("the configuration can't be taken: {problems}");
+            None
+        }
+    }
 }
 
 /// What can't be true of these configurations together, or comes too early.
@@ -59,7 +68,7 @@ fn refuse(configs: &[Config], instances: &[Instance]) -> Result<(), String> {
 
 /// What each instance is going to be: `None` where nothing changed. Nothing at all when one can't be that: then that is told, and what was opened
 /// is closed.
-async fn prepare(instances: &[Instance], configs: &[Config]) -> Option<Vec<Option<Next>>> {
+async fn open(instances: &[Instance], configs: &[Config]) -> Option<Vec<Option<Next>>> {
     let patience = claim::patience(configs);
     let mut all = Vec::with_capacity(instances.len());
     let mut failed = Vec::new();
@@ -84,10 +93,7 @@ async fn prepare(instances: &[Instance], configs: &[Config]) -> Option<Vec<Optio
         return Some(all);
     }
     for (name, error) in &failed {
-        tracing::error!(instance = name, error = chain(error), "not reloaded; the old one stays");
-    }
-    if instances.len() > 1 {
-        tracing::error!("no instance was reloaded: all take their new configurations, or none does");
+        tracing::error!(instance = name, error = chain(error), "the new configuration can't be taken");
     }
     for (instance, next) in instances.iter().zip(all) {
         if let Some(next) = next {
