@@ -158,7 +158,7 @@ fn source_files() -> Vec<File> {
     let below = |path: &PathBuf| path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
     let files: Vec<File> = paths
         .iter()
-        .filter(|path| !tests.contains(*path))
+        .filter(|path| !tests.iter().any(|test| is_of(test, path)))
         .map(|path| File { path: below(path), code: code(&read(path)) })
         .collect();
     assert!(files.len() > 50, "the sources were not found");
@@ -199,6 +199,11 @@ fn test_files(path: &Path, text: &str) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// Whether a file is this module for tests, or a part of it.
+fn is_of(test: &Path, file: &Path) -> bool {
+    file == test || file.starts_with(test.with_extension(""))
 }
 
 /// The text without comments, and without what stands from the module of its tests on (tests come last).
@@ -408,4 +413,7 @@ fn the_reader_of_these_laws_sees_what_is_there() {
     assert_eq!(used(&file("tree.rs", "fn a() { crate::http::b() }\n#[cfg(test)]\nmod tests {\nuse crate::geo;\n}")), "http");
     let found = test_files(Path::new("/s/tree/mod.rs"), "mod a;\n#[cfg(test)]\nmod b;\n");
     assert_eq!(found, [Path::new("/s/tree/b.rs"), Path::new("/s/tree/b/mod.rs")]);
+    let is_test = |path: &str| found.iter().any(|test| is_of(test, Path::new(path)));
+    assert!(is_test("/s/tree/b.rs") && is_test("/s/tree/b/mod.rs") && is_test("/s/tree/b/part.rs"));
+    assert!(!is_test("/s/tree/a.rs") && !is_test("/s/tree/bb.rs") && !is_test("/s/tree/a/b.rs"));
 }
