@@ -17,8 +17,8 @@ use redirector::inventory::store::{
     Update, Which, Written,
 };
 use redirector::inventory::{
-    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory, Listed,
-    Observation, Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
+    Adjustment, Counts, Damage, Error, FileEntry, Finished, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory,
+    Listed, Observation, Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
     Abilities, BaseUrl, Checkup, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Ranges,
@@ -555,15 +555,17 @@ fn a_sweep_forgets_what_a_walk_did_not_see(kit: &Kit) {
     observe(&mut *store, "d/new", look(1, 0), 100);
     observe(&mut *store, "elsewhere", look(1, 0), 1);
     let mut page = Page { within: path("d"), after: None, limit: 2 };
-    let mut forgotten = Vec::new();
+    let (mut forgotten, mut newest) = (Vec::new(), Vec::new());
     loop {
         let swept = store.sweep(&page, &bitmap([kept.version]), at(50)).expect("is kept").value;
         forgotten.extend(swept.forgotten.iter().map(ToString::to_string));
+        newest.push(swept.newest);
         match swept.last {
             Some(last) => page.after = Some(last),
             None => break,
         }
     }
+    assert_eq!(newest, [Some(at(1)), Some(at(100)), None]);
     assert_eq!(forgotten, ["d/gone", "d/gone too"]);
     let left: Vec<String> = all(&mut *store).iter().map(|record| record.path.to_string()).collect();
     assert_eq!(left, ["d/kept", "d/new", "elsewhere"]);
@@ -958,7 +960,8 @@ async fn what_is_written_is_in_the_snapshot_at_once() {
     assert!(snapshot.is_held(&path("c")));
 
     let seen = bitmap([records[1].version]);
-    assert_eq!(inventory.finish_walk(TreePath::root(), seen, at(500)).await.expect("is kept"), 1);
+    let finished = inventory.finish_walk(TreePath::root(), seen, at(500)).await.expect("is kept");
+    assert_eq!(finished, Finished { forgotten: 1, newest: Some(at(1)) });
     assert_eq!((snapshot.file(&path("a/b")), snapshot.file_count()), (None, 1));
     inventory.close().await.expect("closes");
     assert_eq!(snapshot.file_count(), 1, "the snapshot outlives the inventory");

@@ -240,6 +240,34 @@ async fn who_puts_the_clock_on_makes_no_file_older() {
 }
 
 #[tokio::test]
+async fn a_clock_that_stands_before_what_is_known_is_told_and_makes_no_file_older() {
+    let mut world = World::new().await;
+    world.write_old("old", "text");
+    world.start_and_walk().await;
+    world.write("young", "text");
+    world.pass(3);
+    let known = world.hashed("young").await;
+    world.stop().await;
+    let ahead = |world: &World| world.running().watcher.last_walk().and_then(|report| report.ahead);
+    world.start_and_walk().await;
+    assert_eq!(ahead(&world), None);
+    world.stop().await;
+
+    // Put back while nobody looked: by less than clocks differ, and by more.
+    for (by, is_told) in [(SignedDuration::from_secs(30), false), (SignedDuration::from_hours(72), true)] {
+        world.clock.set(known.public_since - by);
+        world.start_and_walk().await;
+        assert_eq!(ahead(&world).is_some(), is_told, "{by:#}: {:?}", ahead(&world));
+        assert_eq!(
+            world.file("young").await.map(|file| file.public_since),
+            Some(known.public_since),
+            "it is younger than ever"
+        );
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn chmod_and_new_links_do_not_make_a_file_young() {
     let mut world = World::new().await;
     world.write_old("file", "content");

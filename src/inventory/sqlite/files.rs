@@ -303,18 +303,21 @@ pub(super) fn sweep(
     seen: &RoaringBitmap,
     began: Timestamp,
 ) -> Result<Changed<Swept>, Fault> {
-    let mut last = None;
+    let (mut last, mut newest) = (None, i64::MIN);
     let mut gone = Vec::new();
     visit(transaction, "path, version, recorded_ms", "", page, &mut |row| {
         let path = path(row)?.into_owned();
-        if !seen.contains(row.get(1)?) && row.get::<_, i64>(2)? < began.as_millisecond() {
+        let recorded = row.get(2)?;
+        newest = newest.max(recorded);
+        if !seen.contains(row.get(1)?) && recorded < began.as_millisecond() {
             gone.push(path.clone());
         }
         last = Some(path);
         Ok(())
     })?;
     let (forgotten, change) = forget(transaction, &gone)?;
-    Ok((Swept { forgotten, last }, change))
+    let newest = last.is_some().then(|| Timestamp::from_millisecond(newest).ok()).flatten();
+    Ok((Swept { forgotten, last, newest }, change))
 }
 
 pub(super) fn redate(transaction: &Transaction<'_>, page: &Page, leap: &Leap) -> Result<Changed<Redated>, Fault> {
