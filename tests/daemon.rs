@@ -217,6 +217,31 @@ fn what_can_not_be_opened_leaves_the_old_instance_at_work() {
 }
 
 #[test]
+fn an_address_that_can_not_be_had_leaves_the_old_one_open() {
+    let site = Site::with_a_file("site");
+    site.configure("", "", "");
+    let running = Running::start(&[&site]);
+    let (taken, more) = (TcpListener::bind("127.0.0.1:0").expect("bound"), free_address());
+    let occupied = taken.local_addr().expect("bound");
+    // In use by another program, and not this machine's.
+    for address in [occupied, SocketAddr::from(([192, 0, 2, 1], 8080))] {
+        site.configure(&format!("listen = [\"{more}\", \"{address}\"]\n"), "prefix = \"/x\"\n", "");
+        let log = running.reload_in_vain();
+        assert!(log.contains(&format!("can't listen at {address}")), "{log}");
+        assert_eq!(site.get("/old.xo").status, 200, "the old prefix at the old address");
+        TcpStream::connect(more).expect_err("nobody listens at the other new one");
+    }
+    drop(taken);
+    site.configure(&format!("listen = [\"{more}\", \"{occupied}\"]\n"), "prefix = \"/x\"\n", "");
+    running.reload();
+    for address in [more, occupied] {
+        assert_eq!(get(address, "/x/old.xo", "").expect("it is listened at").status, 200);
+    }
+    TcpStream::connect(site.listen).expect_err("the old one is closed");
+    running.assert_well();
+}
+
+#[test]
 fn two_servers_do_not_serve_from_one_database() {
     let (site, copy) = (Site::with_a_file("site"), Site::new("copy"));
     site.configure("", "", "");

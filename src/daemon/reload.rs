@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claim::{self, Claim};
-use super::doors::Doors;
+use super::doors::{self, Doors};
 use super::instance::{Error, Instance, Kept, Parts, close, open_locator, open_trees, placed, set_mirrors};
 use super::making::{self, access};
 use super::ways::Ways;
@@ -20,7 +20,7 @@ use crate::scan::Clients;
 
 /// Reads the configurations again. What is wrong is told, and everything stays as it was.
 pub(super) async fn reload(paths: &[PathBuf], instances: &mut [Instance], router: &Arc<Router>, doors: &mut Doors) {
-    let Some((configs, next)) = prepare(paths, instances).await else {
+    let Some((next, sockets)) = prepare(paths, instances, doors).await else {
         return tracing::error!("not reloaded: the old configuration stays, with every instance");
     };
     for (instance, next) in instances.iter_mut().zip(next) {
@@ -33,17 +33,25 @@ pub(super) async fn reload(paths: &[PathBuf], instances: &mut [Instance], router
         }
     }
     router.replace(sites(instances));
-    doors.change(&configs).await;
+    doors.change(sockets).await;
     tracing::info!("reloaded");
 }
 
-/// The configurations, and what each instance is going to be by them; `None` where that is told to be impossible.
-async fn prepare(paths: &[PathBuf], instances: &[Instance]) -> Option<(Vec<Config>, Vec<Option<Next>>)> {
+/// What each instance is going to be by the configurations, and the sockets for that; `None` where that is told to be impossible.
+async fn prepare(paths: &[PathBuf], instances: &[Instance], doors: &Doors) -> Option<(Vec<Option<Next>>, doors::New)> {
     let read = config::read_all(paths).map_err(|problems| format!("\n{problems}"));
-    match read.and_then(|configs| refuse(&configs, instances).map(|()| configs)) {
-        Ok(configs) => open(instances, &configs).await.map(|next| (configs, next)),
+    let configs = match read.and_then(|configs| refuse(&configs, instances).map(|()| configs)) {
+        Ok(configs) => configs,
         Err(problems) => {
             tracing::error!("the configuration can't be taken: {problems}");
+            return None;
+        }
+    };
+    // First: where one can't be opened, nothing has to be undone.
+    match doors.prepare(&configs).await {
+        Ok(sockets) => open(instances, &configs).await.map(|next| (next, sockets)),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "the new configuration can't be taken");
             None
         }
     }
