@@ -87,7 +87,8 @@
 //! 3. The client's address is the peer's, or what trusted proxies say it is. [`geo::Locator`] turns it into a
 //!    [`model::Place`].
 //! 4. The path is looked up in the [`inventory::Snapshot`], and the file itself is glanced at: one `statx`. Together
-//!    they give the path's [`decide::Standing`].
+//!    they give the path's [`decide::Standing`]. What else is read from memory that no cache has is on its way meanwhile
+//!    ([`inventory::Sought`], [`geo::Locator::prefetch`]).
 //! 5. [`decide::decide`] says what is answered and why. Where a mirror may be used, [`selection`] walks the tiers of
 //!    mirrors around that place, draws within a tier by weighted rendezvous hashing, and skips whatever is down or does
 //!    not hold the version. Where none is left, a fallback mirror may take the client.
