@@ -1231,6 +1231,25 @@ async fn values_that_we_never_write_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn files_whose_pages_are_not_as_expected_are_read_row_by_row() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    filled(&file).await;
+    let entries = |inventory: &Inventory| -> Vec<_> {
+        (0..5000).map(|number| inventory.snapshot().file(&path(&format!("dir/{number}")))).collect()
+    };
+    let before = opened(&file).await;
+    let known = entries(&before);
+    before.close().await.expect("closes");
+    let change = "ALTER TABLE file ADD COLUMN whatever INTEGER";
+    rusqlite::Connection::open(&file).and_then(|connection| connection.execute_batch(change)).expect("is changed");
+    let after = opened(&file).await;
+    assert!(known.iter().all(Option::is_some) && entries(&after) == known);
+    assert_eq!(after.snapshot().file_count(), 5000);
+    after.close().await.expect("closes");
+}
+
 // Outages while it runs.
 
 #[tokio::test]

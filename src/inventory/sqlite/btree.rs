@@ -220,7 +220,7 @@ mod tests {
                 *place = reserved;
             }
             let Ok(layout) = Layout::of(&bytes) else { return Ok(()) };
-            let _ = layout.overflow(&bytes);
+            prop_assert!(layout.overflow(&bytes).is_ok_and(|(_, part)| part.len() < bytes.len()));
             let Ok(page) = Page::of(&bytes, layout) else { return Ok(()) };
             for cell in page.cells().flatten() {
                 let Ok(mut record) = Record::of(cell.local) else { continue };

@@ -28,6 +28,9 @@ impl From<Odd> for Unread {
     }
 }
 
+/// What takes a file: the bytes of its path, and what is known of it.
+pub(super) type Give<'g> = dyn FnMut(&[u8], Facts, Option<Sha256>) + 'g;
+
 /// The columns of the table `file` in the order in which its records have them: the key first, and then as they were added.
 const COLUMNS: [&str; 13] = [
     "path",
@@ -45,15 +48,11 @@ const COLUMNS: [&str; 13] = [
     "exact",
 ];
 
-/// Gives each file to `give`: the bytes of its path, and what is known of it. Version numbers are below `next`.
+/// Gives each file to `give`. Version numbers are below `next`.
 ///
 /// # Errors
 /// When something is odd, and SQLite should be asked for rows in the same transaction. What was given by then is in these too.
-pub(super) fn each(
-    transaction: &Transaction<'_>,
-    next: i64,
-    give: &mut dyn FnMut(&[u8], Facts, Option<Sha256>),
-) -> Result<(), Unread> {
+pub(super) fn each(transaction: &Transaction<'_>, next: i64, give: &mut Give<'_>) -> Result<(), Unread> {
     if !has_columns(transaction)? {
         return Err(Unread::Odd);
     }
@@ -242,7 +241,7 @@ mod tests {
             let signed = if number.is_multiple_of(2) { edge } else { edge.wrapping_neg() };
             let length = if number.is_multiple_of(10) { number as usize % 5000 } else { number as usize % 90 };
             let path = [number.wrapping_mul(0x9e37_79b1).to_string().as_bytes(), &vec![b'x'; length]].concat();
-            let digest = (!number.is_multiple_of(4)).then(|| [number as u8; 32]);
+            let digest = (!number.is_multiple_of(4)).then_some([number as u8; 32]);
             let time = |every: u32| number.is_multiple_of(every).then_some(signed);
             let row = params![
                 path,

@@ -79,7 +79,8 @@ impl Drop for Outbox {
 pub(super) fn files(transaction: &Transaction<'_>, mut outbox: Outbox) -> Result<(), Fault> {
     let next = next_version(transaction)?;
     match leaves::each(transaction, next, &mut |path, facts, sha256| outbox.add(path, facts, sha256)) {
-        Ok(()) => Ok(()),
+        // Of pages that are not read again. What is read next can take their memory.
+        Ok(()) => Ok(transaction.execute_batch("PRAGMA shrink_memory")?),
         Err(why) => {
             tracing::debug!(error = &why as &dyn std::error::Error, "files are read row by row");
             rows(transaction, next, &mut outbox)
