@@ -111,7 +111,7 @@ impl Table {
                 Found::Place(place) => (&place).into(),
             };
             builder.edge(from, known);
-            (builder.edges.len() <= Builder::MAX_NETWORKS).then_some(())?;
+            builder.is_small().then_some(())?;
         }
         builder.next = None;
         Some(builder.build())
@@ -126,10 +126,13 @@ impl Table {
     }
 }
 
-/// Makes a table of networks in the order of their addresses.
+/// Makes a table of networks in the order of their addresses: right in its last form, as lists between would be in memory beside it,
+/// with everything else that a server has there.
 pub(super) struct Builder {
-    /// From each address on, up to the next, this is what is known. Neighbours differ.
-    edges: Vec<(u32, Known)>,
+    /// Those that have begun; the others only have what is known last.
+    blocks: Vec<u32>,
+    starts: Vec<u16>,
+    known: Vec<Known>,
     /// Behind the last network; `None` after the last address.
     next: Option<u32>,
     /// What the records of the database say, by their offsets.
@@ -141,7 +144,7 @@ impl Builder {
     pub(super) const MAX_NETWORKS: usize = 1 << 23;
 
     pub(super) fn new() -> Self {
-        Self { edges: vec![(0, NOTHING)], next: Some(0), records: HashMap::new() }
+        Self { blocks: vec![0], starts: vec![0], known: vec![NOTHING], next: Some(0), records: HashMap::new() }
     }
 
     /// Adds a network behind all others, with the record at `offset`, which is `read` if it is new; `None` if it can't be. False if the
@@ -155,14 +158,41 @@ impl Builder {
         }
         self.edge(first, known);
         self.next = last.checked_add(1);
-        self.edges.len() <= Self::MAX_NETWORKS
+        self.is_small()
     }
 
+    const fn is_small(&self) -> bool {
+        self.known.len() <= Self::MAX_NETWORKS
+    }
+
+    /// From here on, which is not before the last edge, this is known.
     fn edge(&mut self, from: u32, known: Known) {
-        match self.edges.last_mut() {
-            Some((_, last)) if *last == known => {}
-            Some(last) if last.0 == from => last.1 = known,
-            _ => self.edges.push((from, known)),
+        let (block, low) = halves(from);
+        if known == self.last() {
+            return;
+        }
+        self.begin_blocks(block + 1);
+        match (self.starts.last(), self.known.last_mut()) {
+            (Some(start), Some(last)) if *start == low => *last = known,
+            _ => {
+                self.starts.push(low);
+                self.known.push(known);
+            }
+        }
+    }
+
+    /// What is known behind the last edge.
+    fn last(&self) -> Known {
+        self.known.last().copied().unwrap_or(NOTHING)
+    }
+
+    /// Has so many blocks begin, each new one with what is known last.
+    fn begin_blocks(&mut self, count: usize) {
+        let last = self.last();
+        while self.blocks.len() < count {
+            self.blocks.push(self.starts.len() as u32);
+            self.starts.push(0);
+            self.known.push(last);
         }
     }
 
@@ -170,22 +200,9 @@ impl Builder {
         if let Some(next) = self.next {
             self.edge(next, NOTHING);
         }
-        let (mut blocks, mut starts, mut known) = (Vec::with_capacity(BLOCKS + 1), Vec::new(), Vec::new());
-        let mut edges = self.edges.iter().peekable();
-        let mut now = NOTHING;
-        for block in 0..BLOCKS {
-            blocks.push(starts.len() as u32);
-            if edges.peek().is_none_or(|(from, _)| halves(*from) != (block, 0)) {
-                starts.push(0);
-                known.push(now);
-            }
-            while let Some((from, next)) = edges.next_if(|(from, _)| halves(*from).0 == block) {
-                starts.push(halves(*from).1);
-                known.push(*next);
-                now = *next;
-            }
-        }
-        blocks.push(starts.len() as u32);
+        self.begin_blocks(BLOCKS);
+        self.blocks.push(self.starts.len() as u32);
+        let Self { blocks, starts, known, .. } = self;
         Table { blocks: blocks.into(), starts: starts.into(), known: known.into() }
     }
 }
