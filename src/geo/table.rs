@@ -96,7 +96,7 @@ impl Table {
 
     /// What several tables know, in one: `combine` gets what each of them has about a network. `None` if it would be too large.
     pub(super) fn join(tables: &[Self], combine: impl Fn(&[Found]) -> Found) -> Option<Self> {
-        let mut builder = Builder::new();
+        let mut builder = Builder::with_room(tables.iter().map(|table| table.known.len()).sum());
         let mut edges: Vec<_> = tables.iter().map(|table| table.edges().peekable()).collect();
         let mut found = vec![Found::Nothing; tables.len()];
         while let Some(from) = edges.iter_mut().filter_map(|edges| edges.peek().map(|(from, _)| *from)).min() {
@@ -143,8 +143,16 @@ impl Builder {
     /// The most networks of a table: with fourteen bytes each, 120 MB. City databases have five million.
     pub(super) const MAX_NETWORKS: usize = 1 << 23;
 
-    pub(super) fn new() -> Self {
-        Self { blocks: vec![0], starts: vec![0], known: vec![NOTHING], next: Some(0), records: HashMap::new() }
+    /// For so many networks, or fewer: memory that is not used is given back at the end, and what was never touched was never taken. A
+    /// list that grows is copied again and again, and leaves a hole each time.
+    pub(super) fn with_room(networks: usize) -> Self {
+        let room = networks.min(Self::MAX_NETWORKS) + BLOCKS;
+        let (mut starts, mut known) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        starts.push(0);
+        known.push(NOTHING);
+        let mut blocks = Vec::with_capacity(BLOCKS + 1);
+        blocks.push(0);
+        Self { blocks, starts, known, next: Some(0), records: HashMap::new() }
     }
 
     /// Adds a network behind all others, with the record at `offset`, which is `read` if it is new; `None` if it can't be. False if the
@@ -221,7 +229,7 @@ mod tests {
     }
 
     fn table(networks: &[(&str, usize)]) -> Table {
-        let mut builder = Builder::new();
+        let mut builder = Builder::with_room(0);
         for &(network, offset) in networks {
             let read = || (offset != 13).then(|| place(offset as u32));
             assert!(builder.add(network.parse().expect("a network"), offset, read), "{network}");
@@ -286,7 +294,7 @@ mod tests {
 
     #[test]
     fn networks_out_of_order_are_refused() {
-        let mut builder = Builder::new();
+        let mut builder = Builder::with_room(0);
         let mut add = |network: &str| builder.add(network.parse().expect("a network"), 5, || Some(place(5)));
         assert!(add("1.1.0.0/16"));
         assert!(!add("1.1.1.0/24"));
