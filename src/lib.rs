@@ -23,7 +23,7 @@
 //! | [`tree`] | folders opened once, and files below them |
 //! | [`geo`] | addresses to places |
 //! | [`model`] * | the nouns: paths, versions, mirrors, places, quantities |
-//! | [`metrics`], [`clock`], [`durable`], [`cause`] | counting, the time, whole files, errors as one line |
+//! | [`metrics`], [`clock`], [`file`](mod@file), [`durable`], [`cause`] | counting, the time, files by their names, whole files, errors as one line |
 //!
 //! Three ideas carry it. **Pure core, thin shell:** deciding, ranking, reading listings and printing are functions that a
 //! test can call with a table of cases; whatever waits is a thin shell around them. **Requests are answered from a
@@ -134,6 +134,7 @@ pub mod config;
 pub mod daemon;
 pub mod decide;
 pub mod durable;
+pub mod file;
 pub mod format;
 pub mod geo;
 pub mod hash;

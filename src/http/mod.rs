@@ -116,7 +116,7 @@ pub struct Settings {
     pub write_timeout: Span,
     /// The largest header section of a request.
     pub max_header_size: ByteSize,
-    /// How long downloads under way may go on after SIGTERM.
+    /// How long downloads under way may go on after SIGTERM. The next server on the same database is patient for longer.
     pub drain_timeout: Span,
 }
 
