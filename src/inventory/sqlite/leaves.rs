@@ -1,5 +1,6 @@
 //! All files, from the pages of their table in the order in which these lie on the disk. A statement would walk from page to page in the
-//! order of paths, wherever they lie, and take each column of each row for itself: with ten million files a start takes half as much CPU time again.
+//! order of paths, wherever they lie, and take each column of each row for itself: with ten million files a start takes half as much CPU
+//! time again.
 //!
 //! The pages come through SQLite, by its table of pages (<https://www.sqlite.org/dbpage.html>), so they are those of the transaction.
 
