@@ -155,22 +155,4 @@ impl Site {
             "answering"
         );
     }
-
-    /// Appends the lines of a redirect, where that is the answer to a plain request and can be told without waiting; else false, and nothing
-    /// is counted.
-    pub(super) fn redirect_at_once(&self, errand: &Errand<'_>, out: &mut Vec<u8>) -> bool {
-        let Makings { packages, doubts, clock, .. } = &self.makings;
-        if !packages.repositories.is_empty() && packages.repositories.find(errand.path, false, None).is_some() {
-            return false;
-        }
-        let now = clock.now();
-        let Some(standing @ Standing::Public { .. }) = self.standing_by_a_glance(errand.path, false) else { return false };
-        let decision = self.decide_errand(standing, errand, now);
-        let Decision::Redirect { ranking, entry } = &decision else { return false };
-        self.tell_of(errand, &standing);
-        doubts.take(errand, &standing, &decision, now);
-        self.count_redirect(ranking, if errand.is_get { entry.size } else { 0 });
-        self.redirect(errand, ranking, entry, now).lines_into(out);
-        true
-    }
 }

@@ -33,6 +33,8 @@ pub struct Head<'a> {
     pub host: &'a str,
     /// `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
+    /// Whether there are conditions on the client's copy of the file (RFC 9110 section 13.1).
+    pub is_conditional: bool,
     /// All lines.
     pub lines: &'a [httparse::Header<'a>],
 }
@@ -93,9 +95,10 @@ impl<'a> Head<'a> {
     }
 
     fn of_lines(is_get: bool, path: &'a str, lines: &'a [httparse::Header<'a>]) -> Option<Self> {
-        let (mut host, mut user_agent) = (None, None);
+        let (mut host, mut user_agent, mut is_conditional) = (None, None, false);
         for line in lines {
             let is = |name: &str| line.name.eq_ignore_ascii_case(name);
+            is_conditional |= line.name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-"));
             let is_plain = match line.name.len() {
                 4 if is("host") => {
                     let name = std::str::from_utf8(line.value).ok()?;
@@ -117,7 +120,7 @@ impl<'a> Head<'a> {
                 return None;
             }
         }
-        Some(Self { is_get, path, host: host?, user_agent, lines })
+        Some(Self { is_get, path, host: host?, user_agent, is_conditional, lines })
     }
 }
 
@@ -142,10 +145,10 @@ const PLAIN: [bool; 256] = {
 };
 
 /// What becomes of a plain request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Reply {
-    /// A redirect, the lines of which were appended.
-    Redirected,
+    /// Status line and lines of the answer were appended; this is its body.
+    Answered(Body),
     /// Too many others wait: it is told to come again.
     TurnedAway,
     /// It is not answered at once.
@@ -157,10 +160,19 @@ pub enum Reply {
 pub enum End {
     /// The client has closed the connection.
     Closed,
-    /// This request is to be answered by [`Conversation::send`]; then it goes on.
-    Asked(Box<Parts>),
+    /// Before it goes on, this is to be sent.
+    Due(Due),
     /// The next request is not plain.
     Other,
+}
+
+/// What is to be sent before a plain conversation goes on.
+#[derive(Debug)]
+pub enum Due {
+    /// The answer to this request, by [`Conversation::send`].
+    Answer(Box<Parts>),
+    /// The body of the last answer, by [`Conversation::send_body`].
+    Body(Body),
 }
 
 /// A connection as long as all is plain.
@@ -179,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         Self { socket, read: BytesMut::new(), answers: Vec::new(), sent: 0 }
     }
 
-    /// Answers requests as long as `answer` knows one at once, which it appends as lines of a head. It may be dropped at any moment and called again.
+    /// Answers requests as long as `answer` knows one at once, the head of which it appends. It may be dropped at any moment and called again.
     ///
     /// # Errors
     /// What the socket says; a client that closed within a request.
@@ -190,6 +202,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     ) -> io::Result<End> {
         loop {
             let end = self.answer_all(progress, &mut answer);
+            if let Some(end @ End::Due(Due::Body(_))) = end {
+                // What is answered goes with it.
+                return Ok(end);
+            }
             self.flush().await?;
             if let Some(end) = end {
                 return Ok(end);
@@ -227,11 +243,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         answering::head_into(&response, is_get, &mut self.answers);
         push_date(&mut self.answers, crate::clock::instant());
         let may_have_body = is_get && answering::may_have_body(response.status());
-        let mut body = response.into_body();
+        let body = response.into_body();
+        if may_have_body { self.send_body(body).await } else { self.flush().await }
+    }
+
+    /// Sends what is answered, and the body of the last answer.
+    ///
+    /// # Errors
+    /// What the socket says, or whoever reads the body; then the connection can't go on.
+    pub async fn send_body(&mut self, mut body: Body) -> io::Result<()> {
         self.flush().await?;
-        if !may_have_body {
-            return Ok(());
-        }
         self.let_go();
         while let Some(frame) = body.frame().await {
             if let Ok(mut bytes) = frame?.into_data() {
@@ -265,23 +286,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 Read::Other => return Some(End::Other),
             };
             let (before, now) = (self.answers.len(), crate::clock::instant());
-            self.answers.extend_from_slice(b"HTTP/1.1 302 Found\r\n");
-            let reply = answer(&head, now, &mut self.answers);
-            if reply != Reply::Redirected {
-                self.answers.truncate(before);
-            }
-            match reply {
-                Reply::Redirected => {}
-                Reply::TurnedAway => overloaded::head_into(&mut self.answers),
+            let body = match answer(&head, now, &mut self.answers) {
+                Reply::Answered(body) => body,
+                Reply::TurnedAway => {
+                    self.answers.truncate(before);
+                    overloaded::head_into(&mut self.answers);
+                    Body::empty()
+                }
                 Reply::Later => {
+                    self.answers.truncate(before);
                     let Some(parts) = answering::parts(&head) else { return Some(End::Other) };
                     self.read.advance(length);
-                    return Some(End::Asked(Box::new(parts)));
+                    return Some(End::Due(Due::Answer(Box::new(parts))));
                 }
-            }
+            };
             push_date(&mut self.answers, now);
-            progress.answered();
             self.read.advance(length);
+            if !body.is_empty() {
+                return Some(End::Due(Due::Body(body)));
+            }
+            progress.answered();
         }
         None
     }
@@ -380,9 +404,10 @@ mod tests {
 
     /// Answers `/yes` only, and turns away who asks for `/late`.
     fn answer(head: &Head<'_>, _: Instant, out: &mut Vec<u8>) -> Reply {
-        out.extend_from_slice(b"location: http://m/\r\n");
+        out.extend_from_slice(b"HTTP/1.1 302 Found\r\nlocation: http://m/\r\n");
         match head.path {
-            "/yes" => Reply::Redirected,
+            "/yes" => Reply::Answered(Body::empty()),
+            "/body" => Reply::Answered(Body::full("body")),
             "/late" => Reply::TurnedAway,
             _ => Reply::Later,
         }
@@ -438,7 +463,7 @@ mod tests {
         theirs.shutdown().await.expect("open");
         let mut conversation = Conversation::new(ours);
         let mut asked = Vec::new();
-        while let End::Asked(parts) = conversation.serve(&Arc::default(), answer).await.expect("no error") {
+        while let End::Due(Due::Answer(parts)) = conversation.serve(&Arc::default(), answer).await.expect("no error") {
             conversation.send(parts.method == http::Method::GET, Response::new(Body::full("body"))).await.expect("sent");
             asked.push(format!("{} {} {}", parts.method, parts.uri, parts.headers.len()));
         }

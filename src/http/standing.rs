@@ -6,6 +6,7 @@ use super::signature::Access;
 use super::site::{Asked, Makings, Site};
 use crate::decide::Standing;
 use crate::format::Kind;
+use crate::inventory::FileEntry;
 use crate::model::TreePath;
 use crate::tree::{Glance, LookError};
 
@@ -29,8 +30,14 @@ impl Site {
         }
     }
 
+    /// What the snapshot knows of a file, unless its name says all.
+    pub(super) fn recorded(&self, path: &TreePath<'_>) -> Option<FileEntry> {
+        let refused = self.standing_by_name(path, false);
+        if refused.is_some() { None } else { self.makings.snapshot.file(path) }
+    }
+
     /// How the path stands, where that can be told without waiting: by memory and one call to the local file system.
-    pub(super) fn standing_by_a_glance(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
+    fn standing_by_a_glance(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
         let Makings { trees, snapshot, .. } = &self.makings;
         if let Some(standing) = self.standing_by_name(path, is_directory) {
             return Some(standing);
