@@ -70,14 +70,8 @@ impl Site {
             return None;
         }
         counts.local(why);
-        let body = local::whole_into(
-            opened,
-            errand.path,
-            (why, entry.sha256),
-            (counts, &self.threads, &self.sending),
-            now,
-            out,
-        );
+        let body =
+            local::whole_into(opened, errand.path, (why, entry.sha256), (counts, &self.threads, &self.sending), now, out);
         Some(if errand.is_get { body } else { Body::empty() })
     }
 }

@@ -253,24 +253,20 @@ impl<H: Handler> Talk<H> {
 
     /// Sends what is to be sent before the plain part goes on.
     async fn deliver(&self, due: Due, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<()> {
-        match due {
-            Due::Answer(parts) => self.answer(parts, plain).await,
-            Due::Body(mut body) => {
-                body.accompany(self.progress.begin(Version::HTTP_11));
-                plain.send_body(body).await
+        let under_way = self.progress.begin(Version::HTTP_11);
+        let mut body = match due {
+            Due::Body(body) => body,
+            // Apart, since it takes much, and a body may be sent for long.
+            Due::Answer(parts) => {
+                let response = Box::pin(self.in_line(&parts)).await;
+                plain.answer(parts.method == Method::GET, response)
             }
-        }
-    }
-
-    /// Answers a plain request that is not answered at once.
-    async fn answer(&self, parts: Box<Parts>, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<()> {
-        let under_way = self.progress.begin(parts.version);
-        let is_get = parts.method == Method::GET;
-        // Apart, since it takes much, and a body may be sent for long.
-        let mut response = Box::pin(self.in_line(&parts)).await;
-        drop(parts);
-        response.body_mut().accompany(under_way);
-        plain.send(is_get, response).await
+        };
+        body.accompany(under_way);
+        plain.send_body(&mut body).await?;
+        // A body takes many turns. The next request did not wait for those.
+        self.stay.turn.end();
+        Ok(())
     }
 
     async fn in_line(&self, parts: &Parts) -> Response<Body> {
