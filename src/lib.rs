@@ -23,7 +23,7 @@
 //! | [`tree`] | folders opened once, and files below them |
 //! | [`geo`] | addresses to places |
 //! | [`model`] * | the nouns: paths, versions, mirrors, places, quantities |
-//! | [`metrics`], [`clock`], [`durable`], [`cause`] | counting, the time, whole files, errors as one line |
+//! | [`metrics`], [`clock`], [`file`](mod@file), [`durable`], [`cause`] | counting, the time, files by their names, whole files, errors as one line |
 //!
 //! Three ideas carry it. **Pure core, thin shell:** deciding, ranking, reading listings and printing are functions that a
 //! test can call with a table of cases; whatever waits is a thin shell around them. **Requests are answered from a
@@ -94,8 +94,8 @@
 //! 6. The answer is rendered (a redirect into one buffer, a file from one open handle, by the kernel where the file stands still) and
 //!    counted.
 //!
-//! Most requests are plain, and most of those are answered by a redirect: [`http::plain`] reads and answers them itself. With the first
-//! request of a connection that is not plain, the connection goes to hyper. When more is asked than can be answered, [`http::pressure`] says
+//! Most requests are plain, and most of those are answered by a redirect or with a file that is at hand: [`http::plain`] reads them, and they are
+//! answered at once. With the first request of a connection that is not plain, the connection goes to hyper. When more is asked than can be answered, [`http::pressure`] says
 //! who is told to come again, so that the others wait for no longer than they should.
 //!
 //! # A scan
@@ -134,6 +134,7 @@ pub mod config;
 pub mod daemon;
 pub mod decide;
 pub mod durable;
+pub mod file;
 pub mod format;
 pub mod geo;
 pub mod hash;

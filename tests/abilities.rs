@@ -3,6 +3,7 @@
 mod running;
 mod scanning;
 mod servers;
+mod until;
 
 use std::fs;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use redirector::tree::{self, Root, Trees};
 use scanning::{THEN, World};
 use servers::{Folder, Odd, Request, Server, respond};
 use tokio_util::sync::CancellationToken;
+use until::{look_async, until_async};
 
 fn prober(world: &World, settings: probe::Settings) -> Prober {
     let scan = Settings { allow_private_addresses: true, ..Settings::default() };
@@ -36,11 +38,12 @@ async fn probed(world: &World, what: &str, mut is_so: impl FnMut(&Abilities, Hea
     };
     let stop = CancellationToken::new();
     let task = tokio::spawn(prober(world, settings).run(stop.clone()));
-    let came = comes(async || {
+    let came = look_async(async || {
         let state = world.inventory.snapshot().mirrors().members[0].clone();
-        is_so(&state.abilities, state.health)
+        is_so(&state.abilities, state.health).then_some(())
     })
-    .await;
+    .await
+    .is_some();
     let known = world.inventory.checkup(world.mirror.name.clone()).await.expect("it is read");
     assert!(came, "{what}: not within 60 s, but {known:?}");
     stop.cancel();
@@ -257,27 +260,13 @@ fn comparing_or_not(world: &World, root: &Root, compare_bytes: bool) -> (Cancell
     (stop.clone(), tokio::spawn(prober(world, settings).comparing(root.clone()).run(stop)))
 }
 
-async fn until(what: &str, is_so: impl AsyncFnMut() -> bool) {
-    assert!(comes(is_so).await, "{what}: not within 60 s");
-}
-
-/// Whether something is so within a minute.
-async fn comes(mut is_so: impl AsyncFnMut() -> bool) -> bool {
-    let wait = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok()
-}
-
 #[tokio::test]
 async fn a_copy_with_other_bytes_is_left_out_until_it_is_right() {
     let (world, root, [_tree, mirror], _server) = copied(&["a.xo", "b.xo"], |name| name == "a.xo").await;
     assert_eq!(world.held().await.len(), 2, "size and time are right");
     let wrong = async || world.inventory.wrong(world.mirror.name.clone()).await.expect("readable");
     let (stop, task) = comparing(&world, &root);
-    until("it is found out", async || world.held().await.len() == 1).await;
+    until_async("it is found out", async || world.held().await.len() == 1).await;
     assert_eq!(wrong().await.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>(), ["b.xo"]);
     // What a scan sees does not make it right.
     let report = rescanned(&world).await;
@@ -289,7 +278,7 @@ async fn a_copy_with_other_bytes_is_left_out_until_it_is_right() {
     assert_eq!((gaps.missing, gaps.stale), (0, 1), "its operator is told");
     assert!(world.inventory.snapshot().mirrors().members[0].health.is_usable(), "one bad file is no bad mirror");
     mirror.write_bytes("b.xo", &content("b.xo", BYTES), THEN);
-    until("it is seen to be right", async || wrong().await.is_empty()).await;
+    until_async("it is seen to be right", async || wrong().await.is_empty()).await;
     rescanned(&world).await;
     assert_eq!(world.held().await.len(), 2);
     stop.cancel();
@@ -328,7 +317,7 @@ async fn no_bytes_are_compared_where_that_is_switched_off() {
         let (stop, task) = comparing_or_not(&world, &root, compare_bytes);
         let before = tried.load(Ordering::SeqCst);
         // Its first try may have ended before the bytes of it are compared; two more have not.
-        until("its ways were tried", async || tried.load(Ordering::SeqCst) >= before + 3).await;
+        until_async("its ways were tried", async || tried.load(Ordering::SeqCst) >= before + 3).await;
         assert_eq!(compared.load(Ordering::SeqCst) > 0, compare_bytes);
         stop.cancel();
         task.await.expect("it did not die");
@@ -342,7 +331,7 @@ async fn a_mirror_of_which_most_bytes_are_wrong_does_not_work() {
     assert_eq!(world.held().await.len(), 6);
     let health = || world.inventory.snapshot().mirrors().members[0].health;
     let (stop, task) = comparing(&world, &root);
-    until("it is down", async || health() == Health::Down).await;
+    until_async("it is down", async || health() == Health::Down).await;
     let history = world.inventory.health_history(world.mirror.name.clone(), 1).await.expect("readable");
     assert!(
         history[0].reason.as_ref().is_some_and(|reason| reason.contains("have other bytes than they should")),
@@ -350,7 +339,7 @@ async fn a_mirror_of_which_most_bytes_are_wrong_does_not_work() {
     );
     assert!(world.held().await.is_empty(), "each of them was seen to be wrong");
     names.iter().for_each(|name| mirror.write_bytes(name, &content(name, BYTES), THEN));
-    until("it is up", async || health() == Health::Up).await;
+    until_async("it is up", async || health() == Health::Up).await;
     stop.cancel();
     task.await.expect("it did not die");
 }
@@ -389,7 +378,7 @@ async fn one_garbled_answer_disproves_nothing() {
     tree.write_bytes("a.xo", &content("a.xo", BYTES), THEN);
     let (world, root) = known_tree(&tree, &["a.xo"], &server.url()).await;
     let (stop, task) = comparing(&world, &root);
-    until("it was compared some times", async || asked.load(Ordering::SeqCst) >= 12).await;
+    until_async("it was compared some times", async || asked.load(Ordering::SeqCst) >= 12).await;
     stop.cancel();
     task.await.expect("it did not die");
     assert_eq!(world.held().await.len(), 1);
@@ -503,6 +492,6 @@ fn a_client_that_has_nothing_but_ipv6_gets_only_mirrors_that_answer_there() {
     // One that answers there comes.
     let six = Server::nginx_at_ipv6(folder.path());
     site.configure("trusted-proxies = [\"127.0.0.0/8\"]\n", "", &mirrors(&running::mirror("six", &six.url())));
-    serving.signal(rustix::process::Signal::HUP);
+    serving.reload();
     running::until("it is scanned as well", || sent_to(new).as_deref() == Some("six"));
 }

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "a test crate has no outside")]
 
 mod servers;
+mod until;
 
 /// Scenarios 1 to 46; the last one, 47, is about importing logs.
 #[test]

@@ -3,6 +3,7 @@
 
 mod running;
 mod servers;
+mod until;
 
 use std::fs;
 use std::path::{Path, PathBuf};

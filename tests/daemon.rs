@@ -2,6 +2,7 @@
 
 mod running;
 mod servers;
+mod until;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -95,9 +96,8 @@ fn a_file_that_is_not_public_is_handed_out_by_signed_links_only() {
     let refused = site.run(&["files", "sign", "4078/new one.xo"]);
     assert!(text(&refused.stderr).contains("has 5 bytes"), "{}", text(&refused.stderr));
     assert_eq!(site.get(&good).status, 200, "a running server keeps its key");
-    let log = running.reload();
+    let log = running.reload_in_vain();
     assert!(log.contains("has 5 bytes") && site.get(&good).status == 200, "and does so where the new one is none: {log}");
-    running.wait_for_log("INFO reloaded");
     site.folder.write_bytes("key", b"another key, which is long enough\n", OLD);
     running.reload();
     assert_eq!(site.get(&good).status, 403, "a new key is taken where the configuration is the same");
@@ -174,16 +174,13 @@ fn a_broken_configuration_is_told_and_changes_nothing() {
         (good.replace("interval = \"5s\"", "interval = \"soon\""), "soon"),
     ] {
         site.write(&bad);
-        let from = running.log().len();
-        running.signal(Signal::HUP);
-        running.wait_for_more_log(from, "was not reloaded, the old one stays");
-        running.wait_for_more_log(from, why);
+        let log = running.reload_in_vain();
+        assert!(log.contains(why), "{log}");
         assert_eq!(site.get("/old.xo").mirror(), Some("one"), "{why}");
     }
     fs::remove_file(site.path()).expect("it was there");
-    let from = running.log().len();
-    running.signal(Signal::HUP);
-    running.wait_for_more_log(from, "can't open the configuration");
+    let log = running.reload_in_vain();
+    assert!(log.contains("can't read the configuration"), "{log}");
     site.write(&good.replace("\"one\"", "\"renamed\""));
     running.reload();
     until("the mended one is taken", || site.get("/old.xo").mirror() == Some("renamed"));
@@ -200,8 +197,8 @@ fn what_can_not_be_opened_leaves_the_old_instance_at_work() {
     site.folder.write_bytes("garbage", &[7; 10_000], OLD);
     let more = free_address();
     site.configure(&format!("listen = [\"{more}\"]\n"), "prefix = \"/x\"\n", "[inventory]\ndatabase = \"garbage\"\n");
-    let log = running.reload();
-    assert!(log.contains("is not an SQLite database") && log.contains("not reloaded; the old one stays"), "{log}");
+    let log = running.reload_in_vain();
+    assert!(log.contains("is not an SQLite database"), "{log}");
     assert_eq!(site.get("/old.xo").status, 200, "the old prefix at the old address");
     TcpStream::connect(more).expect_err("the new address is not listened at");
     // Its tasks are alive: what is new is indexed.
@@ -216,6 +213,31 @@ fn what_can_not_be_opened_leaves_the_old_instance_at_work() {
     assert!(site.folder.path().join("another.sqlite").exists());
     assert!(series(&site.metrics(), "redirector_index_walks_total{instance=\"site\"}") > walks);
     assert_eq!(site.get("/later.xo").status, 200);
+    running.assert_well();
+}
+
+#[test]
+fn an_address_that_can_not_be_had_leaves_the_old_one_open() {
+    let site = Site::with_a_file("site");
+    site.configure("", "", "");
+    let running = Running::start(&[&site]);
+    let (taken, more) = (TcpListener::bind("127.0.0.1:0").expect("bound"), free_address());
+    let occupied = taken.local_addr().expect("bound");
+    // In use by another program, and not this machine's.
+    for address in [occupied, SocketAddr::from(([192, 0, 2, 1], 8080))] {
+        site.configure(&format!("listen = [\"{more}\", \"{address}\"]\n"), "prefix = \"/x\"\n", "");
+        let log = running.reload_in_vain();
+        assert!(log.contains(&format!("can't listen at {address}")), "{log}");
+        assert_eq!(site.get("/old.xo").status, 200, "the old prefix at the old address");
+        TcpStream::connect(more).expect_err("nobody listens at the other new one");
+    }
+    drop(taken);
+    site.configure(&format!("listen = [\"{more}\", \"{occupied}\"]\n"), "prefix = \"/x\"\n", "");
+    running.reload();
+    for address in [more, occupied] {
+        assert_eq!(get(address, "/x/old.xo", "").expect("it is listened at").status, 200);
+    }
+    TcpStream::connect(site.listen).expect_err("the old one is closed");
     running.assert_well();
 }
 
@@ -261,10 +283,64 @@ fn a_reload_of_one_instance_leaves_the_others_alone() {
 
     // What would contradict another instance is refused as a whole.
     one.configure("", "prefix = \"/two\"\n", "");
-    let from = running.log().len();
-    running.signal(Signal::HUP);
-    running.wait_for_more_log(from, "was not reloaded, the old one stays");
+    running.reload_in_vain();
     assert_eq!(one.get("/x/old.xo").status, 200);
+    running.assert_well();
+}
+
+#[test]
+fn where_one_instance_can_not_take_its_new_configuration_no_other_takes_its_own() {
+    let (one, two) = (Site::with_a_file("one"), Site::with_a_file("two"));
+    let servers = [nginx(&one), nginx(&one)];
+    let [before, after] = ["before", "after"].map(|name| mirror(name, &servers[usize::from(name == "after")].url()));
+    one.configure("", "prefix = \"/one\"\n", &before);
+    two.configure("", "prefix = \"/two\"\n", "");
+    let running = Running::start(&[&one, &two]);
+    until("the mirror is used", || one.get("/one/old.xo").mirror() == Some("before"));
+
+    // The one is to have the prefix that the other gives up; but that one has to keep it.
+    one.configure("", "prefix = \"/two\"\n", &after);
+    two.folder.write_bytes("garbage", &[7; 10_000], OLD);
+    two.configure("", "prefix = \"/three\"\n", "[inventory]\ndatabase = \"garbage\"\n");
+    let log = running.reload_in_vain();
+    assert!(log.contains("is not an SQLite database"), "{log}");
+    assert_eq!((one.get("/one/old.xo").mirror(), two.get("/two/old.xo").status), (Some("before"), 200));
+
+    // The database of another one is no database yet.
+    two.configure("", "prefix = \"/three\"\n", &format!("[inventory]\ndatabase = \"{}\"\n", one.database().display()));
+    one.configure("", "prefix = \"/two\"\n", &format!("[inventory]\ndatabase = \"another.sqlite\"\n{after}"));
+    let log = running.reload_in_vain();
+    assert!(log.contains("still the database of instance one"), "{log}");
+    assert_eq!((one.get("/one/old.xo").mirror(), two.get("/two/old.xo").status), (Some("before"), 200));
+
+    two.configure("", "prefix = \"/three\"\n", "");
+    running.reload();
+    until("the new mirror is used", || one.get("/two/old.xo").mirror() == Some("after"));
+    assert_eq!((one.get("/one/old.xo").status, two.get("/three/old.xo").status), (404, 200));
+    running.assert_well();
+}
+
+#[test]
+fn where_one_database_does_not_answer_all_instances_keep_their_mirrors() {
+    let (one, two) = (Site::with_a_file("one"), Site::with_a_file("two"));
+    let server = nginx(&one);
+    let mirrors = ["before", "after"].map(|name| mirror(name, &server.url()));
+    one.configure("", "prefix = \"/one\"\n", &mirrors[0]);
+    two.configure("", "prefix = \"/two\"\n", "");
+    let running = Running::start(&[&one, &two]);
+    until("the mirror is used", || one.get("/one/old.xo").mirror() == Some("before"));
+    let away = two.folder.path().join("state/away");
+    fs::rename(two.database(), &away).expect("moved");
+    until("that is noticed", || two.is_degraded("database"));
+    one.configure("", "prefix = \"/one\"\n", &mirrors[1]);
+    two.configure("", "prefix = \"/three\"\n", "");
+    running.reload_in_vain();
+    assert_eq!((one.get("/one/old.xo").mirror(), two.get("/two/old.xo").status), (Some("before"), 200));
+    fs::rename(&away, two.database()).expect("moved");
+    until("that is noticed", || !two.is_degraded("database"));
+    running.reload();
+    until("the new mirror is used", || one.get("/one/old.xo").mirror() == Some("after"));
+    assert_eq!(two.get("/three/old.xo").status, 200);
     running.assert_well();
 }
 
@@ -376,7 +452,7 @@ fn what_makes_a_start_impossible_is_told_with_the_right_exit_status() {
 
     fs::remove_file(site.path()).expect("it was there");
     let (status, told) = fail(&[&site]);
-    assert!(told.contains("can't open the configuration"), "{told}");
+    assert!(told.contains("can't read the configuration"), "{told}");
     assert_eq!(status, Some(78));
 }
 
@@ -516,7 +592,7 @@ fn systemd_is_told_of_start_reload_and_end() {
     site.configure("", "", "");
     let path = site.folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_read_timeout(Some(running::BOUND)).expect("it is ours");
+    socket.set_read_timeout(Some(until::BOUND)).expect("it is ours");
     let next = || {
         let mut buffer = [0; 4096];
         let length = socket.recv(&mut buffer).expect("a message");

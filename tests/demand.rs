@@ -2,6 +2,7 @@
 
 mod running;
 mod servers;
+mod until;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -17,6 +18,7 @@ use running::{Running, Site, until};
 use servers::{Folder, Odd, Server, respond};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use until::until_async;
 
 /// When tests begin: the servers' clocks are right, and so must ours be.
 static THEN: LazyLock<i64> = LazyLock::new(|| Clock::system().now().as_second());
@@ -78,7 +80,7 @@ impl World {
             // The pause after the last question to it.
             self.clock.set(self.clock.now() + SignedDuration::from_millis(250));
             self.ask(Question::DoesHold(path(&name), marker_name())).await;
-            eventually("the marker was asked for", || self.counted_of("absent", true) > number as u64).await;
+            until_async("the marker was asked for", async || self.counted_of("absent", true) > number as u64).await;
         }
     }
 
@@ -157,16 +159,6 @@ fn mirror(number: usize, url: &str) -> Mirror {
     Mirror { http: Some(BaseUrl::parse(url, Scheme::Http).expect("valid")), ..Mirror::new(mirror_name(number)) }
 }
 
-/// Waits until something is so, which it is within seconds.
-async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(30), wait).await.is_ok(), "{what}: not within 30 s");
-}
-
 /// A server that has one file of this many bytes, as new as can be, and counts the questions about it.
 fn with_file(name: &'static str, size: usize) -> (Odd, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
@@ -191,8 +183,8 @@ async fn a_new_file_is_asked_for_when_it_is_about_to_be_redirected_without_any_r
     world.some_rounds().await;
     assert!(!world.holds(0, "new.xo"), "it is young: nobody is asked");
     world.pass(1790);
-    eventually("the mirror is asked in time", || world.holds(0, "new.xo")).await;
-    eventually("the other one, too", || world.counted("absent") == 1).await;
+    until_async("the mirror is asked in time", async || world.holds(0, "new.xo")).await;
+    until_async("the other one, too", async || world.counted("absent") == 1).await;
     assert!(!world.holds(1, "new.xo"));
 }
 
@@ -203,10 +195,10 @@ async fn a_mirror_that_gets_a_file_later_is_known_to_within_a_minute() {
     let world = World::new(&[&server.url()]).await;
     world.put("new.xo", 1000).await;
     world.pass(1795);
-    eventually("it was asked in vain", || world.counted("absent") == 1).await;
+    until_async("it was asked in vain", async || world.counted("absent") == 1).await;
     folder.write("new.xo", 1000, *THEN);
     world.pass(59);
-    eventually("it is asked again", || world.holds(0, "new.xo")).await;
+    until_async("it is asked again", async || world.holds(0, "new.xo")).await;
 }
 
 #[tokio::test]
@@ -219,7 +211,7 @@ async fn a_thousand_misses_for_one_file_are_one_round_of_questions() {
     for _ in 0..1000 {
         world.ask(Question::WhoHolds(path("old.xo"))).await;
     }
-    eventually("all were asked", || world.counted("absent") == 3).await;
+    until_async("all were asked", async || world.counted("absent") == 3).await;
     world.pass(60);
     world.some_rounds().await;
     assert_eq!(servers.iter().map(|(server, _)| server.requests()).sum::<usize>(), 3, "one question each");
@@ -250,12 +242,12 @@ async fn a_server_that_says_yes_to_everything_is_not_believed() {
     world.put("other.xo", 2000).await;
     world.let_hold(0, &["other.xo"]).await;
     world.pass(1800);
-    eventually("it is asked, and asked for what can't exist", || server.requests() >= 2).await;
+    until_async("it is asked, and asked for what can't exist", async || server.requests() >= 2).await;
     world.some_rounds().await;
     assert!(!world.holds(0, "new.xo"), "yes says nothing");
     world.pass(7200);
     world.ask(Question::DoesHold(path("other.xo"), mirror_name(0))).await;
-    eventually("it is asked again", || server.requests() >= 4).await;
+    until_async("it is asked again", async || server.requests() >= 4).await;
     world.some_rounds().await;
     assert!(world.holds(0, "other.xo"), "and another length says nothing either");
 }
@@ -270,7 +262,7 @@ async fn an_older_or_a_shorter_copy_is_no_new_file() {
     world.put("new.xo", 1000).await;
     world.put("same-size.xo", 1000).await;
     world.pass(1800);
-    eventually("both were asked for", || world.counted("absent") == 2).await;
+    until_async("both were asked for", async || world.counted("absent") == 2).await;
     assert!(!world.holds(0, "new.xo") && !world.holds(0, "same-size.xo"));
 }
 
@@ -286,9 +278,9 @@ async fn a_client_that_comes_back_has_the_mirror_asked_at_once() {
         world.ask(Question::DoesHold(path("gone.xo"), mirror_name(0))).await;
         world.ask(Question::DoesHold(path("good.xo"), mirror_name(0))).await;
     }
-    eventually("what is gone is gone", || !world.holds(0, "gone.xo")).await;
+    until_async("what is gone is gone", async || !world.holds(0, "gone.xo")).await;
     world.pass(1);
-    eventually("what is there was asked for", || asked.load(Ordering::SeqCst) == 1).await;
+    until_async("what is there was asked for", async || asked.load(Ordering::SeqCst) == 1).await;
     world.some_rounds().await;
     assert!(world.holds(0, "good.xo"));
     assert!(server.requests() <= 4, "each file once, and what can't exist: {}", server.requests());
@@ -303,9 +295,9 @@ async fn a_mirror_that_fails_loses_nothing_and_is_asked_less_and_less() {
     world.put("new.xo", 1000).await;
     world.let_hold(0, &["old.xo"]).await;
     world.ask(Question::DoesHold(path("old.xo"), mirror_name(0))).await;
-    eventually("it is asked", || server.requests() == 1).await;
+    until_async("it is asked", async || server.requests() == 1).await;
     world.pass(1800);
-    eventually("it is asked again", || server.requests() >= 2).await;
+    until_async("it is asked again", async || server.requests() >= 2).await;
     world.some_rounds().await;
     assert!(world.holds(0, "old.xo"));
     let before = server.requests();
@@ -323,7 +315,7 @@ async fn a_mirror_that_asks_to_be_left_alone_is_left_alone_by_all() {
     let world = World::new(&[&server.url()]).await;
     world.put("new.xo", 1000).await;
     world.pass(1800);
-    eventually("it is asked once", || server.requests() == 1).await;
+    until_async("it is asked once", async || server.requests() == 1).await;
     for _ in 0..4 {
         world.pass(120);
         world.some_rounds().await;

@@ -2,6 +2,7 @@
 //! only claim does not.
 
 mod servers;
+mod until;
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,21 +1,20 @@
 //! Digests against the tools that people check files with, and `redirector files hash` as an administrator runs it.
 
+mod until;
+
 use std::fs::{self, File, FileTimes};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use redirector::clock;
 use redirector::durable;
 use redirector::hash::{Crew, Settings, digest};
 use redirector::model::{ByteSize, Digests};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// Longer than any of this takes on a busy machine.
-const BOUND: Duration = Duration::from_secs(60);
+use until::until;
 
 /// Bytes without any order, the same ones each time.
 fn noise(size: usize, seed: u64) -> Vec<u8> {
@@ -350,9 +349,5 @@ fn hashed(site: &Site) -> usize {
 }
 
 fn wait_until(child: &mut Child, mut is_so: impl FnMut() -> bool) {
-    let began: Instant = clock::instant();
-    while !is_so() && child.try_wait().expect("can be asked").is_none() {
-        assert!(began.elapsed() < BOUND, "it does not get on");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("it gets on", || is_so() || child.try_wait().expect("can be asked").is_some());
 }

@@ -667,6 +667,7 @@ impl Handler for Slow {
     }
 
     fn answer_at_once(&self, _: &Head<'_>, _: Origin, _: Instant, out: &mut Vec<u8>) -> Option<Body> {
+        // What it costs: nothing is waited for.
         std::thread::sleep(Duration::from_millis(2));
         out.extend_from_slice(b"HTTP/1.1 302 Found\r\nlocation: http://m.example/\r\ncontent-length: 0\r\n");
         Some(Body::empty())

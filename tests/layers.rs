@@ -27,22 +27,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "format",
             "selection",
             "model",
+            "file",
         ],
     ),
-    ("http", &["decide", "repository", "format", "selection", "inventory", "tree", "geo", "metrics", "model", "clock"]),
+    ("http", &["decide", "repository", "format", "selection", "inventory", "tree", "geo", "metrics", "model", "clock", "file"]),
     ("decide", &["selection", "inventory", "model"]),
-    ("repository", &["model", "durable"]),
+    ("repository", &["model", "durable", "file"]),
     ("probe", &["scan", "inventory", "tree", "metrics", "model", "clock", "cause"]),
-    ("scan", &["inventory", "tree", "metrics", "model", "clock", "cause"]),
+    ("scan", &["inventory", "tree", "metrics", "model", "clock", "file", "cause"]),
     ("index", &["hash", "inventory", "tree", "metrics", "model", "clock", "cause"]),
     ("hash", &["inventory", "tree", "metrics", "model", "clock", "cause"]),
-    ("inventory", &["model", "durable", "metrics", "clock", "cause"]),
+    ("inventory", &["model", "durable", "metrics", "clock", "file", "cause"]),
     ("tree", &["model", "durable", "metrics"]),
-    ("geo", &["model", "durable", "metrics", "cause"]),
+    ("geo", &["model", "durable", "metrics", "file", "cause"]),
     ("format", &["model"]),
     ("selection", &["model"]),
     ("model", &[]),
     ("metrics", &[]),
+    ("file", &[]),
     ("durable", &[]),
     ("clock", &[]),
     ("cause", &[]),
@@ -156,7 +158,7 @@ fn source_files() -> Vec<File> {
     let below = |path: &PathBuf| path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
     let files: Vec<File> = paths
         .iter()
-        .filter(|path| !tests.contains(*path))
+        .filter(|path| !tests.iter().any(|test| is_of(test, path)))
         .map(|path| File { path: below(path), code: code(&read(path)) })
         .collect();
     assert!(files.len() > 50, "the sources were not found");
@@ -197,6 +199,11 @@ fn test_files(path: &Path, text: &str) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// Whether a file is this module for tests, or a part of it.
+fn is_of(test: &Path, file: &Path) -> bool {
+    file == test || file.starts_with(test.with_extension(""))
 }
 
 /// The text without comments, and without what stands from the module of its tests on (tests come last).
@@ -355,6 +362,26 @@ fn texts_below(folder: &Path) -> String {
     entries.map(text).collect()
 }
 
+/// Where tests may sleep, each with the reason.
+const SLEEPERS: &[(&str, &str)] = &[
+    ("until/mod.rs", "the one place where something is waited for"),
+    ("outage.rs", "a process is killed at any moment"),
+    ("http.rs", "a handler takes its time"),
+    ("layers.rs", "this one names it"),
+];
+
+#[test]
+fn tests_wait_for_conditions_and_do_so_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    let sleeps = |path: &&PathBuf| fs::read_to_string(path).expect("a text").contains("::sleep(");
+    let below = |path: &PathBuf| path.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned();
+    let found: BTreeSet<String> = paths.iter().filter(sleeps).map(below).collect();
+    let excused: BTreeSet<String> = SLEEPERS.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(found, excused);
+}
+
 #[test]
 fn what_the_architecture_page_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -386,4 +413,7 @@ fn the_reader_of_these_laws_sees_what_is_there() {
     assert_eq!(used(&file("tree.rs", "fn a() { crate::http::b() }\n#[cfg(test)]\nmod tests {\nuse crate::geo;\n}")), "http");
     let found = test_files(Path::new("/s/tree/mod.rs"), "mod a;\n#[cfg(test)]\nmod b;\n");
     assert_eq!(found, [Path::new("/s/tree/b.rs"), Path::new("/s/tree/b/mod.rs")]);
+    let is_test = |path: &str| found.iter().any(|test| is_of(test, Path::new(path)));
+    assert!(is_test("/s/tree/b.rs") && is_test("/s/tree/b/mod.rs") && is_test("/s/tree/b/part.rs"));
+    assert!(!is_test("/s/tree/a.rs") && !is_test("/s/tree/bb.rs") && !is_test("/s/tree/a/b.rs"));
 }

@@ -2,6 +2,7 @@
 
 mod scanning;
 mod servers;
+mod until;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 mod scanning;
 mod servers;
+mod until;
 
 use std::io::{self, Write as _};
 use std::net::TcpStream;
@@ -15,6 +16,7 @@ use redirector::model::{BaseUrl, MirrorName, Scheme, Span, TreePath};
 use redirector::scan::{Clients, Mode, Quiet, Report, Settings};
 use scanning::{THEN, World, mirror, names, path};
 use servers::{Folder, Odd, Request, Server, listing, respond};
+use until::until_async;
 
 mod real {
     use super::*;
@@ -1364,17 +1366,6 @@ mod again {
     use super::misbehaving::{FILES, good, wait_for_hang_up};
     use super::*;
 
-    /// Waits for something that will be so, within a bound.
-    async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-        for _ in 0..1000 {
-            if is_so().await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("{what}: not within 20 seconds");
-    }
-
     /// A scheduler at work.
     struct Scheduling {
         stop: CancellationToken,
@@ -1426,13 +1417,13 @@ mod again {
         let server = Odd::start(good);
         let world = World::new(&FILES, &server.url()).await;
         let scheduling = schedule(&world, Duration::from_millis(500));
-        until("a first scan", async || world.held().await == names(&FILES)).await;
+        until_async("a first scan", async || world.held().await == names(&FILES)).await;
         server.turn_into(|_, _| Ok(()));
         let failed = async || {
             let scans = world.inventory.scans(world.mirror.name.clone(), 1).await.expect("readable");
             scans.first().is_some_and(|scan| scan.outcome.is_err())
         };
-        until("a failed scan", failed).await;
+        until_async("a failed scan", failed).await;
         assert_eq!(world.held().await, names(&FILES));
         server.turn_into(|request, out| match request.path.as_str() {
             "/b/2.xo" => respond(request, out, "404 Not Found", &[], b""),
@@ -1445,7 +1436,7 @@ mod again {
             ),
             _ => good(request, out),
         });
-        until("a scan that sees the change", async || world.held().await.len() == 12).await;
+        until_async("a scan that sees the change", async || world.held().await.len() == 12).await;
         let mut registry = Registry::default();
         scheduling.metrics.register(&mut registry);
         let mut text = String::new();
@@ -1469,8 +1460,8 @@ mod again {
         slow.name = MirrorName::parse("slow").expect("valid");
         world.inventory.set_mirrors(vec![Arc::new(world.mirror.clone()), Arc::new(slow)]).await.expect("written");
         let scheduling = schedule(&world, Duration::from_secs(1));
-        until("a scan of the other", async || world.held().await == names(&FILES)).await;
-        until("a question to the slow one", async || hanging.requests() > 0).await;
+        until_async("a scan of the other", async || world.held().await == names(&FILES)).await;
+        until_async("a question to the slow one", async || hanging.requests() > 0).await;
         scheduling.end().await;
     }
 
@@ -1480,7 +1471,7 @@ mod again {
         let world = World::new(&[], &server.url()).await;
         let scheduling = schedule(&world, Duration::from_millis(100));
         world.put(&FILES).await;
-        until("a first scan", async || world.held().await == names(&FILES)).await;
+        until_async("a first scan", async || world.held().await == names(&FILES)).await;
         scheduling.end().await;
     }
 
@@ -1490,11 +1481,11 @@ mod again {
         let world = World::new(&FILES, &server.url()).await;
         world.scan().await;
         let (stop, task) = probing(&world, None);
-        until("up", async || health(&world).await == Health::Up).await;
+        until_async("up", async || health(&world).await == Health::Up).await;
         server.turn_into(|request, out| respond(request, out, "500 Internal Server Error", &[], b""));
-        until("down", async || health(&world).await == Health::Down).await;
+        until_async("down", async || health(&world).await == Health::Down).await;
         server.turn_into(good);
-        until("up again", async || health(&world).await == Health::Up).await;
+        until_async("up again", async || health(&world).await == Health::Up).await;
         stop.cancel();
         tokio::time::timeout(Duration::from_secs(1), task).await.expect("it stops within a second").expect("it did not die");
         let history = world.inventory.health_history(world.mirror.name.clone(), 10).await.expect("readable");
@@ -1530,7 +1521,7 @@ mod again {
         };
         server.turn_into(missing);
         let (stop, task) = probing(&world, Some(scheduling.nudge.clone()));
-        until("the file is taken away", async || world.held().await.len() == 12).await;
+        until_async("the file is taken away", async || world.held().await.len() == 12).await;
         assert_eq!(health(&world).await, Health::Up);
         stop.cancel();
         task.await.expect("it did not die");
@@ -1542,9 +1533,9 @@ mod again {
         let server = Odd::start(|request, out| respond(request, out, "403 Forbidden", &[], b""));
         let world = World::new(&FILES, &server.url()).await;
         let (stop, task) = probing(&world, None);
-        until("up", async || health(&world).await == Health::Up).await;
+        until_async("up", async || health(&world).await == Health::Up).await;
         server.turn_into(|_, _| Ok(()));
-        until("down", async || health(&world).await == Health::Down).await;
+        until_async("down", async || health(&world).await == Health::Down).await;
         stop.cancel();
         task.await.expect("it did not die");
     }

@@ -1,6 +1,8 @@
 //! One suite over every store: what the inventory relies on, whichever database keeps it. And the inventory on top of it:
 //! two processes on one database, migrations, damage.
 
+mod until;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,14 +17,15 @@ use redirector::inventory::store::{
     Update, Which, Written,
 };
 use redirector::inventory::{
-    Adjustment, Counts, Damage, Error, FileEntry, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory, Listed,
-    Observation, Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
+    Adjustment, Counts, Damage, Error, FileEntry, Finished, Gap, Gaps, Hashed, HealthChange, Hold, HoldAction, Inventory,
+    Listed, Observation, Protocol, Recorded, ScanMemory, ScanRecord, Seen, SeenStamp, Settings, Share,
 };
 use redirector::model::{
     Abilities, BaseUrl, Checkup, Digests, FileRecord, FileState, Fingerprint, Health, Mirror, MirrorName, Pieces, Ranges,
     Scheme, Sha256, TreePath, Trust, VersionNumber, Zsync,
 };
 use roaring::RoaringBitmap;
+use until::until_async;
 
 /// A store under test: how to open it, as often as one likes.
 struct Kit {
@@ -552,15 +555,17 @@ fn a_sweep_forgets_what_a_walk_did_not_see(kit: &Kit) {
     observe(&mut *store, "d/new", look(1, 0), 100);
     observe(&mut *store, "elsewhere", look(1, 0), 1);
     let mut page = Page { within: path("d"), after: None, limit: 2 };
-    let mut forgotten = Vec::new();
+    let (mut forgotten, mut newest) = (Vec::new(), Vec::new());
     loop {
         let swept = store.sweep(&page, &bitmap([kept.version]), at(50)).expect("is kept").value;
         forgotten.extend(swept.forgotten.iter().map(ToString::to_string));
+        newest.push(swept.newest);
         match swept.last {
             Some(last) => page.after = Some(last),
             None => break,
         }
     }
+    assert_eq!(newest, [Some(at(1)), Some(at(100)), None]);
     assert_eq!(forgotten, ["d/gone", "d/gone too"]);
     let left: Vec<String> = all(&mut *store).iter().map(|record| record.path.to_string()).collect();
     assert_eq!(left, ["d/kept", "d/new", "elsewhere"]);
@@ -932,15 +937,6 @@ async fn opened(file: &Path) -> Inventory {
     Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await.expect("opens")
 }
 
-/// Waits until something holds, at most ten seconds.
-async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = clock::instant() + Duration::from_secs(10);
-    while !holds() {
-        assert!(clock::instant() < deadline, "waited too long: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test]
 async fn what_is_written_is_in_the_snapshot_at_once() {
     let inventory = Inventory::temporary(mirrors(), Clock::manual(at(1000))).await.expect("opens");
@@ -964,7 +960,8 @@ async fn what_is_written_is_in_the_snapshot_at_once() {
     assert!(snapshot.is_held(&path("c")));
 
     let seen = bitmap([records[1].version]);
-    assert_eq!(inventory.finish_walk(TreePath::root(), seen, at(500)).await.expect("is kept"), 1);
+    let finished = inventory.finish_walk(TreePath::root(), seen, at(500)).await.expect("is kept");
+    assert_eq!(finished, Finished { forgotten: 1, newest: Some(at(1)) });
     assert_eq!((snapshot.file(&path("a/b")), snapshot.file_count()), (None, 1));
     inventory.close().await.expect("closes");
     assert_eq!(snapshot.file_count(), 1, "the snapshot outlives the inventory");
@@ -980,17 +977,17 @@ async fn two_processes_see_each_others_changes() {
         let b = two.observe(vec![seen("b", look(1 + round, 0), 1)]).await.expect("is kept").remove(0);
         for (inventory, record) in [(&one, &b), (&two, &a)] {
             let snapshot = inventory.snapshot();
-            wait_until("the other's file", || snapshot.file(&record.path) == Some(FileEntry::from(record))).await;
+            until_async("the other's file", async || snapshot.file(&record.path) == Some(FileEntry::from(record))).await;
         }
         one.record_scan(scanned("m", round.cast_signed(), Some(bitmap([a.version, b.version])))).await.expect("is kept");
-        wait_until("the other's scan", || two.snapshot().mirrors().members[0].holds(b.version)).await;
+        until_async("the other's scan", async || two.snapshot().mirrors().members[0].holds(b.version)).await;
     }
     two.hold(Hold { path: path("a"), because: "bad".into(), at: at(2) }).await.expect("is kept");
-    wait_until("the other's hold", || one.snapshot().is_held(&path("a"))).await;
+    until_async("the other's hold", async || one.snapshot().is_held(&path("a"))).await;
     two.record_health(name("n"), Health::Failing, at(3), None).await.expect("is kept");
-    wait_until("the other's probe", || one.snapshot().mirrors().members[1].health == Health::Failing).await;
+    until_async("the other's probe", async || one.snapshot().mirrors().members[1].health == Health::Failing).await;
     two.forget(vec![path("a")]).await.expect("is kept");
-    wait_until("the other's deletion", || one.snapshot().file(&path("a")).is_none()).await;
+    until_async("the other's deletion", async || one.snapshot().file(&path("a")).is_none()).await;
     assert_eq!(one.snapshot().file_count(), 1);
 }
 
@@ -1070,7 +1067,7 @@ async fn orders_need_no_files_in_memory() {
     assert_eq!(inventory.snapshot().file_count(), 0);
     assert!(inventory.file(path("dir/7")).await.expect("is read").is_some());
     inventory.hold(Hold { path: path("dir/7"), because: "bad".into(), at: at(1) }).await.expect("is kept");
-    wait_until("the running server holds it", || running.snapshot().is_held(&path("dir/7"))).await;
+    until_async("the running server holds it", async || running.snapshot().is_held(&path("dir/7"))).await;
     assert_eq!(inventory.snapshot().mirrors().members[0].holdings.len(), 5000);
 }
 
@@ -1089,7 +1086,7 @@ async fn the_owner_ends_when_nobody_is_left() {
     let file = folder.path().join("test.sqlite");
     drop(opened(&file).await);
     let log = folder.path().join("test.sqlite-wal");
-    wait_until("the write-ahead log is folded in by the last to close", || !log.exists()).await;
+    until_async("the write-ahead log is folded in by the last to close", async || !log.exists()).await;
 }
 
 // Opening.
@@ -1232,11 +1229,12 @@ async fn a_database_that_is_deleted_is_missed_and_welcomed_back() {
     let inventory = opened(&file).await;
     assert_eq!(inventory.problem(), None);
     std::fs::rename(&file, &aside).expect("is moved");
-    wait_until("it is missed", || inventory.problem().is_some_and(|problem| problem.contains("test.sqlite is gone"))).await;
+    until_async("it is missed", async || inventory.problem().is_some_and(|problem| problem.contains("test.sqlite is gone")))
+        .await;
     assert!(matches!(inventory.holds().await, Err(Error::Gone { .. })));
     assert_eq!(inventory.snapshot().file_count(), 5000, "requests go on");
     std::fs::rename(&aside, &file).expect("is moved back");
-    wait_until("it is welcomed back", || inventory.problem().is_none()).await;
+    until_async("it is welcomed back", async || inventory.problem().is_none()).await;
     inventory.hold(Hold { path: path("dir/8"), because: "works".into(), at: at(0) }).await.expect("is kept");
 }
 
@@ -1252,7 +1250,7 @@ async fn a_database_that_is_replaced_by_a_backup_is_loaded_anew() {
         std::fs::remove_file(folder.path().join(format!("test.sqlite{suffix}"))).expect("is removed");
     }
     std::fs::rename(&backup, &file).expect("is put in place");
-    wait_until("the backup is in use", || inventory.snapshot().file(&path("newer")).is_none()).await;
+    until_async("the backup is in use", async || inventory.snapshot().file(&path("newer")).is_none()).await;
     let record = inventory.observe(vec![seen("again", look(1, 0), 1)]).await.expect("is kept").remove(0);
     inventory.record_scan(scanned("m", 999, Some(bitmap([record.version])))).await.expect("is kept");
     assert!(!inventory.snapshot().mirrors().members[0].holds(record.version), "that scan knew the other database's numbers");
@@ -1416,7 +1414,7 @@ async fn imaged(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let files = ["a", "b", "c"].map(|name| seen(name, look(10, 100), 990));
     inventory.observe(files.to_vec()).await.expect("is kept");
     inventory.keep_image(1).await.expect("is heard");
-    wait_until("an image", || image.exists()).await;
+    until_async("an image", async || image.exists()).await;
     inventory.close().await.expect("closes");
     (file, image)
 }
@@ -1493,7 +1491,7 @@ async fn a_database_without_marks_is_brought_up_and_gets_an_image() {
     assert!(before > 0);
     inventory.keep_image(1).await.expect("is heard");
     let image = folder.path().join("test.sqlite-image");
-    wait_until("an image", || image.exists()).await;
+    until_async("an image", async || image.exists()).await;
     inventory.close().await.expect("closes");
     assert_eq!(opened(&file).await.snapshot().file_count(), before);
 }

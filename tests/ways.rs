@@ -5,6 +5,7 @@
 mod running;
 mod scanning;
 mod servers;
+mod until;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -18,6 +19,7 @@ use redirector::scan::{Mode, Quiet, Report};
 use scanning::{THEN, World, names, path};
 use servers::ftp::{DONE, Deed, Ftp};
 use servers::{Folder, Odd, Request, Server, listing, respond};
+use until::until_async;
 
 /// Names that servers and programs have trouble with, sizes that round, and an old file.
 const FILES: [(&str, u64, i64); 12] = [
@@ -283,24 +285,14 @@ mod by_rsync {
         let scan = world.scan_with(|settings| settings.rsync_program = program.path().join("rsync"));
         tokio::select! {
             report = scan => panic!("it ended: {report:?}"),
-            () = until(|| pids.exists()) => {}
+            () = until_async("it runs", async || pids.exists()) => {}
         }
         let started = std::fs::read_to_string(&pids).expect("written");
         let is_gone = |pid: &str| match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
             Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')),
             Err(_) => true,
         };
-        until(|| started.split_whitespace().all(is_gone)).await;
-    }
-
-    async fn until(is_so: impl Fn() -> bool) {
-        for _ in 0..1000 {
-            if is_so() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("not within ten seconds");
+        until_async("all are gone", async || started.split_whitespace().all(is_gone)).await;
     }
 
     #[tokio::test]
@@ -1069,6 +1061,44 @@ mod seen_by_people {
         assert!(line(&["up"]) && line(&["failing", "can't connect"]) && line(&["down", "can't connect"]), "{shown}");
         assert!(line(&["holds", "3 of 3 files"]), "what was known stays: {shown}");
         drop(folder);
+    }
+
+    #[test]
+    fn what_a_mirror_holds_is_told_alike_to_administrators_and_to_who_runs_it() {
+        let (site, folder, _server) = site_and_mirror();
+        let shown = || running::text(&site.run(&["mirrors", "show", "m"]).stdout);
+        assert!(shown().contains("0 files; of how many, no scan has told yet"), "{}", shown());
+        let listed = || json(&site, &["mirrors", "list", "--json"])[0].clone();
+        assert_eq!((&listed()["of"], &listed()["share"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+
+        // Too young for any mirror.
+        let now = redirector::clock::Clock::system().now().as_second();
+        site.folder.write("tree/new.xo", 1000, now);
+        site.run_well(&["scan"]);
+        assert!(shown().contains("3 of 3 files (100 %)"), "{}", shown());
+        let _serving = running::Running::start(&[&site]);
+        let page = |query: &str| -> serde_json::Value {
+            serde_json::from_slice(&site.get(&format!("/?{query}&json")).body).expect("JSON")
+        };
+        let alike = || {
+            let (all, one) = (page("mirrors")["mirrors"][0]["share"].clone(), page("mirror=m")["share"].clone());
+            let (list, show) = (listed(), json(&site, &["mirrors", "show", "m", "--json"]));
+            assert_eq!((&list["holds"], &list["of"]), (&list["share"]["held"], &list["share"]["files"]));
+            assert_eq!((&all, &one, &list["share"]), (&list["share"], &list["share"], &show["share"]));
+            list["share"]["held"].clone()
+        };
+        assert_eq!((alike(), &page("mirrors")["files"]), (3.into(), &4.into()));
+        let table = running::text(&site.run(&["mirrors", "list"]).stdout);
+        assert!(table.contains("100 %"), "{table}");
+
+        // What it should have counts.
+        folder.remove("top.xo");
+        running::until("it is scanned", || listed()["holds"] == 2);
+        assert!(shown().contains("2 of 3 files (66.67 %)"), "{}", shown());
+        running::until("pages are made anew", || {
+            page("mirror=m")["share"]["held"] == 2 && page("mirrors")["mirrors"][0]["share"]["held"] == 2
+        });
+        assert_eq!(alike(), 2);
     }
 
     #[test]

@@ -56,8 +56,12 @@ struct Row {
     country: Option<String>,
     continent: Option<String>,
     score: u32,
+    /// Of the files that it should have, at the end of the last scan that told it; before there was one, of all.
     holds: u64,
-    of: u64,
+    /// How many it should have; none before a scan has told it.
+    of: Option<u64>,
+    /// The same and more, as the mirrors' pages have it.
+    share: Option<Share>,
     last_scan: Option<Timestamp>,
     last_scan_error: Option<String>,
 }
@@ -67,9 +71,9 @@ async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     for config in &context.configs {
         let inventory = context.open_inventory(config).await?;
         let members = inventory.snapshot().mirrors().members.clone();
-        let of = inventory.snapshot().file_count();
         for member in members {
-            rows.push(row(&config.name, &inventory, &member, of).await?);
+            let scans = inventory.scans(member.mirror.name.clone(), plot::WIDTH).await?;
+            rows.push(row(&config.name, &member, &scans));
         }
         inventory.close().await?;
     }
@@ -95,7 +99,7 @@ async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
             row.score.to_string(),
             if row.enabled { row.health.to_owned() } else { "disabled".to_owned() },
             grouped(row.holds),
-            share(row.holds, row.of),
+            row.share.map_or_else(|| "-".to_owned(), |share| percent(share.of_files())),
             row.last_scan.map_or_else(|| "never".to_owned(), |at| ago(at, now)),
             row.last_scan_error.as_ref().map_or_else(String::new, |_| "failed".to_owned()),
         ]);
@@ -109,10 +113,11 @@ async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn row(instance: &str, inventory: &Inventory, member: &MirrorState, of: u64) -> anyhow::Result<Row> {
+/// `scans` are the last ones, newest first.
+fn row(instance: &str, member: &MirrorState, scans: &[ScanSummary]) -> Row {
     let mirror = &member.mirror;
-    let last = inventory.scans(mirror.name.clone(), 1).await?.into_iter().next();
-    Ok(Row {
+    let (last, share) = (scans.first(), Share::last(scans));
+    Row {
         instance: instance.to_owned(),
         name: mirror.name.clone(),
         enabled: mirror.enabled,
@@ -120,15 +125,21 @@ async fn row(instance: &str, inventory: &Inventory, member: &MirrorState, of: u6
         country: mirror.country.map(|country| country.to_string()),
         continent: mirror.continent.map(|continent| continent.to_string()),
         score: mirror.score,
-        holds: member.holdings.len(),
-        of,
-        last_scan: last.as_ref().map(|scan| scan.ended),
-        last_scan_error: last.and_then(|scan| scan.outcome.err()),
-    })
+        holds: share.map_or(member.holdings.len(), |share| share.held),
+        of: share.map(|share| share.files),
+        share,
+        last_scan: last.map(|scan| scan.ended),
+        last_scan_error: last.and_then(|scan| scan.outcome.clone().err()),
+    }
 }
 
-fn share(holds: u64, of: u64) -> String {
-    if of == 0 { "-".to_owned() } else { format!("{:.1} %", holds as f64 * 100.0 / of as f64) }
+impl Row {
+    fn held(&self) -> String {
+        match self.share {
+            Some(share) => format!("{} of {} files ({})", grouped(share.held), grouped(share.files), percent(share.of_files())),
+            None => format!("{} files; of how many, no scan has told yet", grouped(self.holds)),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -140,8 +151,6 @@ struct Shown {
     rsync: Option<String>,
     ftp: Option<String>,
     operator: Option<String>,
-    /// How much it held at the end of the last scan that told it.
-    share: Option<Share>,
     /// What it can do for clients, if that was tried.
     checkup: Option<Checkup>,
     /// What it lacked then.
@@ -210,16 +219,15 @@ async fn describe(instance: &str, inventory: &Inventory, member: &MirrorState, l
         (Ok(_), share) => share.map(|share| (scan.ended, Some(share.of_files()))),
     };
     let held: Vec<_> = scans.iter().take(plot::WIDTH).rev().filter_map(held).collect();
-    let share = scans.iter().find_map(|scan| scan.share);
+    let row = row(instance, member, &scans);
     scans.truncate(last);
     Ok(Shown {
-        row: row(instance, inventory, member, inventory.snapshot().file_count()).await?,
+        row,
         http: mirror.http.as_ref().map(ToString::to_string),
         https: mirror.https.as_ref().map(ToString::to_string),
         rsync: mirror.rsync.clone(),
         ftp: mirror.ftp.clone(),
         operator: mirror.operator.clone(),
-        share,
         checkup: inventory.checkup(mirror.name.clone()).await?,
         gaps: inventory.gaps(mirror.name.clone()).await?,
         held,
@@ -236,7 +244,7 @@ async fn describe(instance: &str, inventory: &Inventory, member: &MirrorState, l
 fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::Result<()> {
     let place = mirror.country.map_or_else(|| "unknown".to_owned(), |c| format!("{} ({c})", c.name().unwrap_or("?")));
     let point = mirror.point.map_or_else(String::new, |p| format!(", {:.2}, {:.2}", p.latitude, p.longitude));
-    let Row { name, score, enabled, health, holds, of, .. } = &shown.row;
+    let Row { name, score, enabled, health, .. } = &shown.row;
     let mut facts = vec![("mirror", name.to_string())];
     for (key, value) in [
         ("operator", &shown.operator),
@@ -251,9 +259,9 @@ fn print_shown(shown: &Shown, mirror: &Arc<Mirror>, now: Timestamp) -> anyhow::R
         ("place", format!("{place}{point}")),
         ("score", score.to_string()),
         ("health", if *enabled { health } else { "disabled" }.to_owned()),
-        ("holds", format!("{} of {} files ({})", grouped(*holds), grouped(*of), share(*holds, *of))),
+        ("holds", shown.row.held()),
     ]);
-    facts.extend(shown.share.map(|share| ("bytes", bytes_held(&share))));
+    facts.extend(shown.row.share.map(|share| ("bytes", bytes_held(&share))));
     facts.extend(shown.gaps.as_ref().and_then(Gaps::excused).map(|excused| ("need not have", excused)));
     if let Some(checkup) = &shown.checkup {
         facts.extend(can_do(checkup, now).into_iter().map(|(what, how)| (key(what), how)));

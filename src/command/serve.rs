@@ -13,7 +13,8 @@ use crate::daemon;
 /// What `serve --help` says beyond its options.
 pub(super) const HELP: &str = "\
 SIGHUP reads the configurations, and the files with keys, again without dropping a request; one that is wrong is told in the log, \
-and the old one stays. SIGTERM and SIGINT let downloads under way end (server.drain-timeout).
+and the old one stays; of several instances, all take theirs or none does. SIGTERM and SIGINT let \
+downloads under way end (server.drain-timeout).
 
 Examples:
   redirector serve

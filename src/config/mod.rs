@@ -12,14 +12,12 @@ mod section;
 mod source;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::{Mirror, Place};
-use crate::{decide, format, geo, hash, http, inventory, probe, repository, scan, tree};
+use crate::{decide, file, format, geo, hash, http, inventory, probe, repository, scan, tree};
 
 pub use fallback::FallbackSettings;
 pub use mirror::MirrorSettings;
@@ -164,14 +162,7 @@ impl Config {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let opened = |error| format!("can't open the configuration: {error}");
-    // Opening a pipe would wait for its other end, and a reload could not read it again.
-    if !std::fs::metadata(path).map_err(opened)?.is_file() {
-        return Err("the configuration has to be a regular file".to_owned());
-    }
-    let file = File::open(path).map_err(opened)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| format!("can't read the configuration: {error}"))?;
+    let bytes = file::read_start(path, MAX_FILE_BYTES + 1).map_err(|error| format!("can't read the configuration: {error}"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("larger than {} MiB, so this is no configuration", MAX_FILE_BYTES >> 20));
     }

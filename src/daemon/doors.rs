@@ -48,6 +48,18 @@ impl Socket {
         let listener = bind(door.address)?;
         Ok(Self { door, limits, listener })
     }
+
+    /// The same at an address that may be in use for a moment by one that is being closed.
+    async fn open_soon(door: Door, limits: Limits) -> Result<Self, Error> {
+        let (tries, pause) = TRIES;
+        for _ in 1..tries {
+            match Self::open(door, limits) {
+                Err(error) if is_in_use(&error) => tokio::time::sleep(pause).await,
+                opened => return opened,
+            }
+        }
+        Self::open(door, limits)
+    }
 }
 
 /// The sockets, with who answers.
@@ -64,6 +76,13 @@ pub(super) struct Doors {
 struct Open {
     socket: Socket,
     server: Server,
+}
+
+/// What is listened at by new configurations, with the sockets that were opened for that.
+pub(super) struct New {
+    wanted: Vec<(Door, Limits)>,
+    sockets: Vec<Socket>,
+    late: Vec<(Door, Limits)>,
 }
 
 /// How often, and how far apart, a socket is tried whose address was in use by one that is being closed.
@@ -106,14 +125,32 @@ impl Doors {
         Ok(())
     }
 
-    /// Opens what is new and closes what is no longer wanted; connections there may end. Where only limits changed, the socket
-    /// stays open.
-    pub(super) async fn change(&mut self, configs: &[Config]) {
+    /// Opens the sockets that are new in these configurations. An address that is in use by what goes then can only be had later.
+    ///
+    /// # Errors
+    /// When one can't be opened.
+    pub(super) async fn prepare(&self, configs: &[Config]) -> Result<New, Error> {
         let wanted = wanted(configs);
-        let mut late = Vec::new();
-        for (door, limits) in &wanted {
-            if !self.open.iter().any(|open| open.socket.door == *door) && self.try_add(*door, *limits).is_err() {
-                late.push((*door, *limits));
+        let is_wanted = |known: &Door| wanted.iter().any(|(door, _)| door == known);
+        let is_open = |door: &Door| self.open.iter().any(|open| open.socket.door == *door);
+        let goes = |port| self.open.iter().any(|open| open.socket.door.address.port() == port && !is_wanted(&open.socket.door));
+        let (mut sockets, mut late) = (Vec::new(), Vec::new());
+        for (door, limits) in wanted.iter().filter(|(door, _)| !is_open(door)) {
+            match Socket::open(*door, *limits) {
+                Err(error) if is_in_use(&error) && goes(door.address.port()) => late.push((*door, *limits)),
+                Err(error) if is_in_use(&error) => sockets.push(Socket::open_soon(*door, *limits).await?),
+                opened => sockets.push(opened?),
+            }
+        }
+        Ok(New { wanted, sockets, late })
+    }
+
+    /// Answers at what is new and closes what is no longer wanted; connections there may end. Where only limits changed, the socket
+    /// stays open.
+    pub(super) async fn change(&mut self, New { wanted, sockets, late }: New) {
+        for socket in sockets {
+            if let Err(error) = self.add(socket) {
+                tracing::error!(error = chain(&error), "not listening there");
             }
         }
         for open in std::mem::take(&mut self.open) {
@@ -131,21 +168,11 @@ impl Doors {
         }
     }
 
-    fn try_add(&mut self, door: Door, limits: Limits) -> Result<(), Error> {
-        self.add(Socket::open(door, limits)?)
-    }
-
-    /// Adds a door that may have to wait until another one is closed: `0.0.0.0:80` for `127.0.0.1:80`.
+    /// Adds a door that has to wait until another one is closed: `0.0.0.0:80` for `127.0.0.1:80`.
     async fn add_late(&mut self, door: Door, limits: Limits) {
-        let (tries, pause) = TRIES;
-        for number in 1..=tries {
-            match self.try_add(door, limits) {
-                Ok(()) => return,
-                Err(error) if number == tries || error.source.kind() != io::ErrorKind::AddrInUse => {
-                    return tracing::error!(error = chain(&error), "not listening there");
-                }
-                Err(_) => tokio::time::sleep(pause).await,
-            }
+        let added = Socket::open_soon(door, limits).await.and_then(|socket| self.add(socket));
+        if let Err(error) = added {
+            tracing::error!(error = chain(&error), "not listening there");
         }
     }
 
@@ -175,6 +202,10 @@ impl Doors {
         self.closing.close();
         self.closing.wait().await;
     }
+}
+
+fn is_in_use(error: &Error) -> bool {
+    error.source.kind() == io::ErrorKind::AddrInUse
 }
 
 /// The sockets of all instances, each once, with the limits of the first that names it.

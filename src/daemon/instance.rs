@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{self, Claim, Taken};
+use super::claim::{Claim, Taken};
 use super::making::{self, Hashed, access, demand, makings};
 use super::metrics;
 use super::places::Addresses;
@@ -23,6 +23,7 @@ use crate::index::{self, Index};
 use crate::inventory::{self, Inventory};
 use crate::model::Mirror;
 use crate::probe::Prober;
+use crate::repository::ledger;
 use crate::scan::{self, Clients, Scanner, Scheduler};
 use crate::tree::{self, Trees};
 
@@ -98,7 +99,7 @@ impl Parts {
 }
 
 /// Opens the trees; on a thread that may wait, since a file system may not answer.
-async fn open_trees(config: &Config, inventory: &Inventory) -> Result<Trees, Error> {
+pub(super) async fn open_trees(config: &Config, inventory: &Inventory) -> Result<Trees, Error> {
     let settings = config.tree.clone();
     let is_known = inventory.snapshot().file_count() > 0;
     let open = move || {
@@ -125,30 +126,30 @@ pub fn locator(config: &Config) -> Result<Arc<Locator>, geo::Error> {
 
 /// An instance at work.
 pub(super) struct Instance {
-    parts: Parts,
+    pub(super) parts: Parts,
     site: Arc<Site>,
-    kept: Kept,
-    tasks: Tasks,
-    watched: Arc<ArcSwap<Watched>>,
+    pub(super) kept: Kept,
+    pub(super) tasks: Tasks,
+    pub(super) watched: Arc<ArcSwap<Watched>>,
 }
 
 /// What outlives a reload.
 #[derive(Clone)]
-struct Kept {
+pub(super) struct Kept {
     /// What is counted of requests.
-    counts: Arc<Counts>,
+    pub(super) counts: Arc<Counts>,
     /// What the other parts count.
-    metrics: metrics::Counts,
+    pub(super) metrics: metrics::Counts,
     /// Where mirrors' hosts are.
-    addresses: Arc<Addresses>,
+    pub(super) addresses: Arc<Addresses>,
     /// Nobody else serves from its database.
-    claim: Arc<Claim>,
+    pub(super) claim: Arc<Claim>,
     /// Mirrors are to be placed again: the GeoIP databases are others.
-    replaced: Arc<Notify>,
+    pub(super) replaced: Arc<Notify>,
 }
 
 /// The parts that can tell what does not work as it should; a reload replaces them.
-struct Watched {
+pub(super) struct Watched {
     name: String,
     index: index::Watcher,
     inventory: Inventory,
@@ -170,8 +171,14 @@ const CLOSING: Duration = Duration::from_secs(10);
 impl Instance {
     /// Opens the parts and starts the tasks. Names of mirrors are looked up later, so that the start waits for no DNS; the tree
     /// is walked later too, and until then requests are answered from what is known from before.
-    pub(super) async fn start(config: &Config, clock: &Clock, metrics: metrics::Counts) -> Result<Self, Error> {
-        let claim = Arc::new(Claim::take(&config.name, &config.inventory.database).await?);
+    pub(super) async fn start(
+        config: &Config,
+        clock: &Clock,
+        metrics: metrics::Counts,
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        let claim = Arc::new(Claim::take(&config.name, &config.inventory.database, patience).await?);
+        ledger::take_over(&config.inventory.database);
         let kept = Kept { counts: Arc::default(), metrics, addresses: Arc::default(), claim, replaced: Arc::default() };
         let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
         let (access, ways) = (access(config)?, Ways::open(config)?);
@@ -183,47 +190,8 @@ impl Instance {
         Ok(Self::run(parts, clients, kept))
     }
 
-    /// Takes a new configuration: the parts are opened again; counts, requests under way and, where it is the same database,
-    /// the inventory stay. When it fails, everything stays as it was.
-    pub(super) async fn reload(&mut self, config: &Config) -> Result<(), Error> {
-        let clients = Clients::new(&config.scan, config.server.public_url.as_deref())?;
-        let (access, mut ways) = (access(config)?, Ways::open(config)?);
-        let locator = open_locator(config).await?;
-        let mirrors = placed(config, &locator, &self.kept.addresses);
-        let clock = self.parts.clock.clone();
-        let same_database = claim::is_same(&config.inventory.database, &self.parts.config.inventory.database);
-        let (inventory, claim) = if same_database {
-            (self.parts.inventory.clone(), Arc::clone(&self.kept.claim))
-        } else {
-            let claim = Claim::take(&config.name, &config.inventory.database).await?;
-            (making::inventory(config, mirrors.clone(), &clock).await?, Arc::new(claim))
-        };
-        let trees = open_trees(config, &inventory).await?;
-        if same_database {
-            inventory.set_mirrors(mirrors.clone()).await?;
-            // Requests under way still write to it: its files have one writer.
-            ways.ledger = Arc::clone(&self.parts.ways.ledger);
-        }
-        // From here on nothing fails.
-        self.tasks.stop().await;
-        let parts = Parts { config: config.clone(), trees, access, locator, inventory, ways, clock };
-        if parts.mirrors() != mirrors {
-            // A task of before had its list of mirrors put back just before it ended.
-            set_mirrors(&parts, mirrors).await;
-        }
-        let gone = self.parts.config.mirrors.iter().filter(|old| !config.mirrors.iter().any(|new| new.name == old.name));
-        gone.for_each(|mirror| self.kept.metrics.forget(&mirror.name));
-        let mut next = Self::run(parts, clients, Kept { claim, ..self.kept.clone() });
-        self.watched.store(next.watched.load_full());
-        next.watched = Arc::clone(&self.watched);
-        let last = std::mem::replace(self, next);
-        if !same_database {
-            close(&last.parts).await;
-        }
-        Ok(())
-    }
-
-    fn run(parts: Parts, clients: Clients, kept: Kept) -> Self {
+    /// Starts the tasks.
+    pub(super) fn run(parts: Parts, clients: Clients, kept: Kept) -> Self {
         let Parts { config, trees, inventory, clock, .. } = &parts;
         let Kept { counts, metrics, .. } = &kept;
         let scanner = Scanner::new(inventory.clone(), config.scan.clone(), clients.clone(), clock.clone());
@@ -306,20 +274,20 @@ impl Watched {
     }
 }
 
-async fn open_locator(config: &Config) -> Result<Arc<Locator>, Error> {
+pub(super) async fn open_locator(config: &Config) -> Result<Arc<Locator>, Error> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || locator(&config)).await;
     Ok(opened.map_err(|_| Error::Died)??)
 }
 
 /// The mirrors, placed as far as that needs no DNS.
-fn placed(config: &Config, locator: &Locator, addresses: &Addresses) -> Vec<Arc<Mirror>> {
+pub(super) fn placed(config: &Config, locator: &Locator, addresses: &Addresses) -> Vec<Arc<Mirror>> {
     let places = addresses.places(config, locator);
     config.mirrors(&|host| places.get(host).copied())
 }
 
 /// True if the list is kept.
-async fn set_mirrors(parts: &Parts, mirrors: Vec<Arc<Mirror>>) -> bool {
+pub(super) async fn set_mirrors(parts: &Parts, mirrors: Vec<Arc<Mirror>>) -> bool {
     let set = parts.inventory.set_mirrors(mirrors).await;
     if let Err(error) = &set {
         tracing::warn!(instance = parts.config.name, error = error as &dyn std::error::Error, "placing the mirrors");
@@ -327,7 +295,7 @@ async fn set_mirrors(parts: &Parts, mirrors: Vec<Arc<Mirror>>) -> bool {
     set.is_ok()
 }
 
-async fn close(parts: &Parts) {
+pub(super) async fn close(parts: &Parts) {
     let name = &parts.config.name;
     match tokio::time::timeout(CLOSING, parts.inventory.clone().close()).await {
         Ok(Ok(())) => {}

@@ -6,6 +6,7 @@ pub mod instance;
 pub mod making;
 mod metrics;
 pub mod places;
+mod reload;
 mod tasks;
 mod ways;
 
@@ -17,15 +18,15 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cause::chain;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::config::check;
-use crate::config::{self, Config};
 use crate::http::{self, Admin, Router, Workers};
 
 use doors::Doors;
 use instance::Instance;
 use metrics::Metrics;
+use reload::reload;
 
 /// Why `serve` can't start.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +95,9 @@ pub async fn serve(configs: Vec<Config>, paths: &[PathBuf], clock: Clock, stop: 
 /// Starts all instances, or none.
 async fn start(configs: &[Config], clock: &Clock, metrics: &Metrics) -> Result<Vec<Instance>, Error> {
     let mut instances = Vec::new();
+    let patience = claim::patience(configs);
     for config in configs {
-        match Instance::start(config, clock, metrics.of(&config.name)).await {
+        match Instance::start(config, clock, metrics.of(&config.name), patience).await {
             Ok(instance) => instances.push(instance),
             Err(source) => {
                 futures_util::future::join_all(instances.into_iter().map(Instance::stop)).await;
@@ -170,34 +172,4 @@ fn refuse_contradictions(configs: &[Config]) -> Result<(), Error> {
 
 fn sites(instances: &[Instance]) -> Vec<Arc<http::Site>> {
     instances.iter().map(|instance| Arc::clone(instance.site())).collect()
-}
-
-/// Reads the configurations again. What is wrong is told, and everything stays as it was.
-async fn reload(paths: &[PathBuf], instances: &mut [Instance], router: &Arc<Router>, doors: &mut Doors) {
-    let configs = match config::read_all(paths) {
-        Ok(configs) => configs,
-        Err(problems) => {
-            tracing::error!("the configuration was not reloaded, the old one stays:\n{problems}");
-            return;
-        }
-    };
-    if let Err(error) = refuse_contradictions(&configs) {
-        tracing::error!("the configuration was not reloaded, the old one stays: {error}");
-        return;
-    }
-    for (instance, config) in instances.iter_mut().zip(&configs) {
-        if config.source == instance.config().source && !instance.has_other_keys() {
-            instance.refresh().await;
-            continue;
-        }
-        match instance.reload(config).await {
-            Ok(()) => tracing::info!(instance = config.name, "took the new configuration"),
-            Err(error) => tracing::error!(instance = config.name, error = chain(&error), "not reloaded; the old one stays"),
-        }
-    }
-    router.replace(sites(instances));
-    // Those that hold now: an instance that could not take its new configuration has the old one.
-    let configs: Vec<Config> = instances.iter().map(|instance| instance.config().clone()).collect();
-    doors.change(&configs).await;
-    tracing::info!("reloaded");
 }

@@ -1,8 +1,8 @@
 //! Reading an operator's database file so that nothing that happens to the file later can hurt.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -50,16 +50,11 @@ pub(super) fn identify(path: &Path) -> Result<Identity, Error> {
 /// The content of the file, as a copy of our own.
 ///
 /// # Errors
-/// It can't be read, is no file, is too large, or is being written at this moment.
+/// It can't be read, is no regular file, is too large, or is being written at this moment.
 pub(super) fn read(path: &Path) -> Result<(Bytes, Identity), Error> {
     let failed = |source| Error::Open { path: path.into(), source };
-    // Not blocking: a FIFO in its place must not stop the program.
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(failed)?;
+    let mut file = crate::file::open(path).map_err(failed)?;
     let before = file.metadata().map_err(failed)?;
-    if !before.is_file() {
-        return Err(Error::NotAFile { path: path.into() });
-    }
     if before.len() > SIZE_LIMIT {
         return Err(Error::TooLarge { path: path.into(), limit: SIZE_LIMIT });
     }

@@ -114,12 +114,6 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
-    /// There is something else in its place.
-    #[error("{} is no regular file", path.display())]
-    NotAFile {
-        /// The configured path.
-        path: PathBuf,
-    },
     /// It is too large to be one.
     #[error("{} is larger than {limit} bytes, too large for a GeoIP database", path.display())]
     TooLarge {

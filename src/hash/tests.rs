@@ -62,6 +62,14 @@ impl World {
     }
 }
 
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = crate::clock::instant();
+    while !is_so() {
+        assert!(began.elapsed() < BOUND, "{what}: not within {BOUND:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 fn path(text: &str) -> TreePath<'static> {
     TreePath::parse(text.as_bytes().to_vec()).expect("valid")
 }
@@ -208,11 +216,7 @@ async fn a_huge_file_does_not_put_the_end_off() {
         let ours = fs::read_dir("/proc/self/fd").expect("our handles");
         ours.filter_map(|handle| fs::read_link(handle.ok()?.path()).ok()).any(|file| file == world.folder.path().join("huge"))
     };
-    let began = crate::clock::instant();
-    while !is_open() {
-        assert!(began.elapsed() < BOUND, "it is not read");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("it is read", is_open).await;
     let began = crate::clock::instant();
     stop.cancel();
     tokio::time::timeout(BOUND, task).await.expect("it stops").expect("it did not panic");
@@ -314,11 +318,7 @@ async fn someone_who_waits_does_not_wait_for_a_huge_file() {
     let (hasher, orders) = world.hasher();
     let (stop, counts) = (CancellationToken::new(), hasher.counts());
     let task = tokio::spawn(hasher.run(stop.clone()));
-    let began = crate::clock::instant();
-    while counts.bytes.get() == 0 {
-        assert!(began.elapsed() < BOUND, "it is not read");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("it is read", || counts.bytes.get() > 0).await;
     world.add("small", "abc").await;
     orders.request(path("small"));
     assert_eq!(world.wait_for_digest("small").await, ABC);

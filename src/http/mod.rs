@@ -8,8 +8,9 @@
 //! (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides), `explain` (the decision as a story),
 //! `repository` (lists for package managers), `missing` (what nobody has), `doubts` (what requests give away about mirrors),
 //! `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
-//! kind of answer), `redirect` (the most frequent one), `plain` (requests without hyper, answered by `answering` where it is no redirect) and `body`, with the parts that the kernel sends by
-//! itself (`promise`) from files that are open once (`sending`). `metrics` counts, `admin` tells administrators.
+//! kind of answer), `redirect` (the most frequent one; the lines of both by `lines`), `plain` (requests without hyper, answered `at_once` where that can
+//! be, else by `answering`) and `body`: what is read of files (`reading`), or sent by the kernel itself, also below hyper (`promise`), from files that
+//! are open once (`sending`). `metrics` counts, `admin` tells administrators.
 
 pub mod accept;
 pub mod admin;
@@ -119,7 +120,7 @@ pub struct Settings {
     pub write_timeout: Span,
     /// The largest header section of a request.
     pub max_header_size: ByteSize,
-    /// How long downloads under way may go on after SIGTERM.
+    /// How long downloads under way may go on after SIGTERM. The next server on the same database is patient for longer.
     pub drain_timeout: Span,
 }
 

@@ -181,6 +181,9 @@ pub enum Due {
     Body(Body),
 }
 
+/// One of the ways to write to a socket.
+type Write<S> = fn(Pin<&mut S>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>;
+
 /// A connection as long as all is plain.
 pub struct Conversation<S> {
     socket: S,
@@ -231,10 +234,7 @@ impl<S: Wire> Conversation<S> {
         self.send_answers(S::poll_write).await
     }
 
-    async fn send_answers(
-        &mut self,
-        write: fn(Pin<&mut S>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
-    ) -> io::Result<()> {
+    async fn send_answers(&mut self, write: Write<S>) -> io::Result<()> {
         while self.sent < self.answers.len() {
             let bytes = &self.answers[self.sent..];
             match poll_fn(|cx| write(Pin::new(&mut self.socket), cx, bytes)).await? {

@@ -4,13 +4,13 @@
 //! in seconds since 1970 until which the link is good, in digits. Whoever has the key can make links: the site's own application.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use ring::hmac;
 
+use crate::file;
 use crate::model::{Prefix, TreePath};
 
 /// Who gets files that only the application tree has.
@@ -79,13 +79,7 @@ impl Key {
     /// # Errors
     /// When the file can't be read or is no key.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let failed = |error| Error::Read { path: path.to_owned(), error };
-        let mut bytes = Vec::new();
-        // Opening a pipe would wait for its other end.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(failed(io::Error::other("it is no regular file")));
-        }
-        File::open(path).map_err(failed)?.take(LONGEST as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let bytes = file::read_start(path, LONGEST as u64 + 1).map_err(|error| Error::Read { path: path.to_owned(), error })?;
         let key = bytes.trim_ascii();
         if !(SHORTEST..=LONGEST).contains(&key.len()) {
             return Err(Error::Length { path: path.to_owned(), length: key.len() });

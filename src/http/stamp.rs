@@ -1,12 +1,10 @@
 //! Stamps on redirects: a time and a digest of it with a secret, by which a mirror can tell that a client was sent by us.
 
-use std::io::Read as _;
-use std::path::Path;
-
 use ring::hmac;
 use serde::Deserialize;
 
 use super::wishes::Settings;
+use crate::file;
 
 /// How stamps are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -78,7 +76,8 @@ impl Stamp {
     pub fn of(settings: &Settings) -> Result<Option<Self>, Error> {
         let key = match (&settings.stamp_key_file, &settings.stamp_key_variable) {
             (None, None) => return Ok(None),
-            (Some(path), _) => read(path).map_err(|source| Error::File { path: path.display().to_string(), source })?,
+            (Some(path), _) => file::read_start(path, MAX_KEY_BYTES as u64 + 2)
+                .map_err(|source| Error::File { path: path.display().to_string(), source })?,
             (None, Some(name)) => std::env::var(name).map_err(|_| Error::Variable(name.clone()))?.into_bytes(),
         };
         Self::new(settings.stamp, &key).map(Some)
@@ -98,16 +97,6 @@ impl Stamp {
         };
         format!("?time={time}&stamp={digest}")
     }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut key = Vec::new();
-    // Opening a pipe would wait for its other end.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::other("it is no regular file"));
-    }
-    std::fs::File::open(path)?.take(MAX_KEY_BYTES as u64 + 2).read_to_end(&mut key)?;
-    Ok(key)
 }
 
 fn hex(bytes: &[u8]) -> String {

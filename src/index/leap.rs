@@ -1,4 +1,4 @@
-//! A clock that is put on while the index runs.
+//! A clock that is put on while the index runs, or that stands before what is known.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,6 +7,15 @@ use crate::inventory::{self, Leap};
 
 /// By how much a clock is put on at least: by less it is set all the time.
 const LEAP: SignedDuration = SignedDuration::from_secs(1);
+
+/// How far what was written down may be ahead of the clock: those of two machines that take turns with a database, or one that is set a bit.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
+
+/// How far the time at which something was written down is ahead of the present one, if that is too far. Either the clock was put back while
+/// nobody looked, or it was ahead then. Nothing gets older by that: what is public since a time to come is young.
+pub(super) fn ahead(newest: Option<Timestamp>, now: Timestamp) -> Option<SignedDuration> {
+    newest.map(|newest| newest.duration_since(now)).filter(|ahead| *ahead > AHEAD)
+}
 
 impl Index {
     /// Has young files move with a clock that was put on.

@@ -376,6 +376,12 @@ fn tell(report: &Report, before: Option<&Report>) {
         Ending::Stopped => tracing::warn!(files, "a walk through the public tree was broken off"),
         Ending::Away(_) | Ending::Empty(_) => tracing::warn!("{ending}"),
     }
+    if let Some(ahead) = report.ahead.filter(|_| before.is_none()) {
+        tracing::warn!(
+            "the clock stands {ahead:#} before what the database has recorded: it is wrong now, or was then; what is public since a time to \
+             come is young until then, and after that for min-age"
+        );
+    }
     if before.is_none_or(|before| before.troubles != report.troubles) {
         for (path, why) in report.troubles.iter().take(TOLD_TROUBLES) {
             tracing::warn!(%path, "left out of the index: {why}");

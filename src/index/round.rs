@@ -13,8 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Why};
+use super::leap;
 use super::watcher::{Ending, Report};
-use crate::inventory::{self, Snapshot};
+use crate::inventory::{self, Finished, Snapshot};
 use crate::model::{FileState, Fingerprint, TreePath};
 use crate::tree::{Absence, Directory, Found, LookError, Outcome, Trees, Trouble, Visit, Visitor, Watch, WatchError, walk};
 
@@ -126,17 +127,17 @@ impl Round {
             Ending::Complete if self.is_broken => Ending::Stopped,
             other => other,
         };
-        let mut forgotten = 0;
+        let mut finished = Finished::default();
         if ending == Ending::Complete {
             intake.mounts.retain(|mount| !mount.is_within(&self.below) || walked.lost_mounts.contains(mount));
             intake.mounts.extend(walked.mounts.drain());
             walked.seen |= &present;
             add_unreadable(intake, &mut walked).await?;
-            forgotten = intake.inventory.finish_walk(self.below.clone(), std::mem::take(&mut walked.seen), self.began).await?;
-            intake.counts.forgotten.inc_by(forgotten);
+            finished = intake.inventory.finish_walk(self.below.clone(), std::mem::take(&mut walked.seen), self.began).await?;
+            intake.counts.forgotten.inc_by(finished.forgotten);
         }
         let mut report = report_of(&self.below, self.began, self.changed, intake, walked, ending);
-        report.forgotten = forgotten;
+        (report.forgotten, report.ahead) = (finished.forgotten, leap::ahead(finished.newest, report.ended));
         Ok((report, watch_error))
     }
 }
@@ -155,6 +156,7 @@ fn report_of(
         files: walked.files,
         changed,
         forgotten: 0,
+        ahead: None,
         moving: intake.moving.keys().filter(|path| path.is_within(below)).count() as u64,
         unreadable: walked.unreadable.len() as u64,
         troubles: walked.troubles,

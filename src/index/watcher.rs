@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
@@ -24,6 +24,8 @@ pub struct Report {
     pub changed: u64,
     /// Files that are gone, and were forgotten.
     pub forgotten: u64,
+    /// How far what is known is ahead of the clock, where that is more than clocks differ: one of the two is wrong.
+    pub ahead: Option<SignedDuration>,
     /// Files that are being written, and were left for later.
     pub moving: u64,
     /// What could not be read, or was left out: path and reason, the first ones.

@@ -1,5 +1,6 @@
 //! What goes into a store's verbs and comes out of them: places in the order of commits, pages, and all that it has.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::holdings::Holdings;
@@ -81,6 +82,8 @@ pub struct Swept {
     pub forgotten: Vec<TreePath<'static>>,
     /// The last path that was looked at; `None` when there are no more.
     pub last: Option<TreePath<'static>>,
+    /// When the one was written down that was so last, of all that were looked at.
+    pub newest: Option<Timestamp>,
 }
 
 /// What a store has besides files.

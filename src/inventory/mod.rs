@@ -23,6 +23,7 @@ mod slot;
 pub mod snapshot;
 pub mod sqlite;
 pub mod store;
+mod sweep;
 mod table;
 pub mod trail;
 pub mod versioning;
@@ -32,7 +33,6 @@ use std::sync::Arc;
 use std::thread::{JoinHandle, Thread};
 
 use jiff::Timestamp;
-use roaring::RoaringBitmap;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,7 +43,7 @@ use descriptions::Desk;
 use keeper::Keeper;
 use newcomers::Newcomers;
 use owner::{Extent, Owner, Work};
-use store::{MAX_PAGE, Page, Store, Which};
+use store::{Page, Store, Which};
 
 pub use error::Error;
 pub use holdings::Holdings;
@@ -58,6 +58,7 @@ pub use record::{
 pub use share::{Gap, Gaps, Share};
 pub use snapshot::{FileEntry, MirrorSet, MirrorState, Snapshot, Stats};
 pub use store::PlanId;
+pub use sweep::Finished;
 
 /// `[inventory]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -226,26 +227,6 @@ impl Inventory {
     /// When the store fails; then none is forgotten.
     pub async fn forget(&self, paths: Vec<TreePath<'static>>) -> Result<u64, Error> {
         self.ask(move |owner| owner.forget(&paths)).await
-    }
-
-    /// After a complete walk below `below`: forgets every file there whose version is not in `seen` and that was recorded
-    /// before `began`, and tells how many.
-    ///
-    /// # Errors
-    /// When the store fails; then some may be forgotten already, and the rest at the next walk.
-    pub async fn finish_walk(&self, below: TreePath<'static>, seen: RoaringBitmap, began: Timestamp) -> Result<u64, Error> {
-        let seen = Arc::new(seen);
-        let mut page = Page { within: below, after: None, limit: MAX_PAGE };
-        let mut forgotten = 0;
-        loop {
-            let (this, seen) = (page.clone(), Arc::clone(&seen));
-            let swept = self.ask(move |owner| owner.sweep(&this, &seen, began)).await?;
-            forgotten += swept.forgotten.len() as u64;
-            match swept.last {
-                Some(last) => page.after = Some(last),
-                None => return Ok(forgotten),
-            }
-        }
     }
 
     /// What is known of a file.

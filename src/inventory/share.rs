@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::record::ScanSummary;
 use crate::model::ByteSize;
 use crate::model::people::grouped;
 
@@ -20,6 +21,12 @@ pub struct Share {
 }
 
 impl Share {
+    /// That at the end of the last scan that told it, out of scans from the newest on: those that failed or were of a part of the tree tell none.
+    #[must_use]
+    pub fn last(scans: &[ScanSummary]) -> Option<Self> {
+        scans.iter().find_map(|scan| scan.share)
+    }
+
     /// The part of the files, from 0 to 1.
     #[must_use]
     pub fn of_files(&self) -> f64 {

@@ -5,7 +5,7 @@
 //! replaced as a whole, so neither is ever seen half written, and neither writer disturbs the other.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::metalink::Version;
-use crate::durable;
 use crate::model::{TreePath, VersionNumber};
+use crate::{durable, file};
 
 /// Remembers what clients were told.
 #[derive(Debug, Default)]
@@ -153,6 +153,7 @@ fn turn(book: &mut Book, path: &str, current: Told, since: i64) -> bool {
 /// # Errors
 /// When the order can't be written down.
 pub fn expire(database: &Path, directory: &TreePath<'_>, because: &str, now: i64) -> io::Result<()> {
+    take_over(database);
     let file = orders_file(database);
     let mut orders = read::<Vec<Order>>(&file)?.unwrap_or_default();
     let directory = directory.encoded();
@@ -164,12 +165,31 @@ pub fn expire(database: &Path, directory: &TreePath<'_>, because: &str, now: i64
     durable::write_like(&file, text.as_bytes(), database)
 }
 
+/// Renames files whose names were made of the database's name without its ending: `a.sqlite` and `a.db` had theirs in common. Whoever comes first
+/// takes them.
+pub fn take_over(database: &Path) {
+    let (versions, orders) = (versions_file(database), orders_file(database));
+    for (new, ending) in [(versions, "repositories.json"), (orders, "expired.json")] {
+        let old = database.with_extension(ending);
+        if std::fs::symlink_metadata(&new).is_ok() {
+            continue;
+        }
+        match std::fs::rename(&old, &new) {
+            Ok(()) => {
+                tracing::info!(file = %new.display(), before = %old.display(), "what is kept of repositories has another name")
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(file = %old.display(), %error, "what was kept of repositories can't be taken over"),
+        }
+    }
+}
+
 fn versions_file(database: &Path) -> PathBuf {
-    database.with_extension("repositories.json")
+    file::beside(database, "-repositories.json")
 }
 
 fn orders_file(database: &Path) -> PathBuf {
-    database.with_extension("expired.json")
+    file::beside(database, "-expired.json")
 }
 
 fn keep(database: &Path, book: &Book) {
@@ -182,12 +202,10 @@ fn keep(database: &Path, book: &Book) {
 }
 
 /// A whole file of JSON; `None` where there is none.
-fn read<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
-    let mut text = Vec::new();
-    match std::fs::File::open(file) {
-        Ok(opened) => opened.take(MAX_FILE_BYTES).read_to_end(&mut text)?,
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    let text = match file::read_start(path, MAX_FILE_BYTES) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        read => read?,
     };
     serde_json::from_slice(&text).map(Some).map_err(io::Error::other)
 }
@@ -262,6 +280,44 @@ mod tests {
         assert_eq!(note(&eight, told(3, "c"), 600), [2]);
         expire(&database, &TreePath::root(), "all of it", 700).expect("written");
         assert_eq!((note(&eight, told(3, "c"), 800), note(&nine, told(2, "b"), 800)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn two_databases_of_one_name_but_for_its_ending_share_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let databases = ["a.sqlite", "a.db"].map(|name| folder.path().join(name));
+        let repomd = path("repodata/repomd.xml");
+        let note = |database: &Path, told, now| numbers(&Ledger::beside(database).note(&repomd, told, now, (THREE_DAYS, now)));
+        for (database, number) in databases.iter().zip([1, 3]) {
+            note(database, told(number, "a"), 100);
+            note(database, told(number + 1, "b"), 200);
+        }
+        assert_eq!((note(&databases[0], told(2, "b"), 300), note(&databases[1], told(4, "b"), 300)), (vec![1], vec![3]));
+        expire(&databases[1], &TreePath::root(), "a hole", 400).expect("written");
+        assert_eq!((note(&databases[0], told(2, "b"), 500), note(&databases[1], told(4, "b"), 500)), (vec![1], vec![]));
+    }
+
+    #[test]
+    fn what_was_kept_under_the_name_of_before_is_taken_over_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.sqlite");
+        let old = |ending| database.with_extension(ending);
+        let repomd = path("repodata/repomd.xml");
+        let note = |told, now| numbers(&Ledger::beside(&database).note(&repomd, told, now, (THREE_DAYS, now)));
+        note(told(1, "a"), 100);
+        note(told(2, "b"), 200);
+        expire(&database, &path("elsewhere"), "a hole", 300).expect("written");
+        std::fs::rename(versions_file(&database), old("repositories.json")).expect("it is there");
+        std::fs::rename(orders_file(&database), old("expired.json")).expect("it is there");
+        // An order goes beside those of before.
+        expire(&database, &path("somewhere"), "a hole", 400).expect("written");
+        assert_eq!(read::<Vec<Order>>(&orders_file(&database)).expect("is read").expect("is there").len(), 2);
+        assert_eq!(note(told(2, "b"), 500), [1]);
+        assert!(!old("repositories.json").exists() && !old("expired.json").exists());
+        // What is there under its own name is not replaced by what an older program leaves.
+        durable::write(&old("expired.json"), b"[]").expect("written");
+        take_over(&database);
+        assert_eq!(read::<Vec<Order>>(&orders_file(&database)).expect("is read").expect("is there").len(), 2);
     }
 
     #[test]

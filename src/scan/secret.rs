@@ -1,9 +1,10 @@
 //! Passwords: read from a file of their own when they are needed, shown to nobody.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
+
+use crate::file;
 
 /// A password.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,13 +44,8 @@ impl Secret {
 }
 
 fn text(path: &Path) -> io::Result<String> {
-    // Opening a pipe would wait for its other end.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    // The error of the whole text has it in it.
+    String::from_utf8(file::read_start(path, MAX_BYTES)?).map_err(|error| io::Error::other(error.utf8_error()))
 }
 
 impl fmt::Debug for Secret {

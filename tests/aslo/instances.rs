@@ -215,7 +215,7 @@ async fn a_reload_of_one_instance_drops_nothing_of_the_others() {
     site.instance(PRODUCTION).set("tree", "min-size = \"very small\"");
     site.configure(address, admin);
     site.signal(Signal::HUP);
-    until("it is told", async || site.log().contains("the old one stays")).await;
+    until("it is told", async || site.log().contains("not reloaded: the old configuration stays")).await;
     assert_eq!(site.get("/activities/4078/labyrinth-7.xo").await.gist(), "200 too-small");
     assert_eq!(site.get(&format!("/activities-devel/{FILE}")).await.gist(), "302 leiden-3");
 }

@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Answer;
 use super::mirror::Mirror;
 use crate::servers::{Folder, free_address};
+use crate::until::look_async;
+pub use crate::until::until_async as until;
 
 /// A site and, once it is started, its daemon.
 pub struct Site {
@@ -79,8 +81,6 @@ const SURELY_SCANNED: SignedDuration = SignedDuration::from_mins(6);
 const SETTLED: SignedDuration = SignedDuration::from_secs(3);
 /// Nothing takes so long, not even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at whether something is so.
-const GLANCE: Duration = Duration::from_millis(20);
 
 impl Site {
     /// A site with the instance `activities`, whose trees are empty.
@@ -290,15 +290,13 @@ impl Site {
     /// Asks for a path until the answer is as wished: for what the daemon takes note of in its own time.
     pub async fn expect(&self, path: &str, gist: &str) -> Answer {
         let mut last = None;
-        for _ in 0..PATIENCE.as_millis() / GLANCE.as_millis() {
+        let look = look_async(async || {
             let answer = self.get(path).await;
-            if answer.gist() == gist {
-                return answer;
-            }
             last = Some(answer.gist());
-            tokio::time::sleep(GLANCE).await;
-        }
-        panic!("{path}: {gist} was expected, and not {last:?}");
+            (answer.gist() == gist).then_some(answer)
+        });
+        let answer = look.await;
+        answer.unwrap_or_else(|| panic!("{path}: {gist} was expected, and not {last:?}"))
     }
 
     /// Lets time pass.
@@ -320,32 +318,41 @@ impl Site {
     }
 
     async fn scanned_since(&self, since: Timestamp) {
+        let mut waits_for = None;
+        let look = look_async(async || {
+            waits_for = self.unscanned_since(since).await;
+            waits_for.is_none().then_some(())
+        });
+        let scanned = look.await;
+        assert!(scanned.is_some(), "waited in vain for a scan of {waits_for:?}");
+    }
+
+    /// A mirror that works and was not scanned since.
+    async fn unscanned_since(&self, since: Timestamp) -> Option<String> {
         for (name, instance) in self.instances.iter().filter(|(_, instance)| instance.public().exists()) {
             for mirror in instance.mirrors.iter().filter(|mirror| mirror.is_up()) {
                 let labels = [("instance", name.as_str()), ("mirror", mirror.name.as_str())];
-                let metric = "redirector_scan_last_success_timestamp_seconds";
-                self.until(&format!("{} is scanned", mirror.name), async || {
-                    self.metric(metric, &labels).await.is_some_and(|last| last >= since.as_second() as f64)
-                })
-                .await;
+                let last = self.metric("redirector_scan_last_success_timestamp_seconds", &labels).await;
+                if last.is_none_or(|last| last < since.as_second() as f64) {
+                    return Some(mirror.name.clone());
+                }
             }
         }
+        None
     }
 
     /// Waits for the first scans. They come within ten seconds, by the test's clock, after the daemon has begun to look at
     /// it; so seconds pass until they do.
     async fn scanned_first(&self) {
         let since = self.clock.now();
-        let ticking = async {
-            loop {
-                tokio::time::sleep(GLANCE * 2).await;
+        self.until("all mirrors are scanned", async || {
+            let is_scanned = self.unscanned_since(since).await.is_none();
+            if !is_scanned {
                 self.pass(SignedDuration::from_secs(1));
             }
-        };
-        tokio::select! {
-            () = ticking => {}
-            () = self.scanned_since(since) => {}
-        }
+            is_scanned
+        })
+        .await;
     }
 
     /// Waits until something is so.
@@ -477,21 +484,16 @@ impl Site {
 impl Daemon {
     /// Waits until it listens; false when it can't.
     async fn is_up(&mut self) -> bool {
-        for _ in 0..PATIENCE.as_millis() / GLANCE.as_millis() {
+        let is_up = look_async(async || {
             let has_ended = match &mut self.run {
                 Run::Here { task, .. } => task.is_finished(),
                 Run::Program(child) => child.try_wait().expect("our child").is_some(),
             };
-            if has_ended {
-                return false;
-            }
             let both = (tokio::net::TcpStream::connect(self.address), tokio::net::TcpStream::connect(self.admin));
-            if both.0.await.is_ok() && both.1.await.is_ok() {
-                return true;
-            }
-            tokio::time::sleep(GLANCE).await;
-        }
-        false
+            let answers = !has_ended && both.0.await.is_ok() && both.1.await.is_ok();
+            (answers || has_ended).then_some(answers)
+        });
+        is_up.await == Some(true)
     }
 }
 
@@ -572,17 +574,6 @@ impl Drop for Site {
             None => {}
         }
     }
-}
-
-/// Waits until something is so, with a bound.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..PATIENCE.as_millis() / GLANCE.as_millis() {
-        if is_so().await {
-            return;
-        }
-        tokio::time::sleep(GLANCE).await;
-    }
-    panic!("waited in vain: {what}");
 }
 
 /// Writes a file in place, and the folders above it.

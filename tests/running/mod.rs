@@ -12,23 +12,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::servers::{Folder, free_address};
+use crate::until::look;
+pub use crate::until::until;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_redirector");
 /// 2023: old enough for mirrors.
 pub const OLD: i64 = 1_700_000_000;
-/// Longer than anything here takes on a busy machine.
-pub const BOUND: Duration = Duration::from_secs(60);
-
-/// Waits until something is so.
-#[track_caller]
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = redirector::clock::instant();
-    while !is_so() {
-        assert!(began.elapsed() < BOUND, "{what}: not within {BOUND:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// An instance's files: its configuration, tree and database.
 pub struct Site {
     pub name: String,
@@ -121,6 +110,10 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// How a reload ends.
+const RELOADED: &str = "INFO reloaded\n";
+const NOT_RELOADED: &str = "ERROR not reloaded: the old configuration stays";
+
 /// `redirector serve` under way.
 pub struct Running {
     child: Child,
@@ -169,11 +162,8 @@ impl Running {
     /// Waits until this is told after the first `from` bytes of the log.
     #[track_caller]
     pub fn wait_for_more_log(&self, from: usize, what: &str) {
-        let began = redirector::clock::instant();
-        while !self.log()[from..].contains(what) {
-            assert!(began.elapsed() < BOUND, "it never told {what:?}:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let told = look(|| self.log()[from..].contains(what).then_some(()));
+        assert!(told.is_some(), "it never told {what:?}:\n{}", self.log());
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -184,23 +174,33 @@ impl Running {
     /// SIGHUP; waits until all is reloaded, and returns what was told meanwhile.
     #[track_caller]
     pub fn reload(&self) -> String {
+        let told = self.try_reload();
+        assert!(!told.contains(NOT_RELOADED), "{told}");
+        told
+    }
+
+    /// SIGHUP; waits until it is told that nothing was reloaded, and returns what was told meanwhile.
+    #[track_caller]
+    pub fn reload_in_vain(&self) -> String {
+        let told = self.try_reload();
+        assert!(told.contains(NOT_RELOADED), "{told}");
+        told
+    }
+
+    #[track_caller]
+    fn try_reload(&self) -> String {
         let from = self.log().len();
+        let told = || self.log()[from..].to_owned();
         self.signal(Signal::HUP);
-        self.wait_for_more_log(from, "reloaded");
-        self.log()[from..].to_owned()
+        until("an order to reload ends", || told().contains(RELOADED) || told().contains(NOT_RELOADED));
+        told()
     }
 
     /// Waits for its end.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
-        let began = redirector::clock::instant();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return status;
-            }
-            assert!(began.elapsed() < BOUND, "it does not end:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let ended = look(|| self.child.try_wait().expect("it is our child"));
+        ended.unwrap_or_else(|| panic!("it does not end:\n{}", self.log()))
     }
 
     #[track_caller]

@@ -85,7 +85,7 @@ fn converse(mut control: TcpStream, talk: &Talk) -> io::Result<()> {
         let mut say = |text: &str| control.write_all(format!("{text}\r\n").as_bytes());
         match talk(&line, &directory) {
             Deed::Say(text) => say(text)?,
-            Deed::Hang => std::thread::sleep(Duration::from_secs(30)),
+            Deed::Hang => drop(io::copy(&mut reader, &mut io::sink())?),
             Deed::HangUp => return Ok(()),
             Deed::Send(bytes, last) => {
                 let listener: TcpListener = data.take().ok_or(io::ErrorKind::NotConnected)?;

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use crate::until::look;
+
 /// A folder with files of chosen sizes and times.
 pub struct Folder {
     dir: tempfile::TempDir,
@@ -349,16 +351,12 @@ impl Server {
 
     /// Waits until it listens, or has ended.
     fn answers(&mut self) -> bool {
-        for _ in 0..1000 {
-            if TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).is_ok() {
-                return self.child.try_wait().expect("it is our child").is_none();
-            }
-            if self.child.try_wait().expect("it is our child").is_some() {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
+        let answers = look(|| {
+            let answers = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).is_ok();
+            let has_ended = self.child.try_wait().expect("it is our child").is_some();
+            (answers || has_ended).then_some(!has_ended)
+        });
+        answers == Some(true)
     }
 
     fn complaints(&self) -> String {

@@ -154,7 +154,7 @@ impl Row {
             country: mirror.country,
             health: state.health,
             last_scan: scans.first().map(Scan::from),
-            share: last_share(scans),
+            share: Share::last(scans),
             plot: plot::small(&points(scans)),
         }
     }
@@ -221,7 +221,7 @@ impl Page {
                 notes: checkup.notes.iter().map(|note| without_credentials(note)).collect(),
                 ..checkup
             }),
-            share: last_share(&history.scans),
+            share: Share::last(&history.scans),
             gaps: history.gaps.clone(),
             scans: history.scans.iter().take(SCANS).map(Scan::from).collect(),
             health_changes: changes.collect(),
@@ -274,11 +274,6 @@ impl Page {
     fn excused(&self) -> Option<String> {
         self.gaps.as_ref()?.excused()
     }
-}
-
-/// The share at the end of the last scan that told it.
-fn last_share(scans: &[ScanSummary]) -> Option<Share> {
-    scans.iter().find_map(|scan| scan.share)
 }
 
 /// The scans for a plot, oldest first. Scans of a part of the tree tell no share, and are left out.

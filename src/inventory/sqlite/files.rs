@@ -303,38 +303,35 @@ pub(super) fn sweep(
     seen: &RoaringBitmap,
     began: Timestamp,
 ) -> Result<Changed<Swept>, Fault> {
-    let mut last = None;
+    let (mut last, mut newest) = (None, i64::MIN);
     let mut gone = Vec::new();
     visit(transaction, "path, version, recorded_ms", "", page, &mut |row| {
         let path = path(row)?.into_owned();
-        if !seen.contains(row.get(1)?) && row.get::<_, i64>(2)? < began.as_millisecond() {
+        let recorded = row.get(2)?;
+        newest = newest.max(recorded);
+        if !seen.contains(row.get(1)?) && recorded < began.as_millisecond() {
             gone.push(path.clone());
         }
         last = Some(path);
         Ok(())
     })?;
     let (forgotten, change) = forget(transaction, &gone)?;
-    Ok((Swept { forgotten, last }, change))
+    let newest = last.is_some().then(|| Timestamp::from_millisecond(newest).ok()).flatten();
+    Ok((Swept { forgotten, last, newest }, change))
 }
 
 pub(super) fn redate(transaction: &Transaction<'_>, page: &Page, leap: &Leap) -> Result<Changed<Redated>, Fault> {
     let mut redated = Redated::default();
-    let mut young = Vec::new();
-    visit(transaction, "path, coalesce(public_since_ns, mtime_ns)", "", page, &mut |row| {
-        let path = path(row)?.into_owned();
-        let since = Timestamp::from_nanosecond(i128::from(row.get::<_, i64>(1)?)).unwrap_or(Timestamp::MIN);
+    visit(transaction, columns!(), "", page, &mut |row| {
+        let since = Timestamp::from_nanosecond(i128::from(Facts::of(row)?.public_since_ns)).unwrap_or(Timestamp::MIN);
         if let Some(moved) = leap.moved(since) {
-            young.push((path.clone(), moved));
+            redated.records.push(FileRecord { public_since: moved, ..record(row)? });
         }
-        redated.last = Some(path);
+        redated.last = Some(path(row)?.into_owned());
         Ok(())
     })?;
-    for (path, moved) in young {
-        let Some(known) = one(transaction, &path)? else { continue };
-        let record = FileRecord { public_since: moved, ..known };
-        put(transaction, &record, leap.now)?;
-        redated.records.push(record);
-    }
+    // Only now: what is read does not change meanwhile.
+    redated.records.iter().try_for_each(|record| put(transaction, record, leap.now))?;
     let paths = redated.records.iter().map(|record| record.path.clone()).collect();
     Ok((redated, changed(paths)))
 }

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::open::{APPLICATION_ID, Identity};
-use crate::inventory::image::beside;
+use crate::file::beside;
 
 /// The log of the database that is open.
 #[derive(Clone, Debug)]

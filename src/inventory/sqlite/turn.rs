@@ -2,13 +2,12 @@
 //! pause, as in the first walk through a large tree, would leave others waiting for seconds. So who wants to write queues at a
 //! second lock, holds that until it has the first, and is next then.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
 use super::open::BUSY;
-use crate::clock;
-use crate::inventory::image::beside;
+use crate::{clock, file};
 
 /// The place in the queue: an empty file beside the database. Without one all goes on as SQLite has it.
 #[derive(Debug, Default)]
@@ -23,10 +22,7 @@ const TRY: Duration = Duration::from_millis(1);
 
 impl Turn {
     pub(super) fn of(database: &Path) -> Self {
-        let name = beside(database, "-turn");
-        let opened = OpenOptions::new().read(true).append(true).create(true).open(&name);
-        // Another user's will do: reading is enough for a lock.
-        let opened = opened.or_else(|_| File::open(&name));
+        let opened = file::open_for_locks(&file::beside(database, "-turn"));
         Self(opened.inspect_err(|error| tracing::debug!(%error, "writers of the database do not queue")).ok())
     }
 
