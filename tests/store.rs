@@ -148,19 +148,28 @@ fn scanned(mirror: &str, seconds: i64, holdings: Option<RoaringBitmap>) -> ScanR
     }
 }
 
+#[derive(Default)]
+struct Loaded {
+    files: BTreeMap<TreePath<'static>, FileEntry>,
+    ended: bool,
+}
+
+impl Sink for Loaded {
+    fn take(&mut self, path: &[u8], entry: &FileEntry) {
+        assert!(!self.ended);
+        self.files.insert(TreePath::parse(path.to_vec()).expect("a good path"), *entry);
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+    }
+}
+
 fn loaded(store: &mut dyn Store) -> (Vec<(TreePath<'static>, FileEntry)>, redirector::inventory::store::Contents) {
-    let (mut front, mut back) = (BTreeMap::new(), BTreeMap::new());
-    let own = |path: &[u8]| TreePath::parse(path.to_vec()).expect("a good path");
-    let mut from_front = |path: &[u8], entry: &FileEntry| {
-        front.insert(own(path), *entry);
-    };
-    let mut from_back = |path: &[u8], entry: &FileEntry| {
-        back.insert(own(path), *entry);
-    };
-    let sinks: &mut [&mut Sink<'_>] = &mut [&mut from_front, &mut from_back];
-    let contents = store.load(sinks).expect("loads");
-    front.append(&mut back);
-    (front.into_iter().collect(), contents)
+    let mut loaded = Loaded::default();
+    let contents = store.load(Some(&mut loaded)).expect("loads");
+    assert!(loaded.ended);
+    (loaded.files.into_iter().collect(), contents)
 }
 
 fn changes(store: &mut dyn Store, after: Sequence) -> Update {
@@ -334,7 +343,7 @@ fn digests_of_many_files_are_one_commit(kit: &Kit) {
         observe(&mut *store, file, look(5, 0), 1);
     }
     store.record_digest(&path("rotten"), &look(5, 0), Sha256([1; 32]), at(2)).expect("is kept");
-    let before = store.load(&mut []).expect("is read").sequence;
+    let before = store.load(None).expect("is read").sequence;
     let hashed = |file: &str, seconds, digest| {
         let (path, fingerprint, sha256) = (path(file), look(5, seconds), Sha256([digest; 32]));
         Hashed { path, fingerprint, sha256, description: None }
@@ -1217,6 +1226,25 @@ async fn values_that_we_never_write_are_refused() {
         let error = Inventory::open(&settings, mirrors(), Clock::manual(at(1000))).await.expect_err(sql);
         assert!(matches!(error, Error::Damaged { .. }) && error.to_string().contains(what), "{sql}: {error}");
     }
+}
+
+#[tokio::test]
+async fn files_whose_pages_are_not_as_expected_are_read_row_by_row() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let file = folder.path().join("test.sqlite");
+    filled(&file).await;
+    let entries = |inventory: &Inventory| -> Vec<_> {
+        (0..5000).map(|number| inventory.snapshot().file(&path(&format!("dir/{number}")))).collect()
+    };
+    let before = opened(&file).await;
+    let known = entries(&before);
+    before.close().await.expect("closes");
+    let change = "ALTER TABLE file ADD COLUMN whatever INTEGER";
+    rusqlite::Connection::open(&file).and_then(|connection| connection.execute_batch(change)).expect("is changed");
+    let after = opened(&file).await;
+    assert!(known.iter().all(Option::is_some) && entries(&after) == known);
+    assert_eq!(after.snapshot().file_count(), 5000);
+    after.close().await.expect("closes");
 }
 
 // Outages while it runs.

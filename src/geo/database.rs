@@ -46,9 +46,9 @@ impl Database {
 
     /// Its IPv4 part as a table; `None` where it can't be made. Takes a second for five million networks.
     pub(super) fn table(&self) -> Option<Table> {
-        let mut builder = Builder::new();
         // A tree has as many leaves, but for one: if there are more, its branches meet again, and there could be billions.
         let most = self.reader.metadata().node_count as usize + 1;
+        let mut builder = Builder::with_room(most);
         let networks = self.reader.within("0.0.0.0/0".parse().ok()?, WithinOptions::default()).ok()?;
         for (count, found) in networks.enumerate() {
             (count < most).then_some(())?;

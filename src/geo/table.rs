@@ -96,7 +96,7 @@ impl Table {
 
     /// What several tables know, in one: `combine` gets what each of them has about a network. `None` if it would be too large.
     pub(super) fn join(tables: &[Self], combine: impl Fn(&[Found]) -> Found) -> Option<Self> {
-        let mut builder = Builder::new();
+        let mut builder = Builder::with_room(tables.iter().map(|table| table.known.len()).sum());
         let mut edges: Vec<_> = tables.iter().map(|table| table.edges().peekable()).collect();
         let mut found = vec![Found::Nothing; tables.len()];
         while let Some(from) = edges.iter_mut().filter_map(|edges| edges.peek().map(|(from, _)| *from)).min() {
@@ -111,7 +111,7 @@ impl Table {
                 Found::Place(place) => (&place).into(),
             };
             builder.edge(from, known);
-            (builder.edges.len() <= Builder::MAX_NETWORKS).then_some(())?;
+            builder.is_small().then_some(())?;
         }
         builder.next = None;
         Some(builder.build())
@@ -126,10 +126,13 @@ impl Table {
     }
 }
 
-/// Makes a table of networks in the order of their addresses.
+/// Makes a table of networks in the order of their addresses: right in its last form, as lists between would be in memory beside it,
+/// with everything else that a server has there.
 pub(super) struct Builder {
-    /// From each address on, up to the next, this is what is known. Neighbours differ.
-    edges: Vec<(u32, Known)>,
+    /// Those that have begun; the others only have what is known last.
+    blocks: Vec<u32>,
+    starts: Vec<u16>,
+    known: Vec<Known>,
     /// Behind the last network; `None` after the last address.
     next: Option<u32>,
     /// What the records of the database say, by their offsets.
@@ -140,8 +143,16 @@ impl Builder {
     /// The most networks of a table: with fourteen bytes each, 120 MB. City databases have five million.
     pub(super) const MAX_NETWORKS: usize = 1 << 23;
 
-    pub(super) fn new() -> Self {
-        Self { edges: vec![(0, NOTHING)], next: Some(0), records: HashMap::new() }
+    /// For so many networks, or fewer: memory that is not used is given back at the end, and what was never touched was never taken. A
+    /// list that grows is copied again and again, and leaves a hole each time.
+    pub(super) fn with_room(networks: usize) -> Self {
+        let room = networks.min(Self::MAX_NETWORKS) + BLOCKS;
+        let (mut starts, mut known) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        starts.push(0);
+        known.push(NOTHING);
+        let mut blocks = Vec::with_capacity(BLOCKS + 1);
+        blocks.push(0);
+        Self { blocks, starts, known, next: Some(0), records: HashMap::new() }
     }
 
     /// Adds a network behind all others, with the record at `offset`, which is `read` if it is new; `None` if it can't be. False if the
@@ -155,14 +166,41 @@ impl Builder {
         }
         self.edge(first, known);
         self.next = last.checked_add(1);
-        self.edges.len() <= Self::MAX_NETWORKS
+        self.is_small()
     }
 
+    const fn is_small(&self) -> bool {
+        self.known.len() <= Self::MAX_NETWORKS
+    }
+
+    /// From here on, which is not before the last edge, this is known.
     fn edge(&mut self, from: u32, known: Known) {
-        match self.edges.last_mut() {
-            Some((_, last)) if *last == known => {}
-            Some(last) if last.0 == from => last.1 = known,
-            _ => self.edges.push((from, known)),
+        let (block, low) = halves(from);
+        if known == self.last() {
+            return;
+        }
+        self.begin_blocks(block + 1);
+        match (self.starts.last(), self.known.last_mut()) {
+            (Some(start), Some(last)) if *start == low => *last = known,
+            _ => {
+                self.starts.push(low);
+                self.known.push(known);
+            }
+        }
+    }
+
+    /// What is known behind the last edge.
+    fn last(&self) -> Known {
+        self.known.last().copied().unwrap_or(NOTHING)
+    }
+
+    /// Has so many blocks begin, each new one with what is known last.
+    fn begin_blocks(&mut self, count: usize) {
+        let last = self.last();
+        while self.blocks.len() < count {
+            self.blocks.push(self.starts.len() as u32);
+            self.starts.push(0);
+            self.known.push(last);
         }
     }
 
@@ -170,22 +208,9 @@ impl Builder {
         if let Some(next) = self.next {
             self.edge(next, NOTHING);
         }
-        let (mut blocks, mut starts, mut known) = (Vec::with_capacity(BLOCKS + 1), Vec::new(), Vec::new());
-        let mut edges = self.edges.iter().peekable();
-        let mut now = NOTHING;
-        for block in 0..BLOCKS {
-            blocks.push(starts.len() as u32);
-            if edges.peek().is_none_or(|(from, _)| halves(*from) != (block, 0)) {
-                starts.push(0);
-                known.push(now);
-            }
-            while let Some((from, next)) = edges.next_if(|(from, _)| halves(*from).0 == block) {
-                starts.push(halves(*from).1);
-                known.push(*next);
-                now = *next;
-            }
-        }
-        blocks.push(starts.len() as u32);
+        self.begin_blocks(BLOCKS);
+        self.blocks.push(self.starts.len() as u32);
+        let Self { blocks, starts, known, .. } = self;
         Table { blocks: blocks.into(), starts: starts.into(), known: known.into() }
     }
 }
@@ -204,7 +229,7 @@ mod tests {
     }
 
     fn table(networks: &[(&str, usize)]) -> Table {
-        let mut builder = Builder::new();
+        let mut builder = Builder::with_room(0);
         for &(network, offset) in networks {
             let read = || (offset != 13).then(|| place(offset as u32));
             assert!(builder.add(network.parse().expect("a network"), offset, read), "{network}");
@@ -269,7 +294,7 @@ mod tests {
 
     #[test]
     fn networks_out_of_order_are_refused() {
-        let mut builder = Builder::new();
+        let mut builder = Builder::with_room(0);
         let mut add = |network: &str| builder.add(network.parse().expect("a network"), 5, || Some(place(5)));
         assert!(add("1.1.0.0/16"));
         assert!(!add("1.1.1.0/24"));

@@ -1,12 +1,12 @@
 //! A table's next content, while it is being read from the store: gathered in as little memory as the table will take, and by one
 //! thread's allocations only, so that what is free again can be used again.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-
 use siphasher::sip128::SipHasher13;
 
+use super::newcomers::Young;
 use super::slot::Slot;
 use super::snapshot::{Detail, FileEntry};
+use super::store::Sink;
 use super::table::{Digest, Key, NO_DIGEST, Row, SHARD_BITS, Shard, key, unless_empty};
 
 /// What was read so far.
@@ -17,18 +17,7 @@ pub(super) struct Filling {
     hasher: SipHasher13,
     detail: Detail,
     groups: Box<[Group]>,
-    helpers: Option<Receiver<Rows>>,
 }
-
-/// Reads for a [`Filling`] on another thread.
-pub(super) struct Helper {
-    hasher: SipHasher13,
-    detail: Detail,
-    rows: Rows,
-    to: Sender<Rows>,
-}
-
-type Rows = Vec<(Key, Row)>;
 
 /// The number of groups, as a power of two: few enough that the end of each stays in the cache, and enough that one fits
 /// into it as a whole.
@@ -37,66 +26,51 @@ const GROUP_BITS: u32 = 7;
 pub(super) const GROUPS: usize = 1 << GROUP_BITS;
 /// Shards of a group, as a power of two.
 const IN_GROUP_BITS: u32 = SHARD_BITS - GROUP_BITS;
-/// Rows that a helper hands over at once.
-const HANDED_OVER: usize = 512;
+/// Shards of a group.
+const IN_GROUP: usize = 1 << IN_GROUP_BITS;
 
 impl Filling {
     pub(super) fn new(hasher: SipHasher13, detail: Detail) -> Self {
-        Self { hasher, detail, groups: (0..GROUPS).map(|_| Group::default()).collect(), helpers: None }
+        Self { hasher, detail, groups: (0..GROUPS).map(|_| Group::default()).collect() }
     }
 
-    /// What reads for it on another thread. One at a time.
-    pub(super) fn helper(&mut self) -> Helper {
-        let (to, helpers) = channel();
-        self.helpers = Some(helpers);
-        Helper { hasher: self.hasher, detail: self.detail, rows: Vec::new(), to }
-    }
-
-    /// Adds a file.
+    /// Adds a file. One that is added again is the same.
     pub(super) fn add(&mut self, path: &[u8], entry: &FileEntry) {
         let key = key(&self.hasher, path);
-        self.put(key, &Row::new(key, entry, self.detail));
-        if let Some(rows) = self.helpers.as_ref().and_then(|helpers| helpers.try_recv().ok()) {
-            self.put_all(&rows);
-        }
-    }
-
-    fn put_all(&mut self, rows: &[(Key, Row)]) {
-        rows.iter().for_each(|(key, row)| self.put(*key, row));
-    }
-
-    fn put(&mut self, key: Key, row: &Row) {
-        self.groups[key.shard() >> IN_GROUP_BITS].push(key, row, self.detail);
+        self.groups[key.shard() >> IN_GROUP_BITS].push(key, &Row::new(key, entry, self.detail), self.detail);
     }
 
     /// All shards of the table, empty ones too. Memory goes from this to them group by group.
-    pub(super) fn into_shards(mut self) -> impl Iterator<Item = Shard> {
-        while let Some(rows) = self.helpers.as_ref().and_then(|helpers| helpers.recv().ok()) {
-            self.put_all(&rows);
-        }
-        self.groups.into_iter().flat_map(Group::into_shards)
+    pub(super) fn into_shards(self) -> Vec<Shard> {
+        self.groups.into_iter().flat_map(Group::into_shards).collect()
     }
 }
 
-impl Helper {
-    /// Adds a file.
-    pub(super) fn add(&mut self, path: &[u8], entry: &FileEntry) {
-        let key = key(&self.hasher, path);
-        self.rows.push((key, Row::new(key, entry, self.detail)));
-        if self.rows.len() >= HANDED_OVER {
-            self.hand_over();
-        }
-    }
+/// All that is gathered while a store is loaded.
+pub(super) struct Gathered {
+    filling: Option<Filling>,
+    pub(super) young: Young,
+    /// The table's next content, once the last file has been met.
+    pub(super) shards: Vec<Shard>,
+}
 
-    fn hand_over(&mut self) {
-        // Nobody takes them where all is given up.
-        self.to.send(std::mem::replace(&mut self.rows, Vec::with_capacity(HANDED_OVER))).ok();
+impl Gathered {
+    pub(super) const fn new(filling: Filling, young: Young) -> Self {
+        Self { filling: Some(filling), young, shards: Vec::new() }
     }
 }
 
-impl Drop for Helper {
-    fn drop(&mut self) {
-        self.hand_over();
+impl Sink for Gathered {
+    fn take(&mut self, path: &[u8], entry: &FileEntry) {
+        if let Some(filling) = &mut self.filling {
+            filling.add(self.young.met(path, entry), entry);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(filling) = self.filling.take() {
+            self.shards = filling.into_shards();
+        }
     }
 }
 
@@ -133,37 +107,72 @@ impl Group {
     }
 
     /// Its shards, empty ones too.
-    fn into_shards(self) -> impl Iterator<Item = Shard> {
-        let Chunk { shards, tags, slots, digests, .. } = self.joined();
-        let mut order: Vec<u32> = (0..u32::try_from(tags.len()).unwrap_or(u32::MAX)).collect();
-        let key = |at: u32| (shards[at as usize], tags[at as usize], slots[at as usize].rest());
-        order.sort_unstable_by_key(|&at| key(at));
-        order.dedup_by_key(|at| key(*at));
-        let mut from = 0;
-        (0..1_usize << IN_GROUP_BITS).map(move |number| {
-            let count = order[from..].partition_point(|&at| usize::from(shards[at as usize]) == number);
-            let own = &order[from..from + count];
-            from += count;
-            let digest = |&at: &u32| digests.get(at as usize).copied().unwrap_or(NO_DIGEST);
-            Shard {
-                tags: own.iter().map(|&at| tags[at as usize]).collect(),
-                slots: own.iter().map(|&at| slots[at as usize]).collect(),
-                digests: unless_empty(own.iter().map(digest).collect()),
-            }
-        })
+    fn into_shards(self) -> Vec<Shard> {
+        let mut places = self.places();
+        let mut rest = places.as_mut_slice();
+        let mut shards = Vec::with_capacity(IN_GROUP);
+        for count in self.counts() {
+            let Some(own) = rest.split_off_mut(..count) else { break };
+            own.sort_unstable_by_key(Place::order);
+            shards.push(self.shard(own));
+        }
+        shards
     }
 
-    fn joined(self) -> Chunk {
-        let detail =
-            if self.chunks.iter().all(|chunk| chunk.digests.is_empty()) { Detail::WithoutDigests } else { Detail::Full };
-        let mut all = Chunk::with_room(self.count, detail);
-        for Chunk { shards, tags, slots, digests, .. } in self.chunks {
-            all.shards.extend(shards);
-            all.tags.extend(tags);
-            all.slots.extend(slots);
-            all.digests.extend(digests);
+    /// How many rows each shard has.
+    fn counts(&self) -> [usize; IN_GROUP] {
+        let mut counts = [0; IN_GROUP];
+        self.chunks.iter().flat_map(|chunk| &chunk.shards).for_each(|&shard| counts[usize::from(shard)] += 1);
+        counts
+    }
+
+    /// Where all rows are, shard by shard.
+    fn places(&self) -> Vec<Place> {
+        let mut next = [0; IN_GROUP];
+        for (shard, count) in self.counts()[..IN_GROUP - 1].iter().enumerate() {
+            next[shard + 1] = next[shard] + count;
         }
-        all
+        let mut places = vec![Place::default(); self.count];
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            for (at, (&shard, (&tag, slot))) in chunk.shards.iter().zip(chunk.tags.iter().zip(&chunk.slots)).enumerate() {
+                let next = &mut next[usize::from(shard)];
+                places[*next] = Place { tag, rest: slot.rest(), chunk: number as u16, at: at as u16 };
+                *next += 1;
+            }
+        }
+        places
+    }
+
+    /// The shard of sorted rows.
+    fn shard(&self, places: &[Place]) -> Shard {
+        let once = || places.chunk_by(|one, other| one.order() == other.order()).filter_map(<[Place]>::first);
+        let count = once().count();
+        let (mut tags, mut slots, mut digests) =
+            (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
+        for place in once() {
+            let (chunk, at) = (&self.chunks[place.chunk as usize], place.at as usize);
+            tags.push(place.tag);
+            slots.push(chunk.slots[at]);
+            digests.push(chunk.digests.get(at).copied().unwrap_or(NO_DIGEST));
+        }
+        Shard { tags: tags.into_boxed_slice(), slots: slots.into_boxed_slice(), digests: unless_empty(digests) }
+    }
+}
+
+/// Where a row is, and what it is sorted by within its shard.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    tag: u64,
+    rest: u32,
+    /// Which of the group's chunks: with a row for each of all version numbers it would have 8192.
+    chunk: u16,
+    /// Which row of it.
+    at: u16,
+}
+
+impl Place {
+    const fn order(&self) -> (u64, u32) {
+        (self.tag, self.rest)
     }
 }
 
@@ -175,7 +184,7 @@ impl Chunk {
     }
 
     fn push(&mut self, key: Key, row: &Row, detail: Detail) {
-        self.shards.push((key.shard() & ((1 << IN_GROUP_BITS) - 1)) as u8);
+        self.shards.push((key.shard() & (IN_GROUP - 1)) as u8);
         self.tags.push(key.tag);
         self.slots.push(row.slot);
         if detail == Detail::Full {

@@ -309,7 +309,7 @@ mod tests {
             assert_eq!((image.head.bookmark, image.head.newcomers.len()), (BOOKMARK, 1));
             let (shards, newest) = image.read().expect("is read");
             let back = Table::new(KEY, Detail::Full);
-            assert!(back.restore(shards));
+            assert!(back.replace(shards));
             assert_eq!((back.len(), newest), (files.into(), VersionNumber(files)));
             assert!((1..=files).all(|number| back.get(&path(number)) == Some(entry(number))));
         }

@@ -105,7 +105,7 @@ impl Owner {
             Ok(_) => return Ok(self.keeper.refuse("it has versions that were never given out").unwrap_or(false)),
             Err(unusable) => return Ok(self.keeper.refuse(&chain(&unusable)).unwrap_or(false)),
         };
-        if !self.snapshot.table().restore(shards) {
+        if !self.snapshot.table().replace(shards) {
             return Ok(self.keeper.refuse("it has another number of lists").unwrap_or(false));
         }
         let now = self.clock.now();
@@ -123,7 +123,7 @@ impl Owner {
         }
         // After the files, of which more may have changed meanwhile: that is caught up with. All mirrors are read once, since the
         // log speaks of most of them, and what they hold is large.
-        let contents = self.store.load(&mut [])?;
+        let contents = self.store.load(None)?;
         let (generation, members) = self.members();
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(members, contents.mirrors) });
         self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));

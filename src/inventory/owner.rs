@@ -16,13 +16,14 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::condition::Condition;
 use super::descriptions::Desk;
 use super::error::Error;
+use super::filling::Gathered;
 use super::holdings::Holdings;
 use super::keeper::Keeper;
 use super::members::{ValidFrom, bases_in, has_same_bases, known};
 use super::newcomers::{Newcomers, Young};
 use super::record::{Adjustment, Hashed, Hold, Observation, Recorded, ScanRecord};
 use super::snapshot::{Detail, FileEntry, MirrorSet, MirrorState, Snapshot};
-use super::store::{Changes, Leap, Page, Sequence, Sink, Store, StoredMirror, Swept, Update, Written};
+use super::store::{Changes, Leap, Page, Sequence, Store, StoredMirror, Swept, Update, Written};
 use crate::clock::{self, Clock};
 use crate::model::{FileRecord, Mirror, MirrorName, TreePath};
 
@@ -171,21 +172,15 @@ impl Owner {
 
     fn reload(&mut self) -> Result<(), Error> {
         self.behind = true;
-        let mut filling = self.snapshot.filling();
-        let contents = match self.extent {
+        let (contents, shards) = match self.extent {
             Extent::Whole | Extent::WithoutDigests => {
                 let now = self.clock.now();
-                let (mut young, mut more) = (Young::new(now), Young::new(now));
-                let mut helper = filling.helper();
-                let sinks: &mut [&mut Sink<'_>] =
-                    &mut [&mut |path, entry| filling.add(young.met(path, entry), entry), &mut |path, entry| {
-                        helper.add(more.met(path, entry), entry)
-                    }];
-                let contents = self.store.load(sinks)?;
-                young.found.iter().chain(&more.found).for_each(|(path, entry)| self.newcomers.add(path, entry, now));
-                contents
+                let mut files = Gathered::new(self.snapshot.filling(), Young::new(now));
+                let contents = self.store.load(Some(&mut files))?;
+                files.young.found.iter().for_each(|(path, entry)| self.newcomers.add(path, entry, now));
+                (contents, Some(files.shards))
             }
-            Extent::WithoutFiles => self.store.load(&mut [])?,
+            Extent::WithoutFiles => (self.store.load(None)?, None),
         };
         let (generation, members) = self.members();
         let unknown = |member: &MirrorState| MirrorState::unknown(Arc::clone(&member.mirror));
@@ -195,7 +190,9 @@ impl Owner {
             self.snapshot.set_mirrors(MirrorSet { generation, members: unknown.clone() });
             self.valid_from.all = (self.at != Sequence::default()).then(|| self.clock.now());
         }
-        self.snapshot.replace_files(filling);
+        if shards.is_some_and(|shards| !self.snapshot.table().replace(shards)) {
+            return Err(Error::Internal);
+        }
         self.snapshot.set_mirrors(MirrorSet { generation, members: known(unknown, contents.mirrors) });
         self.snapshot.set_holds(contents.holds.into_iter().map(|hold| hold.path));
         self.at = contents.sequence;

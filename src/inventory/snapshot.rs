@@ -260,10 +260,6 @@ impl Snapshot {
         &self.files
     }
 
-    pub(super) fn replace_files(&self, filling: Filling) {
-        self.files.replace(filling);
-    }
-
     pub(super) fn set_mirrors(&self, mirrors: MirrorSet) {
         self.mirrors.store(Arc::new(mirrors));
     }

@@ -25,12 +25,12 @@ use crate::model::{Checkup, Digests, FileRecord, Fingerprint, MirrorName, Sha256
 
 /// What keeps the inventory.
 pub trait Store: Send {
-    /// Reads everything that a snapshot needs, in one consistent view. Each file goes to one of the `sinks` at least, or to
-    /// two of them; a store that can do so reads with a thread for each sink. Without sinks, no files are read.
+    /// Reads everything that a snapshot needs, in one consistent view. Each file is given to `files`, in any order, and may be given
+    /// twice; without that, no files are read.
     ///
     /// # Errors
     /// When the store fails or is damaged.
-    fn load(&mut self, sinks: &mut [&mut Sink<'_>]) -> Result<Contents, Error>;
+    fn load(&mut self, files: Option<&mut dyn Sink>) -> Result<Contents, Error>;
 
     /// What was committed after `after`, by whomever.
     ///
@@ -322,9 +322,15 @@ pub type OpenBeside = dyn Fn() -> Result<Box<dyn Descriptions>, Error> + Send + 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PlanId(pub u32);
 
-/// What takes a file while a store is loaded: the bytes of its path, as the store has them, and what is kept of it. A path
-/// that breaks the rules of [`TreePath`] is never asked for, so it isn't checked here, where there are millions.
-pub type Sink<'a> = dyn FnMut(&[u8], &FileEntry) + Send + 'a;
+/// What takes files while a store is loaded.
+pub trait Sink {
+    /// Takes one: the bytes of its path, as the store has them, and what is kept of it. A path that breaks the rules of
+    /// [`TreePath`] is never asked for, so it isn't checked here, where there are millions.
+    fn take(&mut self, path: &[u8], entry: &FileEntry);
+
+    /// That was the last one, while there is more to read of other things.
+    fn end(&mut self);
+}
 
 /// The most holds that may stand at a time: each request is compared with them, and an administrator who needs more wants
 /// a directory.

@@ -97,21 +97,6 @@ impl Table {
         }
     }
 
-    /// Replaces everything. One thread at a time.
-    pub(super) fn replace(&self, filling: Filling) {
-        let mut filled = filling.into_shards();
-        for place in &self.shards {
-            let new = filled.next().unwrap_or_default();
-            if new.tags.is_empty() && place.load().tags.is_empty() {
-                continue;
-            }
-            let added = new.tags.len() as u64;
-            let old = place.swap(Arc::new(new));
-            self.count.fetch_add(added, Ordering::Relaxed);
-            self.count.fetch_sub(old.tags.len() as u64, Ordering::Relaxed);
-        }
-    }
-
     /// What paths are hashed with.
     pub(super) const fn hash_key(&self) -> (u64, u64) {
         self.key
@@ -126,12 +111,17 @@ impl Table {
         self.shards.iter().map(ArcSwap::load_full).collect()
     }
 
-    /// Puts in all shards of a table with the same key; false if they are none of such a table. One thread at a time.
-    pub(super) fn restore(&self, shards: Vec<Shard>) -> bool {
+    /// Puts in all shards of a table with the same key in place of all that there are; false if they are none of such a table. One
+    /// thread at a time.
+    #[must_use]
+    pub(super) fn replace(&self, shards: Vec<Shard>) -> bool {
         if shards.len() != self.shards.len() {
             return false;
         }
         for (place, new) in self.shards.iter().zip(shards) {
+            if new.tags.is_empty() && place.load().tags.is_empty() {
+                continue;
+            }
             let added = new.tags.len() as u64;
             let old = place.swap(Arc::new(new));
             self.count.fetch_add(added, Ordering::Relaxed);
@@ -377,20 +367,15 @@ mod tests {
     fn many_files_are_found_and_others_are_not() {
         let table = Table::new((1, 2), Detail::Full);
         let mut filling = table.filling();
-        let helper = filling.helper();
-        let more = std::thread::spawn(move || {
-            let mut helper = helper;
-            (50_000..100_000).for_each(|n| helper.add(path(n).as_bytes(), &entry(n)));
-        });
         (0..60_000).for_each(|n| filling.add(path(n).as_bytes(), &entry(n)));
-        more.join().expect("it adds");
-        table.replace(filling);
+        (50_000..100_000).for_each(|n| filling.add(path(n).as_bytes(), &entry(n)));
+        assert!(table.replace(filling.into_shards()));
         assert_eq!(table.len(), 100_000);
         for n in 0..100_000 {
             assert_eq!(table.get(&path(n)), Some(entry(n)));
         }
         assert_eq!((100_000..200_000).find(|&n| table.get(&path(n)).is_some()), None);
-        table.replace(table.filling());
+        assert!(table.replace(table.filling().into_shards()));
         assert_eq!((table.len(), table.get(&path(1))), (0, None));
     }
 

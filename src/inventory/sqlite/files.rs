@@ -52,10 +52,10 @@ pub(super) use undescribed;
 /// A row, but for its path and digest.
 pub(super) struct Facts {
     pub(super) version: VersionNumber,
-    fingerprint: Fingerprint,
-    copies: Copies,
-    public_since_ns: i64,
-    state: FileState,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) copies: Copies,
+    pub(super) public_since_ns: i64,
+    pub(super) state: FileState,
 }
 
 impl Facts {
@@ -74,17 +74,24 @@ impl Facts {
                 exact: row.get::<_, i64>(9)? != 0,
             },
             public_since_ns: row.get::<_, Option<i64>>(7)?.unwrap_or(fingerprint.mtime_ns),
-            state: match row.get(8)? {
-                0 => FileState::Settled,
-                1 => FileState::Unconfirmed,
-                2 => FileState::Changing,
-                other => return Err(Fault::Damaged(format!("the state {other} of a file"))),
+            state: {
+                let number = row.get(8)?;
+                state(number).ok_or_else(|| Fault::Damaged(format!("the state {number} of a file")))?
             },
         })
     }
 
     pub(super) fn entry(&self, sha256: Option<Sha256>) -> FileEntry {
         FileEntry::new(self.version, &self.fingerprint, self.copies, self.public_since_ns, self.state, sha256)
+    }
+}
+
+pub(super) const fn state(number: i64) -> Option<FileState> {
+    match number {
+        0 => Some(FileState::Settled),
+        1 => Some(FileState::Unconfirmed),
+        2 => Some(FileState::Changing),
+        _ => None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The store on SQLite: one file, a write-ahead log, every commit synced to the disk.
 
 mod abilities;
+mod btree;
 mod changes;
 mod descriptions;
 mod fault;
 mod files;
 mod holds;
+mod leaves;
 mod left;
 mod listed;
 mod load;
@@ -202,23 +204,16 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn load(&mut self, sinks: &mut [&mut Sink<'_>]) -> Result<Contents, Error> {
-        let place = self.place.clone();
-        let has_room = self.room_at.is_none();
-        self.read(|transaction, opened| {
-            let twin = match &place {
-                Place::File { path, identity, .. } if has_room => Some(load::Twin { path, identity: *identity }),
-                Place::File { .. } | Place::Memory => None,
-            };
-            if let [front, back @ ..] = sinks {
-                load::from_both_ends(transaction, twin, *front, back.first_mut().map(|back| &mut **back))?;
-            }
-            Ok(Contents {
-                mirrors: mirrors::all(transaction)?,
-                holds: holds::all(transaction)?,
-                sequence: Sequence { opened, number: changes::latest(transaction)? },
-            })
-        })
+    fn load(&mut self, files: Option<&mut dyn Sink>) -> Result<Contents, Error> {
+        match files {
+            None => self.read(contents),
+            Some(sink) => load::beside(sink, |outbox| {
+                self.read(|transaction, opened| {
+                    load::files(transaction, outbox)?;
+                    contents(transaction, opened)
+                })
+            }),
+        }
     }
 
     fn changes(&mut self, after: Sequence) -> Result<Changes, Error> {
@@ -384,6 +379,15 @@ impl Store for Sqlite {
         self.place = Place::Memory;
         closed.close().map_err(|(_, error)| Fault::from(error).at(&path))
     }
+}
+
+/// What there is besides files.
+fn contents(transaction: &Transaction<'_>, opened: u32) -> Result<Contents, Fault> {
+    Ok(Contents {
+        mirrors: mirrors::all(transaction)?,
+        holds: holds::all(transaction)?,
+        sequence: Sequence { opened, number: changes::latest(transaction)? },
+    })
 }
 
 /// What lies at a database's place.
