@@ -95,8 +95,8 @@
 //! 6. The answer is rendered (a redirect into one buffer, a file from one open handle, by the kernel where the file stands still) and
 //!    counted.
 //!
-//! Most requests are plain, and most of those are answered by a redirect: [`http::plain`] reads and answers them itself. With the first
-//! request of a connection that is not plain, the connection goes to hyper. When more is asked than can be answered, [`http::pressure`] says
+//! Most requests are plain, and most of those are answered by a redirect or with a file that is at hand: [`http::plain`] reads them, and they are
+//! answered at once. With the first request of a connection that is not plain, the connection goes to hyper. When more is asked than can be answered, [`http::pressure`] says
 //! who is told to come again, so that the others wait for no longer than they should.
 //!
 //! # A scan

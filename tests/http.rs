@@ -666,11 +666,11 @@ impl Handler for Slow {
         http::Response::new(Body::empty())
     }
 
-    fn answer_at_once(&self, _: &Head<'_>, _: Origin, _: Instant, out: &mut Vec<u8>) -> bool {
+    fn answer_at_once(&self, _: &Head<'_>, _: Origin, _: Instant, out: &mut Vec<u8>) -> Option<Body> {
         // What it costs: nothing is waited for.
         std::thread::sleep(Duration::from_millis(2));
-        out.extend_from_slice(b"location: http://m.example/\r\ncontent-length: 0\r\n");
-        true
+        out.extend_from_slice(b"HTTP/1.1 302 Found\r\nlocation: http://m.example/\r\ncontent-length: 0\r\n");
+        Some(Body::empty())
     }
 
     fn turn_away(&self) {

@@ -1,15 +1,15 @@
 //! Bodies of answers: a few bytes, or parts of one open file, piece by piece as the client takes them.
 //!
-//! Pieces are read, or left for the kernel to send (`promise`): where the file stands still and is of this
-//! machine, its version being known. The kernel sends what is in its memory at that moment, so a file that is written to must
-//! not be sent so. What is not in memory is fetched by threads that may wait, either way.
+//! Pieces are read (`reading`), or sent by the kernel: where the file stands still and is of this machine, its version being known. The
+//! kernel sends what is in its memory at that moment, so a file that is written to must not be sent so. What is not in memory is fetched by
+//! threads that may wait, either way. Where a connection is all ours, the body sends itself ([`Body::send_to`]); below hyper, what the kernel
+//! is to send is promised (`promise`).
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::future::poll_fn;
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,18 +17,20 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body::{Frame, SizeHint};
-use rustix::io::ReadWriteFlags;
+use tokio::io::AsyncWriteExt as _;
 
 use super::connection::UnderWay;
 use super::metrics::Counts;
-use super::promise::{self, Promises};
+use super::promise::{self, Promises, Wire};
+use super::reading::{self, CHUNK_BYTES, check_untouched, cut_short, is_all, is_cached, read_cached};
 use super::threads::Threads;
 use crate::tree::OpenFile;
 
 /// The body of an answer.
 ///
 /// What is announced is sent: a file that got shorter meanwhile ends the connection instead. So does one that was written
-/// to: its last piece is kept back, so that nobody takes a part of a file, or of two, for the whole.
+/// to: its end is kept back until nothing else is to be sent, and goes only if nobody wrote to the file so far, so that nobody takes a part of a
+/// file, or of two, for the whole.
 #[derive(Default)]
 pub struct Body {
     pieces: VecDeque<Piece>,
@@ -79,13 +81,15 @@ enum Way {
     Promise,
 }
 
-/// How much of a file is held in memory for one client: 10,000 slow ones take 320 MB at the very most. The kernel's own pieces
-/// take nothing.
-const CHUNK_BYTES: u64 = 32 * 1024;
-/// What is left of a file for its last piece, which is always read.
+/// What is left of a file for its last piece, which is always read where others stand in.
 const LAST_BYTES: u64 = 4 * 1024;
-/// What is not worth a call of its own to the kernel.
+/// What is not worth a call of its own to the kernel where it has to be promised.
 const MIN_PROMISE: u64 = 2 * CHUNK_BYTES;
+/// The most that the kernel is asked to send at once. It takes what the socket has room for, which takes a core some 100 microseconds; a
+/// connection's memory is the same whatever is asked for.
+const PIECE_BYTES: u64 = 1024 * 1024;
+/// What is read all the same: to copy it costs less than to have it sent.
+const MIN_PIECE: u64 = 8 * 1024;
 
 impl Body {
     /// No body.
@@ -150,6 +154,86 @@ impl Body {
     /// Keeps a request under way until the body is sent or given up.
     pub fn accompany(&mut self, under_way: UnderWay) {
         self.under_way = Some(under_way);
+    }
+
+    /// Sends all of it over a connection on which nothing else is sent meanwhile: by the kernel where the file stands still. After each
+    /// piece others have their turn.
+    ///
+    /// # Errors
+    /// What the connection says, or the file.
+    pub async fn send_to<S: Wire>(&mut self, wire: &mut S) -> io::Result<()> {
+        // The request is under way as long as this is kept; and here nothing has to stand in for a part of a file.
+        let _under_way = self.under_way.take();
+        loop {
+            if let Some((piece, is_end)) = self.piece_for_kernel() {
+                self.bring(&piece).await?;
+                self.send_by_kernel(piece, is_end, wire).await?;
+                if !self.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            } else {
+                let Some(read) = poll_fn(|cx| self.poll_next(cx)).await else { return Ok(()) };
+                let mut bytes = read?;
+                self.note(bytes.len() as u64);
+                wire.write_all_buf(&mut bytes).await?;
+            }
+        }
+    }
+
+    /// What comes next, if that is the kernel's to send, and whether nothing of the file follows.
+    fn piece_for_kernel(&self) -> Option<(Range<u64>, bool)> {
+        let is_settled = self.source.as_ref().is_some_and(|source| source.settled);
+        let Some(Piece::File(part)) = self.pieces.front() else { return None };
+        let left = part.end - part.start;
+        let is_last = left <= PIECE_BYTES && !self.pieces.iter().skip(1).any(|piece| matches!(piece, Piece::File(_)));
+        (is_settled && left >= MIN_PIECE).then(|| (part.start..part.start + left.min(PIECE_BYTES), is_last))
+    }
+
+    /// Sees to it that the kernel has a piece in memory.
+    async fn bring(&mut self, piece: &Range<u64>) -> io::Result<()> {
+        match &mut self.source {
+            // Apart, as it is rare and takes room.
+            Some(source) if !is_cached(&source.file.file, piece) => {
+                Box::pin(source.fetch(piece.clone(), Way::Promise)).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the kernel send a piece of the part that comes next. Its end goes only while nobody has written to the file.
+    async fn send_by_kernel<S: Wire>(&mut self, mut piece: Range<u64>, is_end: bool, wire: &mut S) -> io::Result<()> {
+        while !piece.is_empty() {
+            let Some(Source { file, .. }) = &mut self.source else { return Err(cut_short()) };
+            let most = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
+            let sent = poll_fn(|cx| {
+                if is_end {
+                    check_untouched(file)?;
+                }
+                Pin::new(&mut *wire).poll_send(cx, &file.file, piece.start, most)
+            });
+            match sent.await? as u64 {
+                0 => return Err(cut_short()),
+                sent => {
+                    piece.start += sent;
+                    self.note(sent);
+                }
+            }
+        }
+        if let Some(Piece::File(mut part)) = self.pieces.pop_front() {
+            part.start = piece.end;
+            if !part.is_empty() {
+                self.pieces.push_front(Piece::File(part));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that bytes are sent, or as good as sent.
+    fn note(&mut self, length: u64) {
+        self.left = self.left.saturating_sub(length);
+        if let Some(source) = &self.source {
+            source.counts.served(length);
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -238,10 +322,10 @@ impl Source {
     fn fetch(&self, piece: Range<u64>, way: Way) -> BoxFuture<'static, io::Result<Fetched>> {
         let (file, threads) = (Arc::clone(&self.file), self.threads.clone());
         let work = move || match way {
-            Way::Promise => warm(&file.file, &piece).map(|()| Fetched::Cached),
-            Way::Bytes => read_at(&file.file, &piece).map(Fetched::Bytes),
+            Way::Promise => reading::warm(&file.file, &piece).map(|()| Fetched::Cached),
+            Way::Bytes => reading::read_at(&file.file, &piece).map(Fetched::Bytes),
             Way::Last => {
-                let bytes = read_at(&file.file, &piece)?;
+                let bytes = reading::read_at(&file.file, &piece)?;
                 // One that was read only in part is not the last yet.
                 if is_all(&bytes, &piece) {
                     check_untouched(&file)?;
@@ -253,79 +337,6 @@ impl Source {
     }
 }
 
-fn is_all(bytes: &[u8], piece: &Range<u64>) -> bool {
-    bytes.len() as u64 == piece.end - piece.start
-}
-
-/// A buffer for a piece that is read.
-fn buffer(piece: &Range<u64>) -> Vec<u8> {
-    vec![0; usize::try_from((piece.end - piece.start).min(CHUNK_BYTES)).unwrap_or(0)]
-}
-
-/// Whether the kernel has a piece in memory, as far as its first and its last byte tell: files are read ahead in one go. A hole
-/// between them, where memory is short, costs one wait for the disk.
-fn is_cached(file: &File, piece: &Range<u64>) -> bool {
-    let has = |at: u64| {
-        let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT);
-        read.is_ok_and(|read| read == 1)
-    };
-    has(piece.start) && has(piece.end.saturating_sub(1))
-}
-
-/// Reads a piece so that the kernel has it in memory.
-fn warm(file: &File, piece: &Range<u64>) -> io::Result<()> {
-    let mut buffer = buffer(piece);
-    let mut at = piece.start;
-    while at < piece.end {
-        at += read_into(file, &mut buffer, at)? as u64;
-    }
-    Ok(())
-}
-
-/// Reads what the kernel has in memory, without waiting for a disk; `None` where it would have to wait.
-fn read_cached(file: &File, piece: &Range<u64>) -> Option<Bytes> {
-    let mut buffer = buffer(piece);
-    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut buffer)], piece.start, ReadWriteFlags::NOWAIT) {
-        Ok(read) if read > 0 => {
-            buffer.truncate(read);
-            Some(buffer.into())
-        }
-        // It would wait, the file system can't tell, or the file ends here: the other way finds out.
-        Ok(_) | Err(_) => None,
-    }
-}
-
-fn read_at(file: &File, piece: &Range<u64>) -> io::Result<Bytes> {
-    let mut buffer = buffer(piece);
-    let read = read_into(file, &mut buffer, piece.start)?;
-    buffer.truncate(read);
-    Ok(buffer.into())
-}
-
-/// Reads at least one byte.
-fn read_into(file: &File, buffer: &mut [u8], start: u64) -> io::Result<usize> {
-    loop {
-        match file.read_at(buffer, start) {
-            Ok(0) => return Err(cut_short()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
-}
-
-/// Whether the file is still what it was when it was opened. A new link or other rights are no matter.
-fn check_untouched(file: &OpenFile) -> io::Result<()> {
-    let (was, is) = (file.fingerprint, file.fingerprint_now()?);
-    if (was.size, was.mtime_ns) == (is.size, is.mtime_ns) {
-        return Ok(());
-    }
-    Err(io::Error::other("the file was written to while it was sent"))
-}
-
-fn cut_short() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file got shorter while it was sent")
-}
-
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = io::Error;
@@ -334,13 +345,9 @@ impl http_body::Body for Body {
         let this = self.get_mut();
         let Some(read) = ready!(this.poll_next(cx)) else { return Poll::Ready(None) };
         let bytes = read?;
-        let length = bytes.len() as u64;
-        this.left = this.left.saturating_sub(length);
+        this.note(bytes.len() as u64);
         if let Some(under_way) = &this.under_way {
             under_way.advance();
-        }
-        if let Some(source) = &this.source {
-            source.counts.served(length);
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
@@ -356,10 +363,12 @@ impl http_body::Body for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
     use std::os::unix::fs::MetadataExt;
 
     use http_body_util::BodyExt;
+    use tokio::io::AsyncReadExt as _;
 
     use super::super::connection::Progress;
     use super::*;
@@ -465,11 +474,57 @@ mod tests {
         }
     }
 
+    /// What a body sends over a wire that has room for `room` bytes; `then` is done when the client has taken the first.
+    async fn sent(mut body: Body, room: usize, then: impl FnOnce()) -> (io::Result<()>, Vec<u8>) {
+        let (mut wire, mut client) = tokio::io::duplex(room);
+        let send = async move {
+            let sent = body.send_to(&mut wire).await;
+            drop(wire);
+            sent
+        };
+        let take = async {
+            let mut taken = vec![0];
+            client.read_exact(&mut taken).await.expect("a byte");
+            then();
+            client.read_to_end(&mut taken).await.expect("all");
+            taken
+        };
+        tokio::join!(send, take)
+    }
+
     #[tokio::test]
-    async fn a_piece_that_is_not_in_memory_is_fetched_first() {
-        let content = file(&[7; 100_000]);
-        warm(&content.file, &(0..100_000)).expect("read");
-        assert!(is_cached(&content.file, &(0..100_000)));
-        assert_eq!(warm(&content.file, &(0..100_001)).expect_err("too long").kind(), io::ErrorKind::UnexpectedEof);
+    async fn what_a_body_sends_itself_is_the_same_whether_or_not_the_kernel_may_send_it() {
+        let content: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
+        let parts = [0..10, 5..8_197, 20_000..2_900_000, 1_000..1_000_000];
+        let expected = parts.clone().map(|part| [&b"part "[..], &content[part]].concat()).concat();
+        for may_kernel in [true, false] {
+            let mut body = body_of(file(&content));
+            if may_kernel {
+                body = body.settled();
+            }
+            for part in &parts {
+                body.push_bytes("part ");
+                body.push_part(part.start as u64..part.end as u64);
+            }
+            let counts = Arc::clone(&body.source.as_ref().expect("a file").counts);
+            let (ended, taken) = sent(body, 10_000, || {}).await;
+            ended.expect("sent");
+            assert_eq!(taken, expected);
+            assert!(counts.offload().is_some(), "it is counted");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_file_that_the_kernel_sends_is_not_sent_once_somebody_has_written_to_it() {
+        let content = vec![7; 2_500_000];
+        for length in [2_500_001, 100] {
+            let touched = file(&content);
+            let other = handle(&touched);
+            let mut body = body_of(touched).settled();
+            body.push_part(0..content.len() as u64);
+            let (ended, taken) = sent(body, 10_000, || other.set_len(length).expect("it is ours")).await;
+            ended.expect_err("it is another file now");
+            assert!(taken.len() < content.len(), "{length}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use jiff::Timestamp;
+use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
 
 use crate::model::Fingerprint;
@@ -27,12 +28,16 @@ pub enum Verdict {
     Failed,
 }
 
+/// Three numbers of up to 16 digits, and what stands between and around them.
+const ETAG_BYTES: usize = 3 * 16 + 4;
+
 impl Validators {
     /// The validators of a file. The tag is strong: whatever writes the file moves its ctime, which only the kernel sets.
     #[must_use]
     pub fn of(fingerprint: &Fingerprint) -> Self {
         let Fingerprint { size, mtime_ns, ctime_ns, .. } = fingerprint;
-        let etag = format!("\"{size:x}-{mtime_ns:x}-{ctime_ns:x}\"");
+        let mut etag = String::with_capacity(ETAG_BYTES);
+        write!(etag, "\"{size:x}-{mtime_ns:x}-{ctime_ns:x}\"").expect("a string takes all");
         Self { etag, last_modified: u64::try_from(mtime_ns.div_euclid(1_000_000_000)).ok() }
     }
 

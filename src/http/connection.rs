@@ -4,6 +4,7 @@
 //! an answer for `write-timeout`. Timers are set only when the socket has to wait, so a brisk client costs none. Where room for
 //! connections gets short, the first two get shorter (`crowd`).
 
+use std::fs::File;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -274,6 +275,20 @@ impl<S: Wire> AsyncWrite for Socket<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: Wire> Wire for Socket<S> {
+    fn poll_write_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_ahead(cx, bytes);
+        this.watch_write(written, cx)
+    }
+
+    fn poll_send(self: Pin<&mut Self>, cx: &mut Context<'_>, file: &File, start: u64, most: usize) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let sent = Pin::new(&mut this.stream).poll_send(cx, file, start, most);
+        this.watch_write(sent, cx)
     }
 }
 

@@ -16,9 +16,9 @@ use crate::model::{Place, SignatureKind, TreePath};
 
 /// What is being looked for in memory, while other things are done.
 pub(super) struct Seeking {
-    file: Sought,
+    pub(super) file: Sought,
     /// The file with a signature of it, where redirects tell of that.
-    signature: Option<Sought>,
+    pub(super) signature: Option<Sought>,
 }
 
 /// What of a request a redirect hangs on.
@@ -171,27 +171,5 @@ impl Site {
             standing = ?standing,
             "answering"
         );
-    }
-
-    /// Appends the lines of a redirect, where that is the answer to a plain request and can be told without waiting; else false, and nothing
-    /// is counted.
-    pub(super) fn redirect_at_once(&self, errand: &Errand<'_>, seeking: Seeking, out: &mut Vec<u8>) -> bool {
-        let Makings { packages, doubts, clock, locator, .. } = &self.makings;
-        if !packages.repositories.is_empty() && packages.repositories.find(errand.path, false, None).is_some() {
-            return false;
-        }
-        let Seeking { file, signature } = seeking;
-        let now = clock.now();
-        // Is there when the file has been looked at.
-        locator.prefetch(errand.client.address);
-        let Some(standing @ Standing::Public { .. }) = self.standing_of(errand.path, file, false) else { return false };
-        let decision = self.decide_errand(standing, errand, now);
-        let Decision::Redirect { ranking, entry } = &decision else { return false };
-        self.tell_of(errand, &standing);
-        doubts.take(errand, &standing, &decision, now);
-        self.count_redirect(ranking, if errand.is_get { entry.size } else { 0 });
-        let has_signature = || signature.is_none_or(|sought| sought.find().is_some()) && self.has_signature(errand.path);
-        self.redirect(errand, ranking, (entry, has_signature), now).lines_into(out);
-        true
     }
 }

@@ -28,7 +28,7 @@ use super::body::Body;
 use super::connection::{Progress, Socket, Stay};
 use super::crowd::Crowd;
 use super::listener::{Handler, Limits, Origin, Start};
-use super::plain::{Conversation, End, Head, Reply};
+use super::plain::{Conversation, Due, End, Head, Reply};
 use super::workers::Workers;
 use super::{overloaded, proxy};
 use crate::clock;
@@ -188,12 +188,12 @@ impl<H: Handler> Talk<H> {
                 // Apart, as it comes once and would take room all the time.
                 _ = draining.next() => return self.finish(Box::pin(self.last(plain))).await,
             };
-            let parts = match came_to {
+            let due = match came_to {
                 End::Closed => return Ok(Next::Closed),
                 End::Other => return Ok(Next::Hyper),
-                End::Asked(parts) => parts,
+                End::Due(due) => due,
             };
-            let mut answered = pin!(self.answer(parts, plain));
+            let mut answered = pin!(self.deliver(due, plain));
             tokio::select! {
                 biased;
                 answered = answered.as_mut() => answered?,
@@ -215,7 +215,7 @@ impl<H: Handler> Talk<H> {
     async fn last(&self, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<Next> {
         if !self.progress.has_begun() {
             match self.first(plain).await? {
-                Some(End::Asked(parts)) => return self.answer(parts, plain).await.map(|()| Next::Closed),
+                Some(End::Due(due)) => return self.deliver(due, plain).await.map(|()| Next::Closed),
                 Some(End::Other) => return Ok(Next::Hyper),
                 Some(End::Closed) | None => {}
             }
@@ -235,28 +235,38 @@ impl<H: Handler> Talk<H> {
 
     fn at_once(&self, head: &Head<'_>, began: Instant, out: &mut Vec<u8>) -> Reply {
         let Stay { seat, turn, .. } = &*self.stay;
-        let reply = match () {
-            () if seat.turns_away(began, turn) => Reply::TurnedAway,
-            () if self.door.handler.answer_at_once(head, self.origin, began, out) => Reply::Redirected,
-            () if seat.is_line_long(began) => Reply::TurnedAway,
-            () => return Reply::Later,
+        let reply = if seat.turns_away(began, turn) {
+            Reply::TurnedAway
+        } else if let Some(body) = self.door.handler.answer_at_once(head, self.origin, began, out) {
+            Reply::Answered(body)
+        } else if seat.is_line_long(began) {
+            Reply::TurnedAway
+        } else {
+            return Reply::Later;
         };
-        if reply == Reply::TurnedAway {
+        if matches!(reply, Reply::TurnedAway) {
             self.door.handler.turn_away();
         }
         seat.note(began, turn);
         reply
     }
 
-    /// Answers a plain request that is not answered at once.
-    async fn answer(&self, parts: Box<Parts>, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<()> {
-        let under_way = self.progress.begin(parts.version);
-        let is_get = parts.method == Method::GET;
-        // Apart, since it takes much, and a body may be sent for long.
-        let mut response = Box::pin(self.in_line(&parts)).await;
-        drop(parts);
-        response.body_mut().accompany(under_way);
-        plain.send(is_get, response).await
+    /// Sends what is to be sent before the plain part goes on.
+    async fn deliver(&self, due: Due, plain: &mut Conversation<Socket<TcpStream>>) -> io::Result<()> {
+        let under_way = self.progress.begin(Version::HTTP_11);
+        let mut body = match due {
+            Due::Body(body) => body,
+            // Apart, since it takes much, and a body may be sent for long.
+            Due::Answer(parts) => {
+                let response = Box::pin(self.in_line(&parts)).await;
+                plain.answer(parts.method == Method::GET, response)
+            }
+        };
+        body.accompany(under_way);
+        plain.send_body(&mut body).await?;
+        // A body takes many turns. The next request did not wait for those.
+        self.stay.turn.end();
+        Ok(())
     }
 
     async fn in_line(&self, parts: &Parts) -> Response<Body> {

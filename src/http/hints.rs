@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::HOST;
 use http::request::Parts;
 
+use super::lines::push;
 use crate::format::Kind;
 use crate::model::{Scheme, Sha256, TreePath, is_host};
 
@@ -91,10 +92,8 @@ impl Hints<'_> {
             }
         }
         if let Some(digest) = self.digest {
-            let mut encoded = [0; SHA256_BASE64];
-            let length = STANDARD.encode_slice(digest.0, &mut encoded).unwrap_or(0);
             push(out, &["digest: SHA-256="]);
-            out.extend_from_slice(&encoded[..length]);
+            push_base64(out, &digest);
             push(out, &["\r\n"]);
         }
         if self.negotiated {
@@ -103,17 +102,14 @@ impl Hints<'_> {
     }
 }
 
-fn push(out: &mut Vec<u8>, parts: &[&str]) {
-    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
-}
-
 /// Characters of a SHA-256 in Base64.
 const SHA256_BASE64: usize = 44;
 
-/// The value of `Repr-Digest` (RFC 9530).
-#[must_use]
-pub fn repr_digest(digest: &Sha256) -> String {
-    format!("sha-256=:{}:", STANDARD.encode(digest.0))
+/// Appends a digest as headers have it.
+pub(super) fn push_base64(out: &mut Vec<u8>, digest: &Sha256) {
+    let mut encoded = [0; SHA256_BASE64];
+    let length = STANDARD.encode_slice(digest.0, &mut encoded).unwrap_or(0);
+    out.extend_from_slice(&encoded[..length]);
 }
 
 /// The file in which a detached signature of a file would be.

@@ -29,10 +29,10 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request; its body, if it has one, is not looked at.
     fn answer(&self, request: &Parts, from: Origin) -> impl Future<Output = Response<Body>> + Send;
 
-    /// Answers a plain request by a redirect, where that can be done at once: appends the lines of its head. Else false; then the
-    /// request is given to [`Handler::answer`].
-    fn answer_at_once(&self, _head: &Head<'_>, _from: Origin, _began: Instant, _out: &mut Vec<u8>) -> bool {
-        false
+    /// Answers a plain request where that can be done at once: appends status line and lines of the head, and gives the body. Else `None`,
+    /// whatever was appended; then the request is given to [`Handler::answer`].
+    fn answer_at_once(&self, _head: &Head<'_>, _from: Origin, _began: Instant, _out: &mut Vec<u8>) -> Option<Body> {
+        None
     }
 
     /// Counts a request, or a connection, that was turned away since too many wait.

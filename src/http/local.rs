@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, Method, Response};
 use jiff::Timestamp;
 
 use super::body::Body;
@@ -25,11 +25,11 @@ pub fn answer(
     path: &TreePath<'_>,
     (why, digest): (Why, Option<Sha256>),
     (method, headers): (&Method, &HeaderMap),
-    (counts, threads, sending): (&Arc<Counts>, &Threads, &Sending),
+    means: (&Arc<Counts>, &Threads, &Sending),
     now: Timestamp,
 ) -> Response<Body> {
     let validators = Validators::of(&opened.fingerprint);
-    let description = Description { content_type: content_type(path), validators: &validators, why, digest, now };
+    let description = Description { media_type: media_type(path), validators: &validators, why, digest, now };
     match validators.judge(headers) {
         Verdict::NotModified => return description.not_modified(),
         Verdict::Failed => return description.precondition_failed(),
@@ -39,9 +39,7 @@ pub fn answer(
     // Ranges are defined for GET only (RFC 9110 section 14.2).
     let ranged = method == Method::GET && validators.allow_range(headers, now);
     let wanted = if ranged { range::wanted(headers, size) } else { Wanted::Whole };
-    let of_file = |file| Body::of_file(file, Arc::clone(counts), threads.clone());
-    // With a digest, it was read from end to end and is what it was then.
-    let mut body = if digest.is_some() { of_file(sending.share(path, opened)).settled() } else { of_file(Arc::new(opened)) };
+    let mut body = body_of(opened, path, digest.as_ref(), means);
     match wanted {
         Wanted::Nothing => description.range_not_satisfiable(size),
         Wanted::Whole => {
@@ -55,19 +53,46 @@ pub fn answer(
             }
             parts => {
                 let boundary = boundary(&validators, parts);
-                fill_multipart(&mut body, parts, &description.content_type, &boundary, size);
+                fill_multipart(&mut body, parts, description.media_type, &boundary, size);
                 description.parts(body, &boundary)
             }
         },
     }
 }
 
+/// The whole of a file, for who has no conditions: appends the head of the answer, and gives its body.
+pub(super) fn whole_into(
+    opened: OpenFile,
+    path: &TreePath<'_>,
+    (why, digest): (Why, Option<Sha256>),
+    means: (&Arc<Counts>, &Threads, &Sending),
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Body {
+    let validators = Validators::of(&opened.fingerprint);
+    let size = opened.fingerprint.size;
+    Description { media_type: media_type(path), validators: &validators, why, digest, now }.whole_into(size, out);
+    let mut body = body_of(opened, path, digest.as_ref(), means);
+    body.push_part(0..size);
+    body
+}
+
+fn body_of(
+    opened: OpenFile,
+    path: &TreePath<'_>,
+    digest: Option<&Sha256>,
+    (counts, threads, sending): (&Arc<Counts>, &Threads, &Sending),
+) -> Body {
+    let of_file = |file| Body::of_file(file, Arc::clone(counts), threads.clone());
+    // With a digest, it was read from end to end and is what it was then.
+    if digest.is_some() { of_file(sending.share(path, opened)).settled() } else { of_file(Arc::new(opened)) }
+}
+
 /// A body of type `multipart/byteranges` (RFC 9110 section 14.6).
-fn fill_multipart(body: &mut Body, parts: &[Range<u64>], content_type: &HeaderValue, boundary: &str, size: u64) {
-    let content_type = content_type.to_str().unwrap_or("application/octet-stream");
+fn fill_multipart(body: &mut Body, parts: &[Range<u64>], media_type: &str, boundary: &str, size: u64) {
     for part in parts {
         let range = content_range(part, size);
-        body.push_bytes(format!("\r\n--{boundary}\r\n{CONTENT_TYPE}: {content_type}\r\nContent-Range: {range}\r\n\r\n"));
+        body.push_bytes(format!("\r\n--{boundary}\r\n{CONTENT_TYPE}: {media_type}\r\nContent-Range: {range}\r\n\r\n"));
         body.push_part(part.clone());
     }
     body.push_bytes(format!("\r\n--{boundary}--\r\n"));
@@ -80,12 +105,6 @@ fn boundary(validators: &Validators, parts: &[Range<u64>]) -> String {
     validators.etag.hash(&mut hasher);
     parts.hash(&mut hasher);
     format!("redirector-{:016x}", hasher.finish())
-}
-
-/// The value of `Content-Type` for a file.
-#[must_use]
-pub fn content_type(path: &TreePath<'_>) -> HeaderValue {
-    HeaderValue::from_static(media_type(path))
 }
 
 /// The media type by the name's suffix. Sugar's bundles are not in the tables of others.
@@ -122,7 +141,7 @@ mod tests {
             ("a.\u{fc}", "application/octet-stream"),
         ] {
             let path = TreePath::parse(name.as_bytes()).expect("a path");
-            assert_eq!(content_type(&path), expected, "{name}");
+            assert_eq!(media_type(&path), expected, "{name}");
         }
     }
 }

@@ -8,13 +8,15 @@
 //! (what a query asks for), `fallback` and `stamp` (where and how clients are sent besides), `explain` (the decision as a story),
 //! `repository` (lists for package managers), `missing` (what nobody has), `doubts` (what requests give away about mirrors),
 //! `mirrors_page` (what those who run mirrors read), `signature` (links to files that are not public), `response` (one constructor for each
-//! kind of answer), `redirect` (the most frequent one), `plain` (requests without hyper, answered by `answering` where it is no redirect) and `body`, with the parts that the kernel sends by
-//! itself (`promise`) from files that are open once (`sending`). `metrics` counts, `admin` tells administrators.
+//! kind of answer), `redirect` (the most frequent one; the lines of both by `lines`), `plain` (requests without hyper, answered `at_once` where that can
+//! be, else by `answering`) and `body`: what is read of files (`reading`), or sent by the kernel itself, also below hyper (`promise`), from files that
+//! are open once (`sending`). `metrics` counts, `admin` tells administrators.
 
 pub mod accept;
 pub mod admin;
 mod answering;
 mod arrivals;
+mod at_once;
 mod bell;
 pub mod body;
 pub mod client;
@@ -28,6 +30,7 @@ pub mod doubts;
 pub mod explain;
 pub mod fallback;
 pub mod hints;
+mod lines;
 pub mod listener;
 mod lister;
 pub mod local;
@@ -43,6 +46,7 @@ mod promise;
 pub mod proxy;
 pub mod range;
 pub mod ranker;
+mod reading;
 pub mod redirect;
 pub mod repository;
 mod representation;

@@ -6,19 +6,22 @@
 //! every byte that was not answered, goes to hyper for good.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Response;
 use http::request::Parts;
-use http_body_util::BodyExt;
 use httparse::Status;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use super::body::Body;
 use super::connection::Progress;
+use super::promise::Wire;
 use super::{answering, overloaded};
 use crate::model::is_host;
 
@@ -33,6 +36,8 @@ pub struct Head<'a> {
     pub host: &'a str,
     /// `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
+    /// Whether there are conditions on the client's copy of the file (RFC 9110 section 13.1).
+    pub is_conditional: bool,
     /// All lines.
     pub lines: &'a [httparse::Header<'a>],
 }
@@ -56,6 +61,9 @@ const NO_LINES: Lines<'_> = [MaybeUninit::uninit(); MAX_LINES];
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// What a connection keeps of its buffer for answers.
 const MAX_KEPT_BYTES: usize = 8 * 1024;
+/// A body of so many bytes goes with its head, which is one packet for the kernel: that takes an eighth less of it. Before a longer one the
+/// head goes ahead, which takes less than to keep it.
+const SHORT_BYTES: u64 = 60 * 1024;
 /// What is read at once: most heads are far smaller.
 const READ_BYTES: usize = 2 * 1024;
 
@@ -93,9 +101,10 @@ impl<'a> Head<'a> {
     }
 
     fn of_lines(is_get: bool, path: &'a str, lines: &'a [httparse::Header<'a>]) -> Option<Self> {
-        let (mut host, mut user_agent) = (None, None);
+        let (mut host, mut user_agent, mut is_conditional) = (None, None, false);
         for line in lines {
             let is = |name: &str| line.name.eq_ignore_ascii_case(name);
+            is_conditional |= line.name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("if-"));
             let is_plain = match line.name.len() {
                 4 if is("host") => {
                     let name = std::str::from_utf8(line.value).ok()?;
@@ -117,7 +126,7 @@ impl<'a> Head<'a> {
                 return None;
             }
         }
-        Some(Self { is_get, path, host: host?, user_agent, lines })
+        Some(Self { is_get, path, host: host?, user_agent, is_conditional, lines })
     }
 }
 
@@ -142,10 +151,10 @@ const PLAIN: [bool; 256] = {
 };
 
 /// What becomes of a plain request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Reply {
-    /// A redirect, the lines of which were appended.
-    Redirected,
+    /// Status line and lines of the answer were appended; this is its body.
+    Answered(Body),
     /// Too many others wait: it is told to come again.
     TurnedAway,
     /// It is not answered at once.
@@ -157,11 +166,23 @@ pub enum Reply {
 pub enum End {
     /// The client has closed the connection.
     Closed,
-    /// This request is to be answered by [`Conversation::send`]; then it goes on.
-    Asked(Box<Parts>),
+    /// Before it goes on, this is to be sent.
+    Due(Due),
     /// The next request is not plain.
     Other,
 }
+
+/// What is to be sent before a plain conversation goes on.
+#[derive(Debug)]
+pub enum Due {
+    /// What [`Conversation::answer`] makes of the answer to this request.
+    Answer(Box<Parts>),
+    /// The body of the last answer, by [`Conversation::send_body`].
+    Body(Body),
+}
+
+/// One of the ways to write to a socket.
+type Write<S> = fn(Pin<&mut S>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>;
 
 /// A connection as long as all is plain.
 pub struct Conversation<S> {
@@ -173,13 +194,13 @@ pub struct Conversation<S> {
     sent: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
+impl<S: Wire> Conversation<S> {
     /// A connection that has said nothing yet.
     pub fn new(socket: S) -> Self {
         Self { socket, read: BytesMut::new(), answers: Vec::new(), sent: 0 }
     }
 
-    /// Answers requests as long as `answer` knows one at once, which it appends as lines of a head. It may be dropped at any moment and called again.
+    /// Answers requests as long as `answer` knows one at once, the head of which it appends. It may be dropped at any moment and called again.
     ///
     /// # Errors
     /// What the socket says; a client that closed within a request.
@@ -190,6 +211,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     ) -> io::Result<End> {
         loop {
             let end = self.answer_all(progress, &mut answer);
+            if let Some(end @ End::Due(Due::Body(_))) = end {
+                // What is answered goes with it.
+                return Ok(end);
+            }
             self.flush().await?;
             if let Some(end) = end {
                 return Ok(end);
@@ -206,8 +231,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// # Errors
     /// What the socket says.
     pub async fn flush(&mut self) -> io::Result<()> {
+        self.send_answers(S::poll_write).await
+    }
+
+    async fn send_answers(&mut self, write: Write<S>) -> io::Result<()> {
         while self.sent < self.answers.len() {
-            match self.socket.write(&self.answers[self.sent..]).await? {
+            let bytes = &self.answers[self.sent..];
+            match poll_fn(|cx| write(Pin::new(&mut self.socket), cx, bytes)).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 sent => self.sent += sent,
             }
@@ -219,36 +249,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         Ok(())
     }
 
-    /// Sends the answer to a request that was read.
-    ///
-    /// # Errors
-    /// What the socket says, or whoever reads the body; then the connection can't go on.
-    pub async fn send(&mut self, is_get: bool, response: Response<Body>) -> io::Result<()> {
+    /// Answers a request that was read: what is still to be sent besides, by [`Conversation::send_body`].
+    pub fn answer(&mut self, is_get: bool, response: Response<Body>) -> Body {
         answering::head_into(&response, is_get, &mut self.answers);
         push_date(&mut self.answers, crate::clock::instant());
         let may_have_body = is_get && answering::may_have_body(response.status());
-        let mut body = response.into_body();
-        self.flush().await?;
-        if !may_have_body {
-            return Ok(());
-        }
-        self.let_go();
-        while let Some(frame) = body.frame().await {
-            if let Ok(mut bytes) = frame?.into_data() {
-                self.socket.write_all_buf(&mut bytes).await?;
-            }
-        }
-        Ok(())
+        if may_have_body { response.into_body() } else { Body::empty() }
     }
 
-    /// Frees buffers that have nothing in them.
-    fn let_go(&mut self) {
-        if self.read.is_empty() {
-            self.read = BytesMut::new();
-        }
-        if self.answers.is_empty() {
-            self.answers = Vec::new();
-        }
+    /// Sends what is answered, and the body of the last answer.
+    ///
+    /// # Errors
+    /// What the socket says, or whoever reads the body; then the connection can't go on.
+    pub async fn send_body(&mut self, body: &mut Body) -> io::Result<()> {
+        // What nothing follows must not wait for it.
+        let is_short = (1..=SHORT_BYTES).contains(&body.len());
+        let write = if is_short { S::poll_write_ahead } else { S::poll_write };
+        self.send_answers(write).await?;
+        let Self { socket, read, answers, .. } = self;
+        let mut sending = pin!(body.send_to(socket));
+        let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
+            Poll::Pending => {
+                let_go(read, answers);
+                Poll::Pending
+            }
+            sent => sent,
+        });
+        sent.await
     }
 
     /// Answers the requests that were read, until the conversation ends.
@@ -265,23 +292,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 Read::Other => return Some(End::Other),
             };
             let (before, now) = (self.answers.len(), crate::clock::instant());
-            self.answers.extend_from_slice(b"HTTP/1.1 302 Found\r\n");
-            let reply = answer(&head, now, &mut self.answers);
-            if reply != Reply::Redirected {
-                self.answers.truncate(before);
-            }
-            match reply {
-                Reply::Redirected => {}
-                Reply::TurnedAway => overloaded::head_into(&mut self.answers),
+            let body = match answer(&head, now, &mut self.answers) {
+                Reply::Answered(body) => body,
+                Reply::TurnedAway => {
+                    self.answers.truncate(before);
+                    overloaded::head_into(&mut self.answers);
+                    Body::empty()
+                }
                 Reply::Later => {
+                    self.answers.truncate(before);
                     let Some(parts) = answering::parts(&head) else { return Some(End::Other) };
                     self.read.advance(length);
-                    return Some(End::Asked(Box::new(parts)));
+                    return Some(End::Due(Due::Answer(Box::new(parts))));
                 }
-            }
+            };
             push_date(&mut self.answers, now);
-            progress.answered();
             self.read.advance(length);
+            if !body.is_empty() {
+                return Some(End::Due(Due::Body(body)));
+            }
+            progress.answered();
         }
         None
     }
@@ -289,6 +319,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// The socket, and what was read and not answered.
     pub fn into_rest(self) -> (S, Bytes) {
         (self.socket, self.read.freeze())
+    }
+}
+
+/// Frees buffers that have nothing in them: a slow client may take its time.
+fn let_go(read: &mut BytesMut, answers: &mut Vec<u8>) {
+    if read.is_empty() {
+        *read = BytesMut::new();
+    }
+    if answers.is_empty() {
+        *answers = Vec::new();
     }
 }
 
@@ -376,13 +416,29 @@ mod tests {
         assert_eq!(read(&format!("GET /a HTTP/1.1\r\nHost: a\r\nCookie: {long}")), "other", "whatever follows");
     }
 
+    #[test]
+    fn conditions_on_a_copy_are_noticed_whatever_they_are() {
+        let is_conditional = |line: &str| {
+            let text = format!("GET /a.xo HTTP/1.1\r\nHost: a\r\n{line}: x\r\n\r\n");
+            match Head::parse(text.as_bytes(), &mut { NO_LINES }) {
+                Read::Plain(head, _) => head.is_conditional,
+                _ => panic!("{line} is plain"),
+            }
+        };
+        for line in ["If-None-Match", "if-match", "IF-MODIFIED-SINCE", "If-Unmodified-Since", "If-Range"] {
+            assert!(is_conditional(line), "{line}");
+        }
+        assert!(!is_conditional("I") && !is_conditional("X-If-Match") && !is_conditional("Iffy"));
+    }
+
     const REQUEST: &str = "GET /yes HTTP/1.1\r\nHost: a\r\n\r\n";
 
     /// Answers `/yes` only, and turns away who asks for `/late`.
     fn answer(head: &Head<'_>, _: Instant, out: &mut Vec<u8>) -> Reply {
-        out.extend_from_slice(b"location: http://m/\r\n");
+        out.extend_from_slice(b"HTTP/1.1 302 Found\r\nlocation: http://m/\r\n");
         match head.path {
-            "/yes" => Reply::Redirected,
+            "/yes" => Reply::Answered(Body::empty()),
+            "/body" => Reply::Answered(Body::full("body")),
             "/late" => Reply::TurnedAway,
             _ => Reply::Later,
         }
@@ -438,8 +494,9 @@ mod tests {
         theirs.shutdown().await.expect("open");
         let mut conversation = Conversation::new(ours);
         let mut asked = Vec::new();
-        while let End::Asked(parts) = conversation.serve(&Arc::default(), answer).await.expect("no error") {
-            conversation.send(parts.method == http::Method::GET, Response::new(Body::full("body"))).await.expect("sent");
+        while let End::Due(Due::Answer(parts)) = conversation.serve(&Arc::default(), answer).await.expect("no error") {
+            let mut body = conversation.answer(parts.method == http::Method::GET, Response::new(Body::full("body")));
+            conversation.send_body(&mut body).await.expect("sent");
             asked.push(format!("{} {} {}", parts.method, parts.uri, parts.headers.len()));
         }
         drop(conversation);
@@ -450,6 +507,25 @@ mod tests {
         assert_eq!(answers, ["", "302 Found", "200 OK", "200 OK", "302 Found"], "{text}");
         assert_eq!(text.matches(" GMT\r\n\r\nbodyHTTP").count(), 1, "{text}");
         assert_eq!(text.matches("content-length: 4\r\n").count(), 2, "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_known_at_once_follows_its_head_before_the_next_request_is_read() {
+        let (ours, mut theirs) = duplex(64 * 1024);
+        theirs.write_all([REQUEST, "GET /body HTTP/1.1\r\nHost: a\r\n\r\n", REQUEST].concat().as_bytes()).await.expect("room");
+        theirs.shutdown().await.expect("open");
+        let mut conversation = Conversation::new(ours);
+        let progress = Progress::default();
+        let mut bodies = 0;
+        while let End::Due(Due::Body(mut body)) = conversation.serve(&progress, answer).await.expect("no error") {
+            conversation.send_body(&mut body).await.expect("sent");
+            bodies += 1;
+        }
+        drop(conversation);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).await.expect("text");
+        assert_eq!((bodies, text.matches("HTTP/1.1 302 Found\r\n").count()), (1, 3), "{text}");
+        assert_eq!(text.matches(" GMT\r\n\r\nbodyHTTP").count(), 1, "{text}");
     }
 
     #[tokio::test]

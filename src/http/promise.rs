@@ -23,6 +23,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use rustix::fs::sendfile;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
@@ -53,19 +55,30 @@ struct Promise {
 
 /// What bytes and parts of files can be sent to.
 pub trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// Sends some of these bytes, which others follow at once: the kernel may keep them until then.
+    fn poll_write_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
     /// Sends up to `most` bytes of a file, from `start` on: how many it were, 0 at the end of the file.
     fn poll_send(self: Pin<&mut Self>, cx: &mut Context<'_>, file: &File, start: u64, most: usize) -> Poll<io::Result<usize>>;
 }
 
 impl Wire for TcpStream {
+    fn poll_write_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        poll_call(&self, cx, || send(&*self, bytes, SendFlags::MORE | SendFlags::NOSIGNAL))
+    }
+
     fn poll_send(self: Pin<&mut Self>, cx: &mut Context<'_>, file: &File, start: u64, most: usize) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_write_ready(cx))?;
-            let send = || Ok(sendfile(&*self, file, Some(&mut { start }), most)?);
-            match self.try_io(Interest::WRITABLE, send) {
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                sent => return Poll::Ready(sent),
-            }
+        poll_call(&self, cx, || sendfile(&*self, file, Some(&mut { start }), most))
+    }
+}
+
+/// Calls the kernel for a socket, again and again until it need not wait.
+fn poll_call(socket: &TcpStream, cx: &mut Context<'_>, call: impl Fn() -> Result<usize, Errno>) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(socket.poll_write_ready(cx))?;
+        match socket.try_io(Interest::WRITABLE, || Ok(call()?)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            sent => return Poll::Ready(sent),
         }
     }
 }
@@ -73,6 +86,10 @@ impl Wire for TcpStream {
 /// In tests, content is read and written.
 #[cfg(test)]
 impl Wire for tokio::io::DuplexStream {
+    fn poll_write_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, bytes)
+    }
+
     fn poll_send(self: Pin<&mut Self>, cx: &mut Context<'_>, file: &File, start: u64, most: usize) -> Poll<io::Result<usize>> {
         use std::os::unix::fs::FileExt as _;
         let mut bytes = vec![0; most];

@@ -1,14 +1,11 @@
 //! 302 to a mirror: the lines of its head, written once into a buffer, as HTTP/1 sends them. Who answers by hyper gets them as
 //! headers.
 
-use std::ops::Range;
-
-use bytes::Bytes;
-use http::header::HeaderName;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::body::Body;
 use super::hints::Hints;
+use super::lines::{self, push};
 use super::stamp::Stamp;
 use crate::inventory::MirrorSet;
 use crate::model::{Country, Scheme, TreePath};
@@ -90,6 +87,12 @@ impl Redirect<'_> {
         }
     }
 
+    /// Appends the head, without date and end.
+    pub fn head_into(&self, out: &mut Vec<u8>) {
+        push(out, &["HTTP/1.1 302 Found\r\n"]);
+        self.lines_into(out);
+    }
+
     fn stamp_into(&self, out: &mut Vec<u8>, url: usize) {
         let Some((stamp, now)) = self.stamp else { return };
         let query = stamp.query(now, &out[url + authority_end(&out[url..])..]);
@@ -103,42 +106,15 @@ impl Redirect<'_> {
         self.lines_into(&mut text);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::FOUND;
-        let headers = response.headers_mut();
-        headers.reserve(NAMES);
-        let text = Bytes::from(text);
-        for (name, value) in fields(&text) {
-            let name = HeaderName::from_bytes(&text[name]).expect("our own names");
-            let value =
-                HeaderValue::from_maybe_shared(text.slice(value)).expect("names and URLs of mirrors are printable ASCII");
-            headers.append(name, value);
-        }
+        lines::headers_into(text, response.headers_mut());
         response
     }
-}
-
-/// Names of headers of a redirect.
-const NAMES: usize = 9;
-
-/// Where name and value of each line lie.
-fn fields(lines: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let end = start + lines[start..].iter().position(|&byte| byte == b'\r')?;
-        let colon = start + lines[start..end].iter().position(|&byte| byte == b':')?;
-        let field = (start..colon, colon + 2..end);
-        start = end + 2;
-        Some(field)
-    })
 }
 
 /// Where the host of an absolute URL ends.
 fn authority_end(url: &[u8]) -> usize {
     let mut slashes = url.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     slashes.nth(2).unwrap_or(url.len())
-}
-
-fn push(out: &mut Vec<u8>, parts: &[&str]) {
-    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
 fn push_mirrorbrain(out: &mut Vec<u8>, mirror: &str, class: Class) {

@@ -1,11 +1,11 @@
 //! Answers: one constructor for each kind.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use super::body::Body;
 use super::conditional::Validators;
 use super::explain::Explanation;
 use super::hints;
+use super::lines::{headers_into, push, push_number};
 use super::page;
 use super::redirect;
 use super::stamp::Stamp;
@@ -24,9 +25,6 @@ use crate::selection::Class;
 
 /// Where administrators read why an answer is as it is.
 pub const X_REDIRECTOR: HeaderName = HeaderName::from_static("x-redirector");
-
-/// RFC 9530.
-const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// How long a client should wait before it asks again for something that is not there right now. Seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("30");
@@ -84,7 +82,7 @@ fn line(parts: &[&str]) -> HeaderValue {
 #[derive(Debug)]
 pub struct Description<'a> {
     /// What it is.
-    pub content_type: HeaderValue,
+    pub media_type: &'static str,
     /// What its content is told by.
     pub validators: &'a Validators,
     /// Why it is not at a mirror.
@@ -96,23 +94,47 @@ pub struct Description<'a> {
 }
 
 impl Description<'_> {
-    fn response(&self, status: StatusCode, body: Body) -> Response<Body> {
+    /// Appends the lines that all of these have.
+    fn lines_into(&self, status: StatusCode, out: &mut Vec<u8>) {
+        let cached = if self.why == Why::NotPublic { ASK_AGAIN_EACH } else { ASK_AGAIN };
+        push(out, &["x-redirector: local; why=", self.why.as_str(), "\r\ncache-control: "]);
+        out.extend_from_slice(cached.as_bytes());
+        push(out, &["\r\netag: ", &self.validators.etag, "\r\n"]);
+        if let Some(time) = self.validators.last_modified(self.now).and_then(time) {
+            push(out, &["last-modified: ", &httpdate::fmt_http_date(time), "\r\n"]);
+        }
+        if let Some(digest) = self.digest.filter(|_| status.is_success()) {
+            // RFC 9530.
+            push(out, &["repr-digest: sha-256=:"]);
+            hints::push_base64(out, &digest);
+            push(out, &[":\r\n"]);
+        }
+    }
+
+    /// Appends the lines of those with content.
+    fn content_lines_into(&self, length: u64, media_type: &[&str], out: &mut Vec<u8>) {
+        push(out, &["content-length: "]);
+        push_number(out, length);
+        push(out, &["\r\naccept-ranges: bytes\r\nx-content-type-options: nosniff\r\ncontent-type: "]);
+        push(out, media_type);
+        push(out, &["\r\n"]);
+    }
+
+    /// Appends the head of a 200 with the whole file, without date and end.
+    pub fn whole_into(&self, length: u64, out: &mut Vec<u8>) {
+        out.reserve(HEAD_BYTES);
+        push(out, &["HTTP/1.1 200 OK\r\n"]);
+        self.lines_into(StatusCode::OK, out);
+        self.content_lines_into(length, &[self.media_type], out);
+    }
+
+    fn response(&self, status: StatusCode, body: Body, more: impl FnOnce(&mut Vec<u8>)) -> Response<Body> {
+        let mut text = Vec::with_capacity(HEAD_BYTES);
+        self.lines_into(status, &mut text);
+        more(&mut text);
         let mut response = Response::new(body);
         *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(X_REDIRECTOR, line(&["local; why=", self.why.as_str()]));
-        headers.insert(CACHE_CONTROL, if self.why == Why::NotPublic { ASK_AGAIN_EACH } else { ASK_AGAIN });
-        if let Ok(etag) = HeaderValue::try_from(&self.validators.etag) {
-            headers.insert(ETAG, etag);
-        }
-        if let Some(date) = self.validators.last_modified(self.now).and_then(http_date) {
-            headers.insert(LAST_MODIFIED, date);
-        }
-        if let Some(digest) = self.digest.filter(|_| status.is_success())
-            && let Ok(value) = HeaderValue::try_from(hints::repr_digest(&digest))
-        {
-            headers.insert(REPR_DIGEST, value);
-        }
+        headers_into(text, response.headers_mut());
         response
     }
 
@@ -120,73 +142,61 @@ impl Description<'_> {
     #[must_use]
     pub fn whole(&self, body: Body) -> Response<Body> {
         let length = body.len();
-        let mut response = self.response(StatusCode::OK, body);
-        let headers = response.headers_mut();
-        self.describe_content(headers, length);
-        headers.insert(CONTENT_TYPE, self.content_type.clone());
-        response
+        self.response(StatusCode::OK, body, |out| self.content_lines_into(length, &[self.media_type], out))
     }
 
     /// 206 with one part, `start..end` of `size` bytes.
     #[must_use]
     pub fn part(&self, body: Body, part: &std::ops::Range<u64>, size: u64) -> Response<Body> {
         let length = body.len();
-        let mut response = self.response(StatusCode::PARTIAL_CONTENT, body);
-        let headers = response.headers_mut();
-        self.describe_content(headers, length);
-        headers.insert(CONTENT_TYPE, self.content_type.clone());
-        headers.insert(CONTENT_RANGE, line(&[&content_range(part, size)]));
-        response
+        self.response(StatusCode::PARTIAL_CONTENT, body, |out| {
+            self.content_lines_into(length, &[self.media_type], out);
+            push(out, &["content-range: ", &content_range(part, size), "\r\n"]);
+        })
     }
 
     /// 206 with several parts, each with headers of its own, between `boundary` lines.
     #[must_use]
     pub fn parts(&self, body: Body, boundary: &str) -> Response<Body> {
         let length = body.len();
-        let mut response = self.response(StatusCode::PARTIAL_CONTENT, body);
-        let headers = response.headers_mut();
-        self.describe_content(headers, length);
-        headers.insert(CONTENT_TYPE, line(&["multipart/byteranges; boundary=", boundary]));
-        response
+        let media_type = ["multipart/byteranges; boundary=", boundary];
+        self.response(StatusCode::PARTIAL_CONTENT, body, |out| self.content_lines_into(length, &media_type, out))
     }
 
     /// 304: the client has it.
     #[must_use]
     pub fn not_modified(&self) -> Response<Body> {
-        self.response(StatusCode::NOT_MODIFIED, Body::empty())
+        self.response(StatusCode::NOT_MODIFIED, Body::empty(), |_| {})
     }
 
     /// 412: it is not what the client speaks of.
     #[must_use]
     pub fn precondition_failed(&self) -> Response<Body> {
-        let mut response = self.response(StatusCode::PRECONDITION_FAILED, Body::empty());
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        response
+        self.response(StatusCode::PRECONDITION_FAILED, Body::empty(), |out| push(out, &["content-length: 0\r\n"]))
     }
 
     /// 416: the file has nothing of the range.
     #[must_use]
     pub fn range_not_satisfiable(&self, size: u64) -> Response<Body> {
-        let mut response = self.response(StatusCode::RANGE_NOT_SATISFIABLE, Body::empty());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        headers.insert(CONTENT_RANGE, line(&["bytes */", &size.to_string()]));
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        response
+        self.response(StatusCode::RANGE_NOT_SATISFIABLE, Body::empty(), |out| {
+            push(out, &["content-length: 0\r\ncontent-range: bytes */"]);
+            push_number(out, size);
+            push(out, &["\r\naccept-ranges: bytes\r\n"]);
+        })
     }
+}
 
-    fn describe_content(&self, headers: &mut HeaderMap, length: u64) {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    }
+/// What the head of an answer with a file takes, with some room.
+const HEAD_BYTES: usize = 512;
+
+fn time(seconds: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 /// Seconds since 1970 as headers have them.
 #[must_use]
 pub(super) fn http_date(seconds: u64) -> Option<HeaderValue> {
-    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
-    HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
+    HeaderValue::try_from(httpdate::fmt_http_date(time(seconds)?)).ok()
 }
 
 /// The value of `Content-Range` for a part.

@@ -98,15 +98,16 @@ impl Handler for Router {
         response
     }
 
-    fn answer_at_once(&self, head: &Head<'_>, from: Origin, began: Instant, out: &mut Vec<u8>) -> bool {
-        let Ok(path) = RequestPath::parse(head.path) else { return false };
+    fn answer_at_once(&self, head: &Head<'_>, from: Origin, began: Instant, out: &mut Vec<u8>) -> Option<Body> {
+        let path = RequestPath::parse(head.path).ok()?;
         if path.is_directory() {
-            return false;
+            return None;
         }
         let sites = self.sites.load();
-        let Some((index, below)) = route::find(sites.iter().map(|site| site.route()), Some(head.host), &path) else {
-            return false;
-        };
+        let (index, below) = route::find(sites.iter().map(|site| site.route()), Some(head.host), &path)?;
+        if below.is_root() {
+            return None;
+        }
         let site = &sites[index];
         let seeking = site.seek(&below);
         let errand = Errand {
@@ -118,11 +119,9 @@ impl Handler for Router {
             user_agent: head.user_agent,
             authority: Some(head.host),
         };
-        let is_answered = !below.is_root() && site.redirect_at_once(&errand, seeking, out);
-        if is_answered {
-            site.counts().took(began.elapsed());
-        }
-        is_answered
+        let body = site.answer_at_once(&errand, seeking, head.is_conditional, out)?;
+        site.counts().took(began.elapsed());
+        Some(body)
     }
 
     fn turn_away(&self) {

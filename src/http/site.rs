@@ -101,7 +101,7 @@ pub struct Site {
     missing: Missing,
     pub(super) threads: Threads,
     /// Files of the public tree that are being sent.
-    sending: Sending,
+    pub(super) sending: Sending,
     /// Long lists take their time; those who ask for many at once must not take the threads from those who want files.
     listers: Threads,
     pub(super) pages: Room,

@@ -6,7 +6,6 @@ use super::signature::Access;
 use super::site::{Asked, Makings, Site};
 use crate::decide::Standing;
 use crate::format::Kind;
-use crate::inventory::Sought;
 use crate::model::TreePath;
 use crate::tree::{Glance, LookError};
 
@@ -20,7 +19,7 @@ impl Site {
     }
 
     /// What the names alone say: whether nobody is shown this, or it is on hold.
-    fn standing_by_name(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
+    pub(super) fn standing_by_name(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
         let Makings { trees, snapshot, .. } = &self.makings;
         let hidden = if is_directory { trees.hidden.matches_directory(path) } else { trees.hidden.matches(path) };
         match () {
@@ -32,23 +31,15 @@ impl Site {
 
     /// How the path stands, where that can be told without waiting: by memory and one call to the local file system.
     fn standing_by_a_glance(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
-        self.standing_of(path, self.makings.snapshot.seek(path), is_directory)
-    }
-
-    /// The same for a path that is sought already.
-    pub(super) fn standing_of(&self, path: &TreePath<'_>, sought: Sought, is_directory: bool) -> Option<Standing> {
-        let Makings { trees, .. } = &self.makings;
+        let Makings { trees, snapshot, .. } = &self.makings;
         if let Some(standing) = self.standing_by_name(path, is_directory) {
             return Some(standing);
         }
         if is_directory {
             return None;
         }
-        let unknown = || self.could_describe(path).then_some(Standing::Absent);
-        let Some(found) = sought.find() else { return unknown() };
-        let glance = trees.public.glance(path);
-        let Some(entry) = found.entry() else { return unknown() };
-        let as_recorded = match glance {
+        let Some(entry) = snapshot.file(path) else { return self.could_describe(path).then_some(Standing::Absent) };
+        let as_recorded = match trees.public.glance(path) {
             Glance::File(seen) => entry.matches(&seen),
             // There the index notices changes later.
             Glance::Remote => true,
