@@ -67,7 +67,7 @@ mod measured {
 
     #[inline(never)]
     pub(super) fn rank(tiers: &Tiers, address: IpAddr, mirrors: &MirrorSet, entry: &FileEntry) -> Ranking {
-        let usable = |index: usize| mirrors.members[index].holds(entry.version);
+        let usable = |index: usize| mirrors.offer(index).is_some_and(|offer| offer.holds(entry.version));
         tiers.draw(ClientNetwork::of(black_box(address)), usable, 5)
     }
 
