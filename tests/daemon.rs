@@ -6,9 +6,10 @@ mod until;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{ErrorKind, Read as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use md5::Digest as _;
@@ -416,6 +417,20 @@ fn two_instances_on_one_port_are_told_apart_by_prefix_and_by_host() {
 fn fail(sites: &[&Site]) -> (Option<i32>, String) {
     let output = serve(sites).output().expect("it runs");
     (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn an_address_that_a_killed_server_still_has_for_a_moment_is_waited_for() {
+    let site = Site::with_a_file("site");
+    let taken = TcpListener::bind(site.listen).expect("it was free");
+    site.configure("", "", "");
+    let mut server = serve(&[&site]).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut told = BufReader::new(server.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert!(told.any(|line| line.contains("the address is in use")));
+    drop(taken);
+    assert!(told.any(|line| line.contains("listening")));
+    server.kill().expect("it runs");
+    server.wait().expect("it has ended");
 }
 
 #[test]

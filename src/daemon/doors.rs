@@ -39,8 +39,12 @@ pub(super) struct Socket {
 ///
 /// # Errors
 /// When one can't be opened.
-pub(super) fn sockets(configs: &[Config]) -> Result<Vec<Socket>, Error> {
-    wanted(configs).into_iter().map(|(door, limits)| Socket::open(door, limits)).collect()
+pub(super) async fn sockets(configs: &[Config]) -> Result<Vec<Socket>, Error> {
+    let mut sockets = Vec::new();
+    for (door, limits) in wanted(configs) {
+        sockets.push(Socket::open_soon(door, limits).await?);
+    }
+    Ok(sockets)
 }
 
 impl Socket {
@@ -49,12 +53,17 @@ impl Socket {
         Ok(Self { door, limits, listener })
     }
 
-    /// The same at an address that may be in use for a moment by one that is being closed.
+    /// The same at an address that may be in use for a moment: by one that is being closed, or by a server that was killed just now.
     async fn open_soon(door: Door, limits: Limits) -> Result<Self, Error> {
         let (tries, pause) = TRIES;
-        for _ in 1..tries {
+        for number in 1..tries {
             match Self::open(door, limits) {
-                Err(error) if is_in_use(&error) => tokio::time::sleep(pause).await,
+                Err(error) if is_in_use(&error) => {
+                    if number == 1 {
+                        tracing::info!(address = %door.address, "the address is in use; trying again for two seconds");
+                    }
+                    tokio::time::sleep(pause).await;
+                }
                 opened => return opened,
             }
         }
@@ -85,7 +94,7 @@ pub(super) struct New {
     late: Vec<(Door, Limits)>,
 }
 
-/// How often, and how far apart, a socket is tried whose address was in use by one that is being closed.
+/// How often, and how far apart, a socket is tried whose address was in use.
 const TRIES: (u32, Duration) = (40, Duration::from_millis(50));
 
 impl Doors {

@@ -62,7 +62,7 @@ pub async fn serve(configs: Vec<Config>, paths: &[PathBuf], clock: Clock, stop: 
     let mut signals = Signals::new().map_err(Error::Signals)?;
     refuse_contradictions(&configs)?;
     // First, so that clients wait while the rest is opened, and so that an address that is taken is told before any work.
-    let sockets = doors::sockets(&configs)?;
+    let sockets = doors::sockets(&configs).await?;
     let metrics = Metrics::default();
     let mut instances = start(&configs, &clock, &metrics).await?;
     let router = Arc::new(Router::new(sites(&instances)));
