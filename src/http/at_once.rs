@@ -8,9 +8,7 @@ use super::deciding::{Errand, Seeking};
 use super::local;
 use super::site::{Makings, Site};
 use crate::decide::{Decision, Standing, Why};
-use crate::inventory::{FileEntry, Sought};
-use crate::model::TreePath;
-use crate::tree::Glance;
+use crate::inventory::FileEntry;
 
 impl Site {
     /// Answers a plain request by memory and one look at the file, and appends the head; conditional are those with conditions on the
@@ -28,8 +26,8 @@ impl Site {
         }
         let now = clock.now();
         locator.prefetch(errand.client.address);
-        let entry = self.recorded(errand.path, file)?;
-        let standing = Standing::Public { entry, as_recorded: true };
+        let standing = self.standing_of_file(errand.path, file)?;
+        let Standing::Public { entry, as_recorded: true } = standing else { return None };
         let decision = self.decide_errand(standing, errand, now);
         let body = match &decision {
             Decision::Redirect { ranking, entry } => {
@@ -45,23 +43,6 @@ impl Site {
         self.tell_of(errand, &standing);
         doubts.take(errand, &standing, &decision, now);
         Some(body)
-    }
-
-    /// What the inventory has of a file, if everybody may see it and it is as a look at it says. What is sought comes from memory meanwhile.
-    fn recorded(&self, path: &TreePath<'_>, sought: Sought) -> Option<FileEntry> {
-        if self.standing_by_name(path, false).is_some() {
-            return None;
-        }
-        let found = sought.find()?;
-        let glance = self.makings.trees.public.glance(path);
-        let entry = found.entry()?;
-        let is_as_recorded = match glance {
-            Glance::File(seen) => entry.matches(&seen),
-            // There the index notices changes later.
-            Glance::Remote => true,
-            Glance::NoFile | Glance::Away => false,
-        };
-        is_as_recorded.then_some(entry)
     }
 
     /// The whole of a file that is as the inventory has it, and not of another machine that would let us wait.

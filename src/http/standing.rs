@@ -6,6 +6,7 @@ use super::signature::Access;
 use super::site::{Asked, Makings, Site};
 use crate::decide::Standing;
 use crate::format::Kind;
+use crate::inventory::Sought;
 use crate::model::TreePath;
 use crate::tree::{Glance, LookError};
 
@@ -19,7 +20,7 @@ impl Site {
     }
 
     /// What the names alone say: whether nobody is shown this, or it is on hold.
-    pub(super) fn standing_by_name(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
+    fn standing_by_name(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
         let Makings { trees, snapshot, .. } = &self.makings;
         let hidden = if is_directory { trees.hidden.matches_directory(path) } else { trees.hidden.matches(path) };
         match () {
@@ -31,15 +32,22 @@ impl Site {
 
     /// How the path stands, where that can be told without waiting: by memory and one call to the local file system.
     fn standing_by_a_glance(&self, path: &TreePath<'_>, is_directory: bool) -> Option<Standing> {
-        let Makings { trees, snapshot, .. } = &self.makings;
-        if let Some(standing) = self.standing_by_name(path, is_directory) {
+        if is_directory {
+            return self.standing_by_name(path, true);
+        }
+        self.standing_of_file(path, self.makings.snapshot.seek(path))
+    }
+
+    /// The same for a file that is sought already: what is known of it comes from memory while it is looked at.
+    pub(super) fn standing_of_file(&self, path: &TreePath<'_>, sought: Sought) -> Option<Standing> {
+        if let Some(standing) = self.standing_by_name(path, false) {
             return Some(standing);
         }
-        if is_directory {
-            return None;
-        }
-        let Some(entry) = snapshot.file(path) else { return self.could_describe(path).then_some(Standing::Absent) };
-        let as_recorded = match trees.public.glance(path) {
+        let unknown = || self.could_describe(path).then_some(Standing::Absent);
+        let Some(found) = sought.find() else { return unknown() };
+        let glance = self.makings.trees.public.glance(path);
+        let Some(entry) = found.entry() else { return unknown() };
+        let as_recorded = match glance {
             Glance::File(seen) => entry.matches(&seen),
             // There the index notices changes later.
             Glance::Remote => true,

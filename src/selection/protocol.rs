@@ -38,31 +38,13 @@ impl Tiers {
             return self.draw(network, |index| answers(index) && eligible.is_usable(index), wanted);
         }
         let ranking = self.draw_eligible(network, eligible, wanted);
-        match ranking.first() {
-            Some(best) if !answers(best.index()) => {
-                let other = self.draw(network, |index| answers(index) && eligible.is_usable(index), 1);
-                self.with_first(&ranking, other.first().copied(), wanted)
-            }
-            // Nearly always: nothing else is looked at then.
+        // Nearly always: nothing else is looked at then.
+        let Some(best) = ranking.first().copied().filter(|best| !answers(best.index())) else { return ranking };
+        let reachable = self.draw(network, |index| answers(index) && eligible.is_usable(index), 1);
+        match reachable.first() {
+            Some(other) if self.are_as_near(best.index(), other.index()) => with_first(&ranking, *other, wanted),
             _ => ranking,
         }
-    }
-
-    /// A ranking with `other` put first, if that is as near as its best.
-    #[cold]
-    fn with_first(&self, ranking: &Ranking, other: Option<Ranked>, wanted: usize) -> Ranking {
-        let best = ranking.first();
-        let Some(other) = other.filter(|other| best.is_some_and(|best| self.are_as_near(best.index(), other.index()))) else {
-            return ranking.clone();
-        };
-        let mut changed = Ranking::default();
-        changed.push(other);
-        ranking
-            .iter()
-            .filter(|ranked| ranked.index() != other.index())
-            .take(wanted - 1)
-            .for_each(|ranked| changed.push(*ranked));
-        changed
     }
 
     /// Whether two mirrors are of one tier.
@@ -76,4 +58,12 @@ impl Tiers {
         });
         meets == ControlFlow::Break(true)
     }
+}
+
+/// A ranking with `other` put first.
+fn with_first(ranking: &Ranking, other: Ranked, wanted: usize) -> Ranking {
+    let mut changed = Ranking::default();
+    changed.push(other);
+    ranking.iter().filter(|ranked| ranked.index() != other.index()).take(wanted - 1).for_each(|ranked| changed.push(*ranked));
+    changed
 }
