@@ -18,6 +18,7 @@ use super::filling::GROUPS;
 use super::slot::Slot;
 use super::store::Bookmark;
 use super::table::{Digest, Shard};
+use crate::file::beside;
 use crate::model::VersionNumber;
 
 /// What tells an image from other files, with the number of its format.
@@ -80,13 +81,6 @@ pub(super) fn place(database: &Path) -> PathBuf {
 /// Where an image lies while it is being written.
 fn place_of_next(image: &Path) -> PathBuf {
     beside(image, ".new")
-}
-
-/// The path of a file whose name has a suffix more.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Writes an image in the place of an older one: whole, or not at all. Another process that does the same is let go first.

@@ -71,7 +71,7 @@ impl Tiers {
         self.draw_eligible(network, &mut usable, wanted)
     }
 
-    /// The same.
+    /// The same out of those that are `eligible`.
     ///
     /// Goes from tier to tier only as far as needed, and asks only of mirrors that would get a rank. Allocates nothing
     /// when at most [`Ranking::INLINE`] are wanted.
